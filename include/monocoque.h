@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: MIT */
+/* libmonocoque: ZeroMQ's wire protocol and patterns as callbacks inside your
+ * own libuv loop.
+ *
+ * Grammar: mcq_noun_verb; a socket's own verbs drop the noun.  Functions
+ * return 0 or a negative code (monocoque/errno.h).
+ *
+ * Rules that hold everywhere:
+ *   - Everything runs on the loop's thread; there are no others.
+ *   - No callback runs inside a call you make; any call may be made, and any
+ *     object closed, inside any callback.
+ *   - What a callback gets is borrowed until it returns.  What you pass in is
+ *     copied or counted before the call returns.
+ *   - Messages are whole, all frames together, both ways.  There is no flush:
+ *     what you send leaves within the same turn of the loop.
+ *   - Zero means default in every options struct; -1 means none or unlimited
+ *     where that is offered.  Times are milliseconds, sizes are bytes. */
+#ifndef MONOCOQUE_H
+#define MONOCOQUE_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "monocoque/errno.h"
+#include "monocoque/types.h"
+#include "monocoque/version.h"
+
+#if defined(__GNUC__) && !defined(MCQ_STATIC)
+#define MCQ_EXTERN __attribute__((visibility("default")))
+#else
+#define MCQ_EXTERN
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct mcq_ctx mcq_ctx_t;
+typedef struct mcq_socket mcq_socket_t;
+typedef struct mcq_msg mcq_msg_t;
+
+/* ---- context: the seat in the loop --------------------------------------- */
+
+enum { /* mcq_ctx_options_t.backend */
+  MCQ_BACKEND_AUTO = 0, /* io_uring where the kernel offers it, else libuv */
+  MCQ_BACKEND_UV = 1,
+  MCQ_BACKEND_URING = 2 /* mcq_ctx_new fails where it cannot be had */
+};
+
+typedef struct mcq_ctx_options {
+  int backend;
+  mcq_allocator_t allocator; /* zeros: malloc and free */
+  void* data;                /* returned by mcq_ctx_data */
+  void* reserved[16];        /* leave zero */
+} mcq_ctx_options_t;
+
+typedef void (*mcq_ctx_close_cb)(void* data);
+
+/* Takes a seat in `loop`.  `options` may be NULL.  MCQ_ENOMEM, MCQ_EINVAL,
+ * MCQ_ENOTSUP (the back end asked for is not available), or libuv's code. */
+MCQ_EXTERN int mcq_ctx_new(uv_loop_t* loop, const mcq_ctx_options_t* options,
+                           mcq_ctx_t** out);
+
+/* Closes every socket with its own linger, then the seat.  Returns at once;
+ * `on_close` (may be NULL) runs on a later turn, exactly once, with the
+ * options' data; after it nothing of the library is left in the loop.
+ * Idempotent: later calls are ignored. */
+MCQ_EXTERN void mcq_ctx_close(mcq_ctx_t* ctx, mcq_ctx_close_cb on_close);
+
+MCQ_EXTERN void* mcq_ctx_data(const mcq_ctx_t* ctx);
+MCQ_EXTERN uv_loop_t* mcq_ctx_loop(const mcq_ctx_t* ctx);
+
+/* "uv" or "uring": what moves the bytes of this context. */
+MCQ_EXTERN const char* mcq_ctx_backend(const mcq_ctx_t* ctx);
+
+/* Describes all that is alive, a line each, through `line`. */
+MCQ_EXTERN void mcq_ctx_dump(const mcq_ctx_t* ctx,
+                             void (*line)(const char* text, void* arg),
+                             void* arg);
+
+/* ---- sockets -------------------------------------------------------------- */
+
+enum { /* mcq_socket_options_t.type: libzmq's numbers */
+  MCQ_PAIR = 0,
+  MCQ_PUB = 1,
+  MCQ_SUB = 2,
+  MCQ_REQ = 3,
+  MCQ_REP = 4,
+  MCQ_DEALER = 5,
+  MCQ_ROUTER = 6,
+  MCQ_PULL = 7,
+  MCQ_PUSH = 8,
+  MCQ_XPUB = 9,
+  MCQ_XSUB = 10
+};
+
+enum { /* mcq_socket_options_t.flags */
+  /* ROUTER: mcq_send picks the next peer with room and sends all frames;
+   * nothing is taken off. */
+  MCQ_ROUTER_BALANCE = 1 << 0,
+  /* ROUTER: a second peer with a routing id in use is refused; otherwise it
+   * takes the id over and the first goes down with MCQ_EHANDOVER. */
+  MCQ_ROUTER_REFUSE_TWIN = 1 << 1,
+  /* Queue only for peers that are connected; otherwise a queue exists from
+   * mcq_connect on. */
+  MCQ_IMMEDIATE = 1 << 2,
+  /* ROUTER with MCQ_ROUTER_BALANCE: do not hand messages that a lost peer had
+   * not begun to receive to other peers. */
+  MCQ_NO_REQUEUE = 1 << 3
+};
+
+/* A connection's description; pointers are good until the callback returns
+ * or, from mcq_peer_info, until the loop runs on. */
+typedef struct mcq_peer_info {
+  mcq_peer_t peer;
+  const void* routing_id; /* announced or made up; never empty on a ROUTER */
+  size_t routing_id_len;
+  const char* address;     /* of the other side, "tcp://127.0.0.1:40123" */
+  const char* socket_type; /* what it announced, "DEALER" */
+  const char* mechanism;   /* "NULL" */
+  int version_major;       /* of ZMTP, as negotiated */
+  int version_minor;
+  bool incoming; /* it connected to us */
+  void* data;    /* mcq_peer_set_data */
+  /* Only on the way down: */
+  int reason;             /* a code: MCQ_EOF, MCQ_EFRAME, ... */
+  const char* text;       /* what exactly, for people; may be "" */
+  uint64_t lost_messages; /* accepted by mcq_send, never handed to the kernel */
+  uint64_t lost_bytes;
+  uint64_t unsure_messages; /* handed over at least in part, fate unknown is
+                               all that can be said of them */
+} mcq_peer_info_t;
+
+/* What happens to endpoints and connections, in the order it happens. */
+typedef enum mcq_event_kind {
+  MCQ_EVENT_LISTENING = 1,     /* address: the real endpoint */
+  MCQ_EVENT_ACCEPTED,          /* a connection came in; handshake begins */
+  MCQ_EVENT_ACCEPT_FAILED,     /* code; listening goes on */
+  MCQ_EVENT_CONNECTING,        /* an attempt begins */
+  MCQ_EVENT_CONNECTED,         /* the transport is up; handshake begins */
+  MCQ_EVENT_CONNECT_FAILED,    /* code */
+  MCQ_EVENT_RETRY,             /* wait_ms until the next attempt */
+  MCQ_EVENT_HANDSHAKE_OK,      /* peer; on_peer_up follows */
+  MCQ_EVENT_HANDSHAKE_FAILED,  /* code, text */
+  MCQ_EVENT_DISCONNECTED,      /* peer, code, text; on_peer_down came before */
+  MCQ_EVENT_STOPPED,           /* the endpoint gives up connecting; code */
+  MCQ_EVENT_CLOSED,            /* the endpoint is closed */
+  MCQ_EVENT_COMMAND,           /* an unknown command was ignored; text: name */
+  MCQ_EVENT_BACKEND            /* auto chose "uv"; code tells why */
+} mcq_event_kind_t;
+
+/* An endpoint of one socket, as mcq_bind and mcq_connect give it; 0: none. */
+typedef uint64_t mcq_endpoint_t;
+
+typedef struct mcq_event {
+  mcq_event_kind_t kind;
+  mcq_endpoint_t endpoint; /* 0 where none is concerned */
+  const char* address;     /* the endpoint's, or the other side's */
+  mcq_peer_t peer;
+  int code;
+  const char* text;
+  uint64_t wait_ms;
+} mcq_event_t;
+
+/* One complete message.  `msg` and its frames are borrowed: mcq_msg_retain
+ * keeps them.  A ROUTER gets the frames exactly as they were on the wire; the
+ * peer tells who sent them. */
+typedef void (*mcq_message_cb)(mcq_socket_t* socket, mcq_peer_t peer,
+                               mcq_msg_t* msg);
+
+/* A connection is usable; its messages come after this ... */
+typedef void (*mcq_peer_up_cb)(mcq_socket_t* socket,
+                               const mcq_peer_info_t* info);
+
+/* ... and before this.  The handle is stale already. */
+typedef void (*mcq_peer_down_cb)(mcq_socket_t* socket,
+                                 const mcq_peer_info_t* info);
+
+/* Room again after a send answered MCQ_EAGAIN: a peer's queue fell to half
+ * its limits, or a peer came.  Once per MCQ_EAGAIN. */
+typedef void (*mcq_drain_cb)(mcq_socket_t* socket);
+
+typedef void (*mcq_event_cb)(mcq_socket_t* socket, const mcq_event_t* event);
+
+/* What a closing socket could not deliver. */
+typedef struct mcq_close_info {
+  uint64_t lost_messages;
+  uint64_t lost_bytes;
+  void* data; /* the socket's */
+} mcq_close_info_t;
+
+typedef void (*mcq_close_cb)(const mcq_close_info_t* info);
+
+/* A property announced to peers in the handshake; by convention its name
+ * starts with "X-".  RFC 37, "metadata". */
+typedef struct mcq_property {
+  const char* name; /* 1 to 255 of letters, digits, '-', '_', '.', '+' */
+  const void* value;
+  size_t len;
+} mcq_property_t;
+
+typedef struct mcq_socket_options {
+  int type;
+  int flags;
+  void* data; /* yours; mcq_socket_data */
+
+  mcq_message_cb on_message;
+  mcq_peer_up_cb on_peer_up;
+  mcq_peer_down_cb on_peer_down;
+  mcq_drain_cb on_drain;
+  mcq_event_cb on_event;
+
+  const void* routing_id; /* announced to peers: up to 255 bytes, the first
+                             not zero */
+  size_t routing_id_len;
+  const mcq_property_t* properties;
+  size_t property_count;
+
+  int32_t sndhwm;           /* messages queued a peer; 1000; -1 no limit */
+  int64_t sndhwm_bytes;     /* bytes queued a peer; 8 MiB; -1 no limit */
+  int64_t max_message_size; /* received, sum of frames; 64 MiB; -1 no limit */
+  int64_t max_frames;       /* received, in a message; 1024; -1 no limit */
+  int64_t handshake_ms;     /* in total; 10000; -1 none */
+  int64_t linger_ms;        /* without progress, after close; 1000; -1 ever */
+  int64_t reconnect_ms;     /* first wait; 100; -1 never reconnect */
+  int64_t reconnect_max_ms; /* cap of the doubling; 30000 */
+  int64_t connect_ms;       /* limit of one attempt; 10000; -1 the system's */
+  int32_t backlog;          /* of listeners; 511 */
+
+  int32_t turn_messages; /* delivered a connection and turn; 4096 */
+  int64_t turn_bytes;    /* the same in bytes; 1 MiB */
+  int32_t turn_usec;     /* the same in microseconds, give or take one
+                            callback; 500 */
+
+  void* reserved[16]; /* leave zero */
+} mcq_socket_options_t;
+
+/* A socket in `ctx`.  MCQ_EINVAL: an option is out of range; MCQ_ENOTSUP: a
+ * type this build does not have; MCQ_ECLOSED; MCQ_ENOMEM. */
+MCQ_EXTERN int mcq_socket_new(mcq_ctx_t* ctx,
+                              const mcq_socket_options_t* options,
+                              mcq_socket_t** out);
+
+/* Closes: no on_message from now on, listeners stop, what is queued leaves
+ * within linger, then `on_close` (may be NULL) runs, on a later turn, exactly
+ * once; the socket is gone when it returns.  Idempotent: of repeated calls the
+ * first one counts. */
+MCQ_EXTERN void mcq_close(mcq_socket_t* socket, mcq_close_cb on_close);
+
+MCQ_EXTERN void* mcq_socket_data(const mcq_socket_t* socket);
+MCQ_EXTERN mcq_ctx_t* mcq_socket_ctx(const mcq_socket_t* socket);
+MCQ_EXTERN int mcq_socket_type(const mcq_socket_t* socket);
+
+/* Whether an open endpoint of this socket keeps uv_run going (it does until
+ * mcq_unref).  Idempotent, as uv_ref and uv_unref. */
+MCQ_EXTERN void mcq_ref(mcq_socket_t* socket);
+MCQ_EXTERN void mcq_unref(mcq_socket_t* socket);
+
+/* ---- endpoints ------------------------------------------------------------ */
+
+/* Listens at "tcp://host:port": host is numeric (IPv6 in brackets), an
+ * interface name, "localhost" or "*"; port 0 or "*" takes a free one.  Errors
+ * come at once: MCQ_EINVAL, MCQ_EADDRINUSE, UV_EADDRNOTAVAIL, ...  `out` may
+ * be NULL. */
+MCQ_EXTERN int mcq_bind(mcq_socket_t* socket, const char* uri,
+                        mcq_endpoint_t* out);
+
+enum { /* mcq_connect_options_t.flags */
+  /* Allow a second connection to the same endpoint. */
+  MCQ_CONNECT_MULTI = 1 << 0
+};
+
+typedef struct mcq_connect_options {
+  int flags;
+  const void* routing_id; /* ROUTER: what to call the other side, whatever it
+                             announces */
+  size_t routing_id_len;
+  void* reserved[8]; /* leave zero */
+} mcq_connect_options_t;
+
+/* Connects to "tcp://host:port", now and again after every loss.  Names are
+ * resolved at each attempt, asynchronously.  `options` and `out` may be NULL.
+ * MCQ_EINVAL: bad endpoint; MCQ_EEXIST: connected there already, or the
+ * routing id is in use. */
+MCQ_EXTERN int mcq_connect(mcq_socket_t* socket, const char* uri,
+                           const mcq_connect_options_t* options,
+                           mcq_endpoint_t* out);
+
+/* Stops listening; connections accepted there stay.  MCQ_ENOENT. */
+MCQ_EXTERN int mcq_unbind(mcq_socket_t* socket, mcq_endpoint_t endpoint);
+
+/* Ends a connecting endpoint; what is queued leaves within linger.
+ * MCQ_ENOENT. */
+MCQ_EXTERN int mcq_disconnect(mcq_socket_t* socket, mcq_endpoint_t endpoint);
+
+/* The real address of an endpoint, good until it is closed; NULL if none. */
+MCQ_EXTERN const char* mcq_endpoint_uri(const mcq_socket_t* socket,
+                                        mcq_endpoint_t endpoint);
+
+/* ---- sending -------------------------------------------------------------- */
+
+/* Sends one message of `count` frames (at least one), copying them.
+ *
+ * DEALER, PAIR and a ROUTER with MCQ_ROUTER_BALANCE: to the next peer with
+ * room.  ROUTER otherwise: frame 0 is the routing id and is not sent.
+ *
+ * 0: queued whole.  MCQ_EAGAIN: nobody it may go to has room, nothing queued;
+ * on_drain will come.  MCQ_EHOSTUNREACH: no peer has that routing id.
+ * MCQ_EINVAL, MCQ_ENOMEM, MCQ_ECLOSED. */
+MCQ_EXTERN int mcq_send(mcq_socket_t* socket, const mcq_frame_t* frames,
+                        size_t count);
+
+/* The same to one connection, all frames sent.  MCQ_EPEERGONE: the handle is
+ * stale. */
+MCQ_EXTERN int mcq_send_to(mcq_socket_t* socket, mcq_peer_t peer,
+                           const mcq_frame_t* frames, size_t count);
+
+/* As mcq_send and mcq_send_to with a message as one has it: large frames are
+ * shared, not copied.  The caller keeps its reference. */
+MCQ_EXTERN int mcq_send_msg(mcq_socket_t* socket, const mcq_msg_t* msg);
+MCQ_EXTERN int mcq_send_msg_to(mcq_socket_t* socket, mcq_peer_t peer,
+                               const mcq_msg_t* msg);
+
+/* One frame from bytes or from text without its NUL. */
+MCQ_EXTERN int mcq_send_bytes(mcq_socket_t* socket, const void* data,
+                              size_t len);
+MCQ_EXTERN int mcq_send_text(mcq_socket_t* socket, const char* text);
+
+/* ---- receiving ------------------------------------------------------------ */
+
+/* No on_message of this socket until mcq_resume; exact to one message, also
+ * inside a callback.  Connections are not read meanwhile. */
+MCQ_EXTERN int mcq_pause(mcq_socket_t* socket);
+MCQ_EXTERN int mcq_resume(mcq_socket_t* socket);
+
+/* The same for one connection.  MCQ_EPEERGONE. */
+MCQ_EXTERN int mcq_peer_pause(mcq_socket_t* socket, mcq_peer_t peer);
+MCQ_EXTERN int mcq_peer_resume(mcq_socket_t* socket, mcq_peer_t peer);
+
+/* ---- messages ------------------------------------------------------------- */
+
+MCQ_EXTERN size_t mcq_msg_count(const mcq_msg_t* msg);
+
+/* Frame `i`, borrowed; empty when there is none. */
+MCQ_EXTERN mcq_frame_t mcq_msg_frame(const mcq_msg_t* msg, size_t i);
+
+/* Bytes of all frames. */
+MCQ_EXTERN size_t mcq_msg_size(const mcq_msg_t* msg);
+
+/* A reference to keep, given back with mcq_msg_release.  Promises the bytes,
+ * not the address: small frames are copied, large ones shared.  NULL when out
+ * of memory.  A retained message may be released on any thread and outlives
+ * its context. */
+MCQ_EXTERN mcq_msg_t* mcq_msg_retain(const mcq_msg_t* msg);
+MCQ_EXTERN void mcq_msg_release(mcq_msg_t* msg);
+
+/* A message from copies of frames. */
+MCQ_EXTERN int mcq_msg_new(mcq_ctx_t* ctx, const mcq_frame_t* frames,
+                           size_t count, mcq_msg_t** out);
+
+/* A message of one frame on your own memory, which must not change until
+ * `release` runs: once, on the thread that lets go last (the loop's, unless
+ * you release a retained message elsewhere). */
+MCQ_EXTERN int mcq_msg_wrap(mcq_ctx_t* ctx, const void* data, size_t len,
+                            void (*release)(void* data, void* arg), void* arg,
+                            mcq_msg_t** out);
+
+/* ---- peers ---------------------------------------------------------------- */
+
+/* The live connection of a routing id.  MCQ_ENOENT. */
+MCQ_EXTERN int mcq_peer_find(const mcq_socket_t* socket, const void* id,
+                             size_t len, mcq_peer_t* out);
+
+/* MCQ_EPEERGONE. */
+MCQ_EXTERN int mcq_peer_info(const mcq_socket_t* socket, mcq_peer_t peer,
+                             mcq_peer_info_t* out);
+
+/* A property the peer announced, looked up without case; borrowed as in
+ * mcq_peer_info.  MCQ_EPEERGONE, MCQ_ENOENT. */
+MCQ_EXTERN int mcq_peer_property(const mcq_socket_t* socket, mcq_peer_t peer,
+                                 const char* name, mcq_frame_t* out);
+
+/* Calls `each` for every live connection. */
+MCQ_EXTERN void mcq_peer_each(mcq_socket_t* socket,
+                              void (*each)(mcq_socket_t* socket,
+                                           const mcq_peer_info_t* info,
+                                           void* arg),
+                              void* arg);
+
+/* Ends a connection after what is queued, with reason MCQ_ELOCAL; a
+ * connecting endpoint dials again.  MCQ_EPEERGONE. */
+MCQ_EXTERN int mcq_peer_close(mcq_socket_t* socket, mcq_peer_t peer);
+
+/* Your own pointer on a connection, NULL at first.  MCQ_EPEERGONE. */
+MCQ_EXTERN int mcq_peer_set_data(mcq_socket_t* socket, mcq_peer_t peer,
+                                 void* data);
+
+/* ---- statistics ----------------------------------------------------------- */
+
+typedef struct mcq_stats {
+  uint64_t peers;             /* connected now */
+  uint64_t messages_received; /* delivered to on_message */
+  uint64_t frames_received;
+  uint64_t bytes_received; /* of message frames */
+  uint64_t messages_sent;  /* accepted by mcq_send and its kin */
+  uint64_t frames_sent;
+  uint64_t bytes_sent;
+  uint64_t messages_queued; /* accepted, not yet handed to the kernel */
+  uint64_t bytes_queued;
+  uint64_t messages_lost;     /* accepted, given up undelivered */
+  uint64_t messages_requeued; /* moved to another peer after a loss */
+  uint64_t sends_refused;     /* MCQ_EAGAIN */
+  uint64_t sends_unroutable;  /* MCQ_EHOSTUNREACH, MCQ_EPEERGONE */
+  uint64_t handshakes_ok;
+  uint64_t handshakes_failed;
+  uint64_t disconnects;
+  uint64_t reconnects;      /* attempts after the first of an endpoint */
+  uint64_t commands_unknown;
+} mcq_stats_t;
+
+MCQ_EXTERN void mcq_stats(const mcq_socket_t* socket, mcq_stats_t* out);
+
+/* ---- codes and versions ---------------------------------------------------- */
+
+/* A sentence about a code, and its name ("MCQ_EFRAME", "ECONNRESET").  Static
+ * text; unknown codes have one too. */
+MCQ_EXTERN const char* mcq_strerror(int code);
+MCQ_EXTERN const char* mcq_err_name(int code);
+
+/* False for codes after which the same call may succeed later. */
+MCQ_EXTERN bool mcq_is_fatal(int code);
+
+/* "major.minor.patch" of the library; the parts where not NULL. */
+MCQ_EXTERN const char* mcq_version(int* major, int* minor, int* patch);
+
+/* Whether a feature is usable in this process: "uring", "curve", "plain",
+ * "ipc", "inproc".  Unknown names are not. */
+MCQ_EXTERN bool mcq_has(const char* feature);
+
+/* "DEALER" for MCQ_DEALER; NULL for an unknown number. */
+MCQ_EXTERN const char* mcq_type_name(int type);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

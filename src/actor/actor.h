@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/* One per peer: joins a wire, a session and a queue, and is the only place
+ * that sees all three.
+ *
+ * An accepted actor lives as long as its wire.  A dialed one lives until its
+ * endpoint ends: it keeps its outbox and gets a new wire and a new session
+ * for each connection, through the one function that builds both.
+ *
+ *   IDLE --attach--> OPENING --READY--> UP --+--> ENDING --> CLOSING --> IDLE
+ *                       \____________________|_______________/
+ *
+ * ENDING: what is queued still leaves, then our side is shut down and the
+ * peer's end awaited; CLOSING: the wire is closing and says so soon. */
+#ifndef MCQ__ACTOR_H
+#define MCQ__ACTOR_H
+
+#include "actor/bridge.h"
+#include "actor/outbox.h"
+#include "base/protocol.h"
+#include "hub/hub.h"
+#include "io/io.h"
+
+typedef struct mcq__actor mcq__actor_t;
+
+typedef enum mcq__actor_state {
+  MCQ__ACTOR_IDLE,
+  MCQ__ACTOR_OPENING,
+  MCQ__ACTOR_UP,
+  MCQ__ACTOR_ENDING,
+  MCQ__ACTOR_CLOSING
+} mcq__actor_state_t;
+
+/* What an actor tells its socket, always from a phase of the loop. */
+typedef struct mcq__actor_events {
+  /* The handshake is complete: take the peer in with mcq__actor_up and return
+   * 0, or a code and a short reason in `*text` with which it is refused. */
+  int (*on_ready)(mcq__actor_t* a, const char** text);
+
+  /* A complete message, borrowed. */
+  void (*on_message)(mcq__actor_t* a, mcq_msg_t* msg);
+
+  /* An unknown command was ignored. */
+  void (*on_command)(mcq__actor_t* a, mcq__slice_t name);
+
+  /* There is room again after tell answered MCQ_EAGAIN. */
+  void (*on_room)(mcq__actor_t* a);
+
+  /* The connection is over; `was_up` tells whether on_ready had taken it.
+   * The outbox is still as it was; it is rewound before on_idle. */
+  void (*on_lost)(mcq__actor_t* a, bool was_up, int code, const char* text);
+
+  /* The wire is gone: the actor is IDLE and may be disposed of or attached
+   * again.  After on_lost. */
+  void (*on_idle)(mcq__actor_t* a);
+} mcq__actor_events_t;
+
+/* What all actors of a socket share; outlives them. */
+typedef struct mcq__actor_config {
+  mcq__io_t* io;
+  const mcq__protocol_t* protocol;
+  const mcq__actor_events_t* events;
+  mcq__session_config_t session;
+  uint64_t max_messages; /* high-water marks */
+  uint64_t max_bytes;
+  uint64_t turn_messages; /* budget of one delivery */
+  uint64_t turn_bytes;
+  uint64_t turn_ns;
+  bool paused; /* the whole socket is */
+} mcq__actor_config_t;
+
+/* How much one actor did, for the socket's statistics. */
+typedef struct mcq__tally {
+  uint64_t messages_in, frames_in, bytes_in;
+  uint64_t messages_out, frames_out, bytes_out;
+} mcq__tally_t;
+
+struct mcq__actor {
+  mcq__port_t port; /* what hubs see */
+  mcq__node_t node; /* in the socket's list */
+  const mcq__actor_config_t* config;
+  void* owner; /* the socket */
+  void* end;   /* the endpoint it came from */
+  mcq_peer_t peer;
+  mcq__actor_state_t state;
+  mcq__wire_t* wire;
+  mcq__session_t* session;
+  mcq__bridge_t bridge;
+  mcq__outbox_t outbox;
+  mcq__tally_t* tally;
+  mcq__task_t flush; /* writes at the end of the phase */
+  mcq__task_t pump;  /* goes on delivering next turn */
+  mcq__task_t fail;  /* ends the connection from a phase */
+  mcq__timer_t timer;
+  uint64_t linger;  /* ENDING: ms without progress; MCQ__NO_DEADLINE: ever */
+  uint64_t stop_at; /* ENDING: when patience ends */
+  size_t control;   /* bytes of the session's own in flight */
+  int code;         /* why it ends */
+  int end_code;     /* what the wire said at its end */
+  char text[128];   /* the same for people */
+  char* address;    /* of the other side */
+  bool incoming;
+  bool has_timer;  /* a place in the heap is reserved */
+  bool paused;     /* this peer alone */
+  bool reading;    /* the wire is */
+  bool hungry;     /* the session has used up all it was fed */
+  bool in_flight;  /* a write is */
+  bool starved;    /* somebody was told MCQ_EAGAIN */
+  bool delivering; /* inside pump */
+  bool flush_all;  /* ENDING: the outbox leaves too */
+  bool shut;       /* our side was shut down */
+  bool was_up;     /* this connection was */
+  bool told;       /* on_lost was called for it */
+  void* data;      /* the user's */
+};
+
+/* Makes an actor, IDLE.  0 or MCQ_ENOMEM; dispose takes either result. */
+int mcq__actor_init(mcq__actor_t* a, const mcq__actor_config_t* config,
+                    mcq__tally_t* tally, void* owner);
+
+/* IDLE only. */
+void mcq__actor_dispose(mcq__actor_t* a);
+
+/* Builds all that one connection needs over `stream`; the one way for the
+ * first connection, a renewed and an accepted one.  On failure the stream is
+ * still the caller's and the actor IDLE. */
+int mcq__actor_attach(mcq__actor_t* a, const mcq__transport_t* transport,
+                      void* stream, const char* address, bool incoming);
+
+/* The handshake of this connection was accepted: messages may flow. */
+void mcq__actor_up(mcq__actor_t* a);
+
+/* Ends the connection with `code`.  Graceful: queued messages leave first,
+ * for as long as something moves within `linger` ms.  No message is delivered
+ * from now on.  No-op when IDLE or CLOSING. */
+void mcq__actor_end(mcq__actor_t* a, int code, uint64_t linger);
+
+/* Re-reads the pause flags. */
+void mcq__actor_pause_changed(mcq__actor_t* a);
+
+static inline mcq__actor_t* mcq__actor_of_port(mcq__port_t* port) {
+  return mcq__container_of(port, mcq__actor_t, port);
+}
+
+#endif

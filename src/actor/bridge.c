@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* The multipart bridge (see bridge.h).  Called by the actor for each frame of
+ * a message that has more than one; never looks at the bytes. */
+#include "actor/bridge.h"
+
+/* Storage beyond this many frames goes back after a delivery, so that one
+ * large message does not weigh on its connection for ever. */
+#define FRAMES_KEPT ((size_t) 64)
+
+void mcq__bridge_init(mcq__bridge_t* b, mcq__pool_t* pool, uint64_t max_frames,
+                      uint64_t max_bytes) {
+  b->pool = pool;
+  b->frames = NULL;
+  b->cap = 0;
+  b->count = 0;
+  b->held = 0;
+  b->bytes = 0;
+  b->max_frames = max_frames;
+  b->max_bytes = max_bytes;
+}
+
+static void drop_storage(mcq__bridge_t* b) {
+  mcq__mem_free(mcq__pool_mem(b->pool), b->frames);
+  b->frames = NULL;
+  b->cap = 0;
+}
+
+void mcq__bridge_reset(mcq__bridge_t* b) {
+  for (size_t i = 0; i < b->count; i++) mcq__slice_release(&b->frames[i]);
+  b->count = 0;
+  b->held = 0;
+  b->bytes = 0;
+  if (b->cap > FRAMES_KEPT) drop_storage(b);
+}
+
+void mcq__bridge_dispose(mcq__bridge_t* b) {
+  if (b->pool == NULL) return;
+  mcq__bridge_reset(b);
+  drop_storage(b);
+}
+
+int mcq__bridge_add(mcq__bridge_t* b, mcq__slice_t frame) {
+  if (b->count >= b->max_frames) return MCQ_EFRAMES;
+  if (frame.len > b->max_bytes - b->bytes) return MCQ_EMSGLIMIT;
+  if (b->count == b->cap) {
+    int rc = mcq__mem_grow(mcq__pool_mem(b->pool), (void**) &b->frames, &b->cap,
+                           b->count + 1, sizeof *b->frames);
+    if (rc != 0) return rc;
+  }
+  b->frames[b->count++] = mcq__slice_retain(frame);
+  b->bytes += frame.len;
+  return 0;
+}
+
+void mcq__bridge_view(const mcq__bridge_t* b, mcq_msg_t* out) {
+  mcq__msg_view(out, b->pool, b->frames, b->count, (size_t) b->bytes);
+}
+
+/* Small frames are packed together: one allocation for all of them instead of
+ * one each. */
+static void pack(mcq__window_t* w, mcq__slice_t* frame) {
+  mcq__window_poke(w, 0, frame->data, frame->len);
+  mcq__slice_t copy = mcq__window_freeze(w, frame->len);
+  mcq__slice_release(frame);
+  *frame = copy;
+}
+
+static size_t bytes_to_pack(const mcq__bridge_t* b) {
+  size_t sum = 0;
+  for (size_t i = b->held; i < b->count; i++)
+    if (b->frames[i].len <= MCQ__KEEP_COPY_MAX) sum += b->frames[i].len;
+  return sum;
+}
+
+int mcq__bridge_hold(mcq__bridge_t* b) {
+  if (b->held == b->count) return 0;
+  mcq__window_t w = {NULL, 0};
+  size_t sum = bytes_to_pack(b);
+  int rc = sum == 0 ? 0 : mcq__window_open_exact(&w, b->pool, sum);
+  for (; rc == 0 && b->held < b->count; b->held++) {
+    mcq__slice_t* frame = &b->frames[b->held];
+    if (frame->len <= MCQ__KEEP_COPY_MAX) {
+      pack(&w, frame);
+      continue;
+    }
+    mcq__slice_t kept;
+    rc = mcq__slice_keep(&kept, b->pool, *frame);
+    if (rc != 0) break;
+    mcq__slice_release(frame);
+    *frame = kept;
+  }
+  mcq__window_close(&w);
+  return rc;
+}

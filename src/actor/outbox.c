@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/* The outgoing queue of one peer (see outbox.h).  Called by the actor alone;
+ * knows frames through the protocol's header functions, never the wire. */
+#include "actor/outbox.h"
+
+/* Bodies up to this size are copied beside their headers; larger ones are
+ * shared.  Where both cost the same is between 1 and 8 KiB. */
+#define COPY_MAX ((size_t) 2048)
+
+void mcq__outbox_init(mcq__outbox_t* o, mcq__pool_t* pool,
+                      const mcq__protocol_t* protocol, uint64_t max_messages,
+                      uint64_t max_bytes) {
+  mcq__mem_t* mem = mcq__pool_mem(pool);
+  o->pool = pool;
+  o->protocol = protocol;
+  mcq__chain_init(&o->chain, mem);
+  mcq__fifo_init(&o->runs, mem, sizeof(mcq__run_t));
+  o->window = (mcq__window_t){NULL, 0};
+  o->window_size = MCQ__SLAB_SMALL;
+  o->busy = false;
+  o->messages = 0;
+  o->handed = 0;
+  o->written = 0;
+  o->flight = 0;
+  o->max_messages = max_messages;
+  o->max_bytes = max_bytes;
+}
+
+void mcq__outbox_dispose(mcq__outbox_t* o) {
+  if (o->pool == NULL) return;
+  mcq__window_close(&o->window);
+  mcq__chain_dispose(&o->chain);
+  mcq__fifo_dispose(&o->runs);
+  o->messages = 0;
+}
+
+/* A connection that fills one window after another gets larger ones. */
+static int next_window(mcq__outbox_t* o, size_t need) {
+  bool again = o->window.slab_ != NULL;
+  mcq__window_close(&o->window);
+  if (again) o->window_size = MCQ__SLAB_MEDIUM;
+  o->busy = again;
+  size_t size = need > o->window_size ? need : o->window_size;
+  return mcq__window_open(&o->window, o->pool, size);
+}
+
+static inline int put_copied(mcq__outbox_t* o, mcq_frame_t frame, bool more) {
+  uint8_t head[MCQ__HEAD_MAX];
+  size_t head_len = o->protocol->head(head, frame.len, more);
+  size_t need = head_len + frame.len;
+  if (mcq__unlikely(mcq__window_room(&o->window) < need)) {
+    int rc = next_window(o, need);
+    if (rc != 0) return rc;
+  }
+  mcq__window_poke_head(&o->window, head, head_len, sizeof head);
+  mcq__window_poke(&o->window, head_len, frame.data, frame.len);
+  return mcq__chain_commit(&o->chain, &o->window, need);
+}
+
+static int put_shared(mcq__outbox_t* o, mcq__slice_t frame, bool more) {
+  uint8_t head[MCQ__HEAD_MAX];
+  size_t head_len = o->protocol->head(head, frame.len, more);
+  mcq__slice_t kept;
+  int rc = mcq__slice_keep(&kept, o->pool, frame);
+  if (rc != 0) return rc;
+  if (mcq__window_room(&o->window) < head_len) rc = next_window(o, head_len);
+  if (rc == 0) {
+    mcq__window_poke(&o->window, 0, head, head_len);
+    rc = mcq__chain_commit(&o->chain, &o->window, head_len);
+  }
+  if (rc == 0) rc = mcq__chain_push(&o->chain, kept);
+  mcq__slice_release(&kept);
+  return rc;
+}
+
+static int put_frame(mcq__outbox_t* o, const mcq__body_t* body, size_t i) {
+  bool more = i + 1 < body->count;
+  if (body->slices != NULL && body->slices[i].len > COPY_MAX)
+    return put_shared(o, body->slices[i], more);
+  return put_copied(o, mcq__body_frame(body, i), more);
+}
+
+static int note_message(mcq__outbox_t* o, uint64_t size) {
+  mcq__run_t* last = (mcq__run_t*) mcq__fifo_last(&o->runs);
+  if (mcq__likely(last != NULL && last->size == size)) {
+    last->count++;
+  } else {
+    last = (mcq__run_t*) mcq__fifo_push(&o->runs);
+    if (last == NULL) return MCQ_ENOMEM;
+    last->size = size;
+    last->count = 1;
+  }
+  o->messages++;
+  return 0;
+}
+
+static int put_frames(mcq__outbox_t* o, const mcq__body_t* body,
+                      uint64_t* payload) {
+  int rc = 0;
+  *payload = 0;
+  for (size_t i = 0; i < body->count && rc == 0; i++) {
+    *payload += mcq__body_frame(body, i).len;
+    rc = put_frame(o, body, i);
+  }
+  return rc;
+}
+
+int mcq__outbox_put(mcq__outbox_t* o, const mcq__body_t* body,
+                    uint64_t* payload) {
+  size_t before = o->chain.bytes;
+  int rc;
+  if (mcq__likely(body->count == 1 && body->frames != NULL)) {
+    *payload = body->frames->len;
+    rc = put_copied(o, *body->frames, false);
+  } else {
+    rc = put_frames(o, body, payload);
+  }
+  if (mcq__likely(rc == 0)) rc = note_message(o, o->chain.bytes - before);
+  if (mcq__unlikely(rc != 0)) mcq__chain_cut(&o->chain, before);
+  return rc;
+}
+
+size_t mcq__outbox_fill(const mcq__outbox_t* o, size_t limit, mcq__iov_t* out,
+                        size_t max, size_t* total) {
+  return mcq__chain_fill(&o->chain, o->written + o->flight, limit, out, max,
+                         total);
+}
+
+/* Messages that end within the first `*bytes` of the chain; leaves there how
+ * many bytes of the next one are among them. */
+static uint64_t ended_within(const mcq__outbox_t* o, uint64_t* bytes) {
+  uint64_t ended = 0;
+  for (size_t i = 0; i < o->runs.count; i++) {
+    const mcq__run_t* run = (const mcq__run_t*) mcq__fifo_at(&o->runs, i);
+    uint64_t n = run->count == 1 ? *bytes >= run->size : *bytes / run->size;
+    if (n > run->count) n = run->count;
+    ended += n;
+    *bytes -= n * run->size;
+    if (n < run->count) break;
+  }
+  return ended;
+}
+
+void mcq__outbox_hand(mcq__outbox_t* o, size_t n) {
+  o->flight += n;
+  uint64_t bytes = o->written + o->flight;
+  o->handed = ended_within(o, &bytes);
+}
+
+/* Takes `n` messages of the first run out of the books. */
+static void forget(mcq__outbox_t* o, uint64_t n) {
+  mcq__run_t* run = (mcq__run_t*) mcq__fifo_first(&o->runs);
+  mcq__chain_drain(&o->chain, (size_t) (n * run->size));
+  o->messages -= n;
+  run->count -= n;
+  if (run->count == 0) mcq__fifo_shift(&o->runs);
+}
+
+void mcq__outbox_wrote(mcq__outbox_t* o, size_t n) {
+  o->flight = 0;
+  o->handed = 0;
+  o->written += n;
+  while (o->runs.count > 0) {
+    mcq__run_t* run = (mcq__run_t*) mcq__fifo_first(&o->runs);
+    if (o->written < run->size) break;
+    uint64_t size = run->size;
+    uint64_t done = run->count == 1 ? 1 : o->written / size;
+    if (done > run->count) done = run->count;
+    forget(o, done);
+    o->written -= (size_t) (done * size);
+  }
+}
+
+size_t mcq__outbox_rest_of_frame(const mcq__outbox_t* o) {
+  size_t at = 0;
+  while (at < o->written) {
+    uint8_t head[MCQ__HEAD_MAX];
+    size_t have = o->chain.bytes - at;
+    if (have > sizeof head) have = sizeof head;
+    mcq__chain_peek(&o->chain, at, head, have);
+    uint64_t len;
+    bool more;
+    at += o->protocol->unhead(head, have, &len, &more) + (size_t) len;
+  }
+  return at - o->written;
+}
+
+uint64_t mcq__outbox_unsure(const mcq__outbox_t* o, bool* begun) {
+  uint64_t rest = o->written + o->flight;
+  uint64_t ended = ended_within(o, &rest);
+  *begun = rest > 0;
+  return ended;
+}
+
+void mcq__outbox_rewind(mcq__outbox_t* o) {
+  mcq__outbox_wrote(o, o->flight);
+  o->written = 0;
+}
+
+/* One frame at `at` of the chain, borrowed; returns its size with the header.
+ * put_frame keeps every body in one piece, so it is one slice. */
+static size_t frame_at(const mcq__outbox_t* o, size_t at, mcq__slice_t* out,
+                       bool* more) {
+  uint8_t head[MCQ__HEAD_MAX];
+  size_t have = o->chain.bytes - at;
+  if (have > sizeof head) have = sizeof head;
+  mcq__chain_peek(&o->chain, at, head, have);
+  uint64_t len;
+  size_t head_len = o->protocol->unhead(head, have, &len, more);
+  *out = mcq__chain_slice(&o->chain, at + head_len, (size_t) len);
+  return head_len + (size_t) len;
+}
+
+/* Where the first message begins that was not begun. */
+static size_t first_unsent(const mcq__outbox_t* o) {
+  size_t touched = o->written + o->flight;
+  uint64_t rest = touched;
+  uint64_t ended = ended_within(o, &rest);
+  if (rest == 0) return touched;
+  for (size_t i = 0; i < o->runs.count; i++) {
+    const mcq__run_t* run = (const mcq__run_t*) mcq__fifo_at(&o->runs, i);
+    if (ended < run->count) return touched - (size_t) rest + (size_t) run->size;
+    ended -= run->count;
+  }
+  return touched;
+}
+
+ssize_t mcq__outbox_next(const mcq__outbox_t* o, mcq__outbox_walk_t* walk) {
+  if (!walk->started) walk->at = first_unsent(o);
+  walk->started = true;
+  size_t count = 0;
+  bool more = walk->at < o->chain.bytes;
+  while (more) {
+    if (count == walk->cap) {
+      int rc = mcq__mem_grow(mcq__pool_mem(o->pool), (void**) &walk->frames,
+                             &walk->cap, count + 1, sizeof *walk->frames);
+      if (rc != 0) return rc;
+    }
+    walk->at += frame_at(o, walk->at, &walk->frames[count++], &more);
+  }
+  return (ssize_t) count;
+}
+
+void mcq__outbox_walk_end(const mcq__outbox_t* o, mcq__outbox_walk_t* walk) {
+  mcq__mem_free(mcq__pool_mem(o->pool), walk->frames);
+  walk->frames = NULL;
+}
+
+void mcq__outbox_rest(mcq__outbox_t* o) {
+  if (o->chain.bytes != 0) return;
+  mcq__window_close(&o->window);
+  if (!o->busy) o->window_size = MCQ__SLAB_SMALL;
+  o->busy = false;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* Messages waiting for one peer, encoded as they will travel, with their
+ * high-water marks.
+ *
+ * The chain starts at the first byte of the first message that is not yet
+ * written completely, so that a message cut off by a lost connection goes
+ * again whole on the next one.  Bytes are in one of three states: written
+ * (of that first message), in flight (handed to the back end), queued.  Only
+ * queued ones count against the marks. */
+#ifndef MCQ__ACTOR_OUTBOX_H
+#define MCQ__ACTOR_OUTBOX_H
+
+#include <sys/types.h>
+
+#include "base/chain.h"
+#include "base/protocol.h"
+#include "hub/hub.h"
+
+/* `count` consecutive messages of `size` encoded bytes each. */
+typedef struct mcq__run {
+  uint64_t size;
+  uint64_t count;
+} mcq__run_t;
+
+typedef struct mcq__outbox {
+  mcq__pool_t* pool;
+  const mcq__protocol_t* protocol;
+  mcq__chain_t chain;
+  mcq__fifo_t runs;     /* of mcq__run_t: the messages in the chain */
+  mcq__window_t window; /* small frames are copied in here */
+  size_t window_size;   /* of the next one to open */
+  bool busy;            /* more than one was filled since the last rest */
+  uint64_t messages;    /* in the chain */
+  uint64_t handed;      /* of these: ending in bytes in flight */
+  size_t written;       /* bytes of the first message */
+  size_t flight;        /* bytes behind `written` in flight */
+  uint64_t max_messages;
+  uint64_t max_bytes;
+} mcq__outbox_t;
+
+void mcq__outbox_init(mcq__outbox_t* o, mcq__pool_t* pool,
+                      const mcq__protocol_t* protocol, uint64_t max_messages,
+                      uint64_t max_bytes);
+
+/* Drops everything; a zeroed outbox is fine. */
+void mcq__outbox_dispose(mcq__outbox_t* o);
+
+static inline uint64_t mcq__outbox_queued(const mcq__outbox_t* o) {
+  return o->messages - o->handed;
+}
+
+static inline size_t mcq__outbox_queued_bytes(const mcq__outbox_t* o) {
+  return o->chain.bytes - o->written - o->flight;
+}
+
+/* Full when either mark is reached; a message may go over the byte mark, the
+ * one after it may not begin. */
+static inline bool mcq__outbox_full(const mcq__outbox_t* o) {
+  return mcq__outbox_queued(o) >= o->max_messages ||
+         mcq__outbox_queued_bytes(o) >= o->max_bytes;
+}
+
+/* At or below half of both marks. */
+static inline bool mcq__outbox_low(const mcq__outbox_t* o) {
+  return mcq__outbox_queued(o) <= o->max_messages / 2 &&
+         mcq__outbox_queued_bytes(o) <= o->max_bytes / 2;
+}
+
+/* Queues a message whole, or nothing: 0 or MCQ_ENOMEM.  Does not look at the
+ * marks.  `*payload` gets the bytes of its frames. */
+int mcq__outbox_put(mcq__outbox_t* o, const mcq__body_t* body,
+                    uint64_t* payload);
+
+/* Fills iovecs with queued bytes, `limit` at most.  Returns the entries. */
+size_t mcq__outbox_fill(const mcq__outbox_t* o, size_t limit, mcq__iov_t* out,
+                        size_t max, size_t* total);
+
+/* `n` of the bytes filled were handed over and are in flight. */
+void mcq__outbox_hand(mcq__outbox_t* o, size_t n);
+
+/* The bytes in flight are done with: `n` of them were written. */
+void mcq__outbox_wrote(mcq__outbox_t* o, size_t n);
+
+/* Bytes until the frame that is partly written ends; 0 on a boundary. */
+size_t mcq__outbox_rest_of_frame(const mcq__outbox_t* o);
+
+/* How many messages were handed over as a whole and not reported written;
+ * `*begun`: one more was begun.  Changes nothing. */
+uint64_t mcq__outbox_unsure(const mcq__outbox_t* o, bool* begun);
+
+/* The connection is gone and its wire rests.  Messages handed over as a whole
+ * leave the books: they may have arrived, and none may arrive twice.  One that
+ * was only begun is made new again. */
+void mcq__outbox_rewind(mcq__outbox_t* o);
+
+/* Goes through the messages that were not even begun, in order.  Zeroed to
+ * start with. */
+typedef struct mcq__outbox_walk {
+  mcq__slice_t* frames; /* of the current message, borrowed */
+  size_t cap;
+  size_t at; /* its end in the chain */
+  bool started;
+} mcq__outbox_walk_t;
+
+/* The frames of the next one, 0 after the last, or MCQ_ENOMEM.  The outbox
+ * must not change on the way. */
+ssize_t mcq__outbox_next(const mcq__outbox_t* o, mcq__outbox_walk_t* walk);
+void mcq__outbox_walk_end(const mcq__outbox_t* o, mcq__outbox_walk_t* walk);
+
+/* Nothing waits: lets go of the memory. */
+void mcq__outbox_rest(mcq__outbox_t* o);
+
+#endif

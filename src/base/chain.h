@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* Slices awaiting the wire, in order.  Neighbours that touch in the same slab
+ * join into one, so a burst of small frames is one iovec. */
+#ifndef MCQ__BASE_CHAIN_H
+#define MCQ__BASE_CHAIN_H
+
+#include "base/fifo.h"
+#include "base/slab.h"
+
+/* What a vectored write takes; laid out as struct iovec and uv_buf_t are. */
+typedef struct mcq__iov {
+  const void* base;
+  size_t len;
+} mcq__iov_t;
+
+typedef struct mcq__chain {
+  mcq__fifo_t parts_; /* of mcq__slice_t, each counting */
+  size_t bytes;       /* in all parts */
+} mcq__chain_t;
+
+static inline void mcq__chain_init(mcq__chain_t* c, mcq__mem_t* mem) {
+  mcq__fifo_init(&c->parts_, mem, sizeof(mcq__slice_t));
+  c->bytes = 0;
+}
+
+/* Lets go of every part and of the storage. */
+void mcq__chain_dispose(mcq__chain_t* c);
+
+/* Lets go of every part. */
+void mcq__chain_clear(mcq__chain_t* c);
+
+/* Appends `s`, counting it; without a slab its bytes must outlive the chain.
+ * 0 or MCQ_ENOMEM, nothing changed. */
+int mcq__chain_push(mcq__chain_t* c, mcq__slice_t s);
+
+/* Appends the next `n` bytes of the window, which must have been written.
+ * Hot: when they touch the last part nothing but its length changes. */
+static inline int mcq__chain_commit(mcq__chain_t* c, mcq__window_t* w,
+                                    size_t n) {
+  mcq__slice_t* last = (mcq__slice_t*) mcq__fifo_last(&c->parts_);
+  mcq__check(n <= mcq__window_room(w));
+  if (n == 0) return 0; /* the window may have no slab */
+  if (mcq__likely(last != NULL && last->slab_ == w->slab_ &&
+                  last->data + last->len == w->slab_->base_ + w->at_)) {
+    last->len += n;
+    w->at_ += n;
+    c->bytes += n;
+    return 0;
+  }
+  mcq__slice_t* part = (mcq__slice_t*) mcq__fifo_push(&c->parts_);
+  if (part == NULL) return MCQ_ENOMEM;
+  *part = mcq__window_freeze(w, n);
+  c->bytes += n;
+  return 0;
+}
+
+/* Fills up to `max` entries with the bytes from `skip` on, `limit` bytes at
+ * most in all.  Returns the entries filled; `*total` gets their bytes. */
+size_t mcq__chain_fill(const mcq__chain_t* c, size_t skip, size_t limit,
+                       mcq__iov_t* out, size_t max, size_t* total);
+
+/* Lets go of the first `n` bytes.  Invariant: n <= c->bytes. */
+void mcq__chain_drain(mcq__chain_t* c, size_t n);
+
+/* Appends bytes [off, off+len) of `from` to `to`, sharing the slabs.
+ * 0 or MCQ_ENOMEM, `to` unchanged. */
+int mcq__chain_share(mcq__chain_t* to, const mcq__chain_t* from, size_t off,
+                     size_t len);
+
+/* Cuts the chain back to `bytes`, dropping what came after. */
+void mcq__chain_cut(mcq__chain_t* c, size_t bytes);
+
+/* Bytes [off, off+len) as one borrowed slice.  Invariant: they exist and lie
+ * in one part, as they do when they were pushed or committed together. */
+mcq__slice_t mcq__chain_slice(const mcq__chain_t* c, size_t off, size_t len);
+
+/* Copies bytes [off, off+len) out.  Invariant: they exist. */
+void mcq__chain_peek(const mcq__chain_t* c, size_t off, void* out, size_t len);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* The growing of a ring of equal elements; everything else is inline in the
+ * header.  Called by the chain and by whoever queues.  It never shrinks and
+ * never looks into an element. */
+#include "base/fifo.h"
+
+#include <string.h>
+
+/* The first allocation: enough for a quiet connection. */
+#define FIRST_CAP ((size_t) 8)
+
+void mcq__fifo_dispose(mcq__fifo_t* f) {
+  if (f->items_ != NULL) mcq__mem_free(f->mem, f->items_);
+  f->items_ = NULL;
+  f->cap_ = 0;
+  f->head_ = 0;
+  f->count = 0;
+}
+
+/* Invariant: the count elements of the old ring lie in two runs, [head, end)
+ * and [0, rest); both fit the new block, which has room for cap > count. */
+int mcq__fifo_reserve(mcq__fifo_t* f) {
+  if (f->count < f->cap_) return 0;
+  if (f->cap_ > SIZE_MAX / 2) return MCQ_ENOMEM;
+  size_t cap = f->cap_ == 0 ? FIRST_CAP : f->cap_ * 2;
+  if (cap > SIZE_MAX / f->elem_) return MCQ_ENOMEM;
+  char* items = (char*) mcq__mem_alloc(f->mem, cap * f->elem_);
+  if (items == NULL) return MCQ_ENOMEM;
+  size_t run = f->cap_ - f->head_;
+  if (run > f->count) run = f->count;
+  if (run != 0) memcpy(items, f->items_ + f->head_ * f->elem_, run * f->elem_);
+  if (f->count > run)
+    memcpy(items + run * f->elem_, f->items_, (f->count - run) * f->elem_);
+  mcq__mem_free(f->mem, f->items_);
+  f->items_ = items;
+  f->cap_ = cap;
+  f->head_ = 0;
+  return 0;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* A growing ring of equal elements, first in first out.  Elements move when
+ * it grows: pointers into it are good until the next push. */
+#ifndef MCQ__BASE_FIFO_H
+#define MCQ__BASE_FIFO_H
+
+#include "base/check.h"
+#include "base/mem.h"
+
+typedef struct mcq__fifo {
+  mcq__mem_t* mem;
+  char* items_;
+  size_t elem_;
+  size_t cap_; /* a power of two, or 0 */
+  size_t head_;
+  size_t count;
+} mcq__fifo_t;
+
+static inline void mcq__fifo_init(mcq__fifo_t* f, mcq__mem_t* mem,
+                                  size_t elem) {
+  f->mem = mem;
+  f->items_ = NULL;
+  f->elem_ = elem;
+  f->cap_ = 0;
+  f->head_ = 0;
+  f->count = 0;
+}
+
+/* Drops the storage; a zeroed fifo is fine. */
+void mcq__fifo_dispose(mcq__fifo_t* f);
+
+/* Makes room for one more.  0 or MCQ_ENOMEM, nothing changed. */
+int mcq__fifo_reserve(mcq__fifo_t* f);
+
+/* Element `i` from the front.  Invariant: i < count. */
+static inline void* mcq__fifo_at(const mcq__fifo_t* f, size_t i) {
+  mcq__check(i < f->count);
+  return f->items_ + ((f->head_ + i) & (f->cap_ - 1)) * f->elem_;
+}
+
+static inline void* mcq__fifo_first(const mcq__fifo_t* f) {
+  return f->count == 0 ? NULL : mcq__fifo_at(f, 0);
+}
+
+static inline void* mcq__fifo_last(const mcq__fifo_t* f) {
+  return f->count == 0 ? NULL : mcq__fifo_at(f, f->count - 1);
+}
+
+/* Appends an element with undefined content, or NULL when out of memory. */
+static inline void* mcq__fifo_push(mcq__fifo_t* f) {
+  if (f->count == f->cap_ && mcq__fifo_reserve(f) != 0) return NULL;
+  f->count++;
+  return mcq__fifo_at(f, f->count - 1);
+}
+
+static inline void mcq__fifo_shift(mcq__fifo_t* f) {
+  mcq__check(f->count > 0);
+  f->head_ = (f->head_ + 1) & (f->cap_ - 1);
+  f->count--;
+  if (f->count == 0) f->head_ = 0;
+}
+
+static inline void mcq__fifo_pop(mcq__fifo_t* f) {
+  mcq__check(f->count > 0);
+  f->count--;
+}
+
+#endif

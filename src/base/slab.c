@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/* Payload memory: where slabs come from and where they go.  Called by the
+ * read pumps, the sessions and the messages.  It never hands out a slab that
+ * somebody still counts, and never touches memory of others except to read.
+ *
+ * A slab and its payload are one block: the struct, padding up to the next
+ * multiple of 64 (where the payload is not tiny), then cap_ bytes.  A foreign
+ * slab is the struct alone. */
+#include "base/slab.h"
+
+#include <pthread.h>
+
+/* A payload starts on a cache line, unless that would cost more than it. */
+#define PAYLOAD_ALIGN ((size_t) 64)
+#define ALIGN_FROM ((size_t) 1024)
+
+/* What the pool recycles.  `keep` slabs idle at most; trimming leaves
+ * `quiet`.  The last class is the bare struct around foreign memory. */
+typedef struct shelf_plan {
+  size_t size;
+  unsigned keep;
+  unsigned quiet;
+} shelf_plan_t;
+
+/* Without recycling every slab is a block of its own, for memory checkers. */
+#ifdef MCQ_NO_POOL
+static const bool recycling = false;
+#else
+static const bool recycling = true;
+#endif
+
+#define SHELVES 4
+#define FOREIGN_SHELF 3
+
+static const shelf_plan_t plans[SHELVES] = {
+    {MCQ__SLAB_SMALL, 256, 16}, /* 1 MiB, 64 KiB */
+    {MCQ__SLAB_MEDIUM, 16, 2},  /* 1 MiB, 128 KiB */
+    {MCQ__SLAB_LARGE, 4, 1},    /* 1 MiB, 256 KiB */
+    {0, 1024, 64},
+};
+
+struct mcq__pool {
+  mcq__mem_t* mem;
+  atomic_size_t refs; /* slabs that exist, messages, and the opener */
+  _Atomic(pthread_t) owner;
+  /* The rest belongs to the owner's thread. */
+  bool closed;
+  struct {
+    mcq__slab_t* idle;
+    unsigned count;
+  } shelves[SHELVES];
+};
+
+#ifdef MCQ_DEBUG
+#define POISON_OPENED 0xA5
+#define POISON_FREED 0xDD
+#define POISON_MAX ((size_t) 1 << 20)
+
+/* Makes reads of bytes nobody wrote, or nobody holds any more, show.  The
+ * pages of a huge block are left untouched but for the edges. */
+static void poison(mcq__slab_t* slab, int value) {
+  const size_t edge = 4096;
+  if (slab->kind_ == MCQ__SLAB_FOREIGN || slab->cap_ == 0) return;
+  if (slab->cap_ <= POISON_MAX) {
+    memset(slab->base_, value, slab->cap_);
+  } else {
+    memset(slab->base_, value, edge);
+    memset(slab->base_ + slab->cap_ - edge, value, edge);
+  }
+}
+#else
+#define POISON_OPENED 0
+#define POISON_FREED 0
+static void poison(mcq__slab_t* slab, int value) {
+  (void) slab;
+  (void) value;
+}
+#endif
+
+/* With the address sanitizer a slab on a shelf is as unreadable as a freed
+ * one. */
+#ifdef __has_feature
+#if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(at, len) ((void) (at), (void) (len))
+#define ASAN_UNPOISON_MEMORY_REGION(at, len) ((void) (at), (void) (len))
+#endif
+
+static void veil(mcq__slab_t* slab) {
+  ASAN_POISON_MEMORY_REGION(slab->base_, slab->cap_);
+}
+
+static void unveil(mcq__slab_t* slab) {
+  ASAN_UNPOISON_MEMORY_REGION(slab->base_, slab->cap_);
+}
+
+/* ---- blocks ------------------------------------------------------------ */
+
+/* A new slab of `size` payload bytes, or NULL.  Invariant: base_ lies inside
+ * the block and base_ + cap_ not behind its end, for head + slack + size does
+ * not wrap and aligning moves base_ by no more than slack. */
+static mcq__slab_t* make(mcq__pool_t* pool, size_t size) {
+  size_t head = sizeof(mcq__slab_t);
+  size_t slack = size < ALIGN_FROM ? 0 : PAYLOAD_ALIGN - 1;
+  if (size > PTRDIFF_MAX - head - slack) return NULL;
+  char* block = (char*) mcq__mem_alloc(pool->mem, head + slack + size);
+  if (block == NULL) return NULL;
+  mcq__slab_t* slab = (mcq__slab_t*) (void*) block;
+  memset(slab, 0, sizeof *slab);
+  size_t pad = (0 - ((uintptr_t) block + head)) & slack;
+  slab->base_ = (uint8_t*) block + head + pad;
+  slab->cap_ = size;
+  slab->pool_ = pool;
+  mcq__pool_retain(pool);
+  return slab;
+}
+
+/* Gives the block back.  Invariant: nobody counts the slab and no free list
+ * holds it. */
+static void unmake(mcq__slab_t* slab) {
+  mcq__pool_t* pool = slab->pool_;
+  mcq__mem_free(pool->mem, slab);
+  mcq__pool_release(pool);
+}
+
+/* ---- shelves ----------------------------------------------------------- */
+
+/* True on the one thread that may touch the shelves. */
+static bool at_home(mcq__pool_t* pool) {
+  pthread_t owner = atomic_load_explicit(&pool->owner, memory_order_relaxed);
+  return pthread_equal(owner, pthread_self());
+}
+
+/* Takes an idle slab of the class, or makes one; its count is 1.  Invariant:
+ * what lies on a shelf is counted by nobody, so the taker is the only one who
+ * can name it. */
+static mcq__slab_t* take(mcq__pool_t* pool, unsigned shelf) {
+  mcq__slab_t* slab = at_home(pool) ? pool->shelves[shelf].idle : NULL;
+  if (slab != NULL) {
+    unveil(slab);
+    mcq__check(atomic_load(&slab->refs_) == 0);
+    pool->shelves[shelf].idle = slab->next_;
+    pool->shelves[shelf].count--;
+    slab->next_ = NULL;
+  } else {
+    slab = make(pool, plans[shelf].size);
+    if (slab == NULL) return NULL;
+    slab->size_class_ = (uint8_t) shelf;
+  }
+  atomic_init(&slab->refs_, 1);
+  return slab;
+}
+
+/* Puts a slab that reached zero back on its shelf, or frees it.  Invariant:
+ * shelves are touched by the owner's thread alone; a slab let go elsewhere,
+ * or after the pool was closed, never gets there. */
+static void put_back(mcq__slab_t* slab) {
+  mcq__pool_t* pool = slab->pool_;
+  unsigned shelf = slab->size_class_;
+  if (recycling && at_home(pool) && !pool->closed &&
+      pool->shelves[shelf].count < plans[shelf].keep) {
+    veil(slab);
+    slab->next_ = pool->shelves[shelf].idle;
+    pool->shelves[shelf].idle = slab;
+    pool->shelves[shelf].count++;
+    return;
+  }
+  unmake(slab);
+}
+
+static void thin(mcq__pool_t* pool, unsigned shelf, unsigned leave) {
+  while (pool->shelves[shelf].count > leave) {
+    mcq__slab_t* slab = pool->shelves[shelf].idle;
+    pool->shelves[shelf].idle = slab->next_;
+    pool->shelves[shelf].count--;
+    unveil(slab);
+    unmake(slab);
+  }
+}
+
+/* ---- pool -------------------------------------------------------------- */
+
+int mcq__pool_open(mcq__pool_t** out, mcq__mem_t* mem) {
+  mcq__pool_t* pool = mcq__new(mem, mcq__pool_t);
+  if (pool == NULL) return MCQ_ENOMEM;
+  pool->mem = mem;
+  atomic_init(&pool->owner, pthread_self());
+  atomic_init(&pool->refs, 1);
+  *out = pool;
+  return 0;
+}
+
+void mcq__pool_close(mcq__pool_t* pool) {
+  if (pool == NULL) return;
+  mcq__check(!pool->closed);
+  for (unsigned i = 0; i < SHELVES; i++) thin(pool, i, 0);
+  pool->closed = true;
+  mcq__pool_release(pool);
+}
+
+void mcq__pool_adopt(mcq__pool_t* pool) {
+  atomic_store_explicit(&pool->owner, pthread_self(), memory_order_relaxed);
+}
+
+void mcq__pool_trim(mcq__pool_t* pool) {
+  for (unsigned i = 0; i < SHELVES; i++) thin(pool, i, plans[i].quiet);
+}
+
+void mcq__pool_retain(mcq__pool_t* pool) {
+  atomic_fetch_add_explicit(&pool->refs, 1, memory_order_relaxed);
+}
+
+void mcq__pool_release(mcq__pool_t* pool) {
+  size_t before =
+      atomic_fetch_sub_explicit(&pool->refs, 1, memory_order_acq_rel);
+  mcq__check(before > 0);
+  if (before == 1) mcq__mem_free(pool->mem, pool);
+}
+
+mcq__mem_t* mcq__pool_mem(const mcq__pool_t* pool) {
+  return pool->mem;
+}
+
+/* ---- slab -------------------------------------------------------------- */
+
+/* Invariant: base_ is cast free of const only to be stored; no function
+ * writes through a foreign slab, because no window ever opens on one. */
+mcq__slab_t* mcq__slab_foreign(mcq__pool_t* pool, const void* data, size_t len,
+                               bool transient,
+                               void (*release)(void* data, void* arg),
+                               void* arg) {
+  mcq__slab_t* slab = take(pool, FOREIGN_SHELF);
+  if (slab == NULL) return NULL;
+  slab->kind_ = MCQ__SLAB_FOREIGN;
+  slab->transient_ = transient;
+  slab->base_ = (uint8_t*) (uintptr_t) data;
+  slab->cap_ = len;
+  slab->release_ = release;
+  slab->arg_ = arg;
+  return slab;
+}
+
+/* Invariant: the caller saw the count reach zero, so this runs once a life of
+ * the slab and nobody else can name it.  The release callback comes last: it
+ * may do anything, even let go of the pool. */
+void mcq__slab_destroy(mcq__slab_t* slab) {
+  poison(slab, POISON_FREED);
+  if (slab->kind_ == MCQ__SLAB_EXACT) {
+    unmake(slab);
+    return;
+  }
+  if (slab->kind_ == MCQ__SLAB_POOLED) {
+    put_back(slab);
+    return;
+  }
+  void (*release)(void* data, void* arg) = slab->release_;
+  void* data = slab->base_;
+  void* arg = slab->arg_;
+  slab->base_ = NULL;
+  slab->cap_ = 0;
+  put_back(slab);
+  if (release != NULL) release(data, arg);
+}
+
+/* ---- window ------------------------------------------------------------ */
+
+static int open_on(mcq__window_t* w, mcq__slab_t* slab, uint8_t kind) {
+  if (slab == NULL) return MCQ_ENOMEM;
+  slab->kind_ = kind;
+  poison(slab, POISON_OPENED);
+  mcq__slab_release(w->slab_);
+  w->slab_ = slab;
+  w->at_ = 0;
+  return 0;
+}
+
+/* Invariant: the slab is nobody else's, so all its bytes are writable and
+ * none of them was promised to a reader. */
+int mcq__window_open(mcq__window_t* w, mcq__pool_t* pool, size_t size) {
+  unsigned shelf = 0;
+  while (shelf < FOREIGN_SHELF && plans[shelf].size < size) shelf++;
+  if (shelf == FOREIGN_SHELF) return mcq__window_open_exact(w, pool, size);
+  return open_on(w, take(pool, shelf), MCQ__SLAB_POOLED);
+}
+
+/* Invariant: as above; the block is new. */
+int mcq__window_open_exact(mcq__window_t* w, mcq__pool_t* pool, size_t size) {
+  mcq__slab_t* slab = make(pool, size);
+  if (slab != NULL) atomic_init(&slab->refs_, 1);
+  return open_on(w, slab, MCQ__SLAB_EXACT);
+}
+
+/* ---- slice ------------------------------------------------------------- */
+
+int mcq__slice_copy(mcq__slice_t* out, mcq__pool_t* pool, const void* data,
+                    size_t len) {
+  mcq__slice_t empty = {NULL, 0, NULL};
+  *out = empty;
+  if (len == 0) return 0;
+  mcq__window_t w = {NULL, 0};
+  if (mcq__window_open_exact(&w, pool, len) != 0) return MCQ_ENOMEM;
+  mcq__window_poke(&w, 0, data, len);
+  *out = mcq__window_freeze(&w, len);
+  mcq__window_close(&w);
+  return 0;
+}
+
+bool mcq__slice_keepable(mcq__slice_t s) {
+  if (s.len == 0) return true;
+  if (s.slab_ == NULL || s.slab_->transient_) return false;
+  if (s.slab_->kind_ == MCQ__SLAB_POOLED) return false;
+  if (s.len > MCQ__KEEP_COPY_MAX) return true;
+  return s.slab_->kind_ == MCQ__SLAB_EXACT && s.len >= s.slab_->cap_ / 2;
+}
+
+int mcq__slice_keep(mcq__slice_t* out, mcq__pool_t* pool, mcq__slice_t s) {
+  if (s.len == 0 || !mcq__slice_keepable(s))
+    return mcq__slice_copy(out, pool, s.data, s.len);
+  *out = mcq__slice_retain(s);
+  return 0;
+}

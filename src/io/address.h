@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* Socket addresses and their text.  Nothing here asks a name server. */
+#ifndef MCQ__IO_ADDRESS_H
+#define MCQ__IO_ADDRESS_H
+
+#include <netinet/in.h>
+#include <stdint.h>
+
+#include "io/endpoint.h"
+
+/* An IPv4 or IPv6 address with its port. */
+typedef union mcq__address {
+  struct sockaddr any;
+  struct sockaddr_in v4;
+  struct sockaddr_in6 v6;
+} mcq__address_t;
+
+/* Bytes of it that the system wants to see. */
+socklen_t mcq__address_size(const mcq__address_t* a);
+
+/* "127.0.0.1", "::1", "fe80::1%eth0".  0, or MCQ_EINVAL when it is no number.
+ */
+int mcq__address_numeric(mcq__address_t* out, const char* host, uint16_t port);
+
+/* The same, "localhost", or the name of an interface that is up.  0, or
+ * UV_ENODEV when this machine has no such address. */
+int mcq__address_local(mcq__address_t* out, const char* host, uint16_t port);
+
+/* All interfaces. */
+void mcq__address_wildcard(mcq__address_t* out, int family, uint16_t port);
+
+/* "tcp://127.0.0.1:80", "tcp://[fe80::1%eth0]:80"; an IPv4 peer of an IPv6
+ * socket is shown as the IPv4 address it has. */
+void mcq__address_text(const mcq__address_t* a, char out[MCQ__ENDPOINT_MAX]);
+
+#endif

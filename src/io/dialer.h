@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* A connecting endpoint: one stream at a time, and after a loss another, with
+ * growing, jittered waits.  Cold code.
+ *
+ * States: waiting (a timer runs), dialing (the transport is at it), up (the
+ * user has a stream), stopped, closing. */
+#ifndef MCQ__IO_DIALER_H
+#define MCQ__IO_DIALER_H
+
+#include "io/endpoint.h"
+#include "io/io.h"
+
+typedef struct mcq__dialer_events {
+  /* An attempt begins. */
+  void (*on_dialing)(mcq__dialer_t* d);
+
+  /* Connected; the callee adopts or discards the stream and says
+   * mcq__dialer_lost when the connection is over. */
+  void (*on_stream)(mcq__dialer_t* d, void* stream, const char* address);
+
+  /* An attempt failed with `code`. */
+  void (*on_failed)(mcq__dialer_t* d, int code);
+
+  /* The next attempt comes in `ms`. */
+  void (*on_retry)(mcq__dialer_t* d, uint64_t ms);
+
+  /* mcq__dialer_close is complete; `d` may be freed. */
+  void (*on_closed)(mcq__dialer_t* d);
+} mcq__dialer_events_t;
+
+typedef struct mcq__dialer_config {
+  uint64_t retry_ms;     /* first wait (0: 1 ms); MCQ__NEVER: never retry */
+  uint64_t retry_max_ms; /* cap of the doubling; below retry_ms: none */
+  uint64_t connect_ms;   /* limit of one attempt; MCQ__NEVER: the system's */
+} mcq__dialer_config_t;
+
+enum mcq__dialer_state {
+  MCQ__DIALER_IDLE,
+  MCQ__DIALER_WAITING,
+  MCQ__DIALER_DIALING,
+  MCQ__DIALER_UP,
+  MCQ__DIALER_STOPPED,
+  MCQ__DIALER_CLOSED
+};
+
+struct mcq__dialer {
+  mcq__io_t* io;
+  const mcq__transport_t* transport;
+  const mcq__dialer_events_t* events;
+  void* user;
+  mcq__endpoint_t endpoint;
+  mcq__dialer_config_t config;
+  enum mcq__dialer_state state;
+  unsigned failures; /* since the last success: the exponent */
+  bool closing;
+  bool expired;       /* the attempt took too long and was broken off */
+  mcq__timer_t timer; /* the wait, or the limit of the attempt */
+  mcq__task_t task;
+  void* impl; /* the transport's own, for one attempt */
+};
+
+/* Prepares `d` (caller's memory, zeroed but for user) and dials in the next
+ * phase.  0, MCQ_EINVAL for an address that only a listener can have (a
+ * wildcard, port 0), MCQ_ENOTSUP for an unknown scheme, MCQ_ENOMEM. */
+int mcq__dialer_open(mcq__dialer_t* d, mcq__io_t* io,
+                     const mcq__endpoint_t* endpoint,
+                     const mcq__dialer_config_t* config,
+                     const mcq__dialer_events_t* events);
+
+/* The handshake succeeded: the next wait is the first one again. */
+void mcq__dialer_succeeded(mcq__dialer_t* d);
+
+/* The stream it gave is gone.  `retry` false: a definite refusal; it stops. */
+void mcq__dialer_lost(mcq__dialer_t* d, bool retry);
+
+/* Ends it in any state; idempotent; on_closed comes in a later phase. */
+void mcq__dialer_close(mcq__dialer_t* d);
+
+/* For transports: the attempt ended with a stream or an error. */
+void mcq__dialer_done(mcq__dialer_t* d, void* stream, const char* address,
+                      int code);
+
+#endif

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/* The I/O room's vocabulary: bytes to and from the kernel, and the seat in
+ * the user's loop.  No protocol.
+ *
+ *   transport  makes connected streams (tcp; ipc, inproc; a test network)
+ *   back end   pumps bytes through one stream (uv, uring; a test network)
+ *   wire       one connection, from adopt to on_closed
+ *   turn       the phases of one loop iteration: tasks, flush, timers
+ *
+ * No slot of any table calls back inline: what it causes happens in a later
+ * phase. */
+#ifndef MCQ__IO_H
+#define MCQ__IO_H
+
+#include <uv.h>
+
+#include "base/chain.h"
+#include "base/list.h"
+#include "base/slab.h"
+#include "base/timer.h"
+
+typedef struct mcq__io mcq__io_t;
+typedef struct mcq__wire mcq__wire_t;
+
+/* ---- turn: when things happen ------------------------------------------ */
+
+/* Work for the next phase.  Embedded in its object; zeroed is idle. */
+typedef struct mcq__task {
+  mcq__node_t node;
+  void (*run)(struct mcq__task* task);
+} mcq__task_t;
+
+typedef struct mcq__turn {
+  mcq__node_t work;  /* tasks first: deliveries, notices, endings */
+  mcq__node_t flush; /* then writes, so that work of one turn joins */
+  mcq__node_t later; /* work of the next turn */
+  uv_prepare_t prepare;
+  uv_check_t check;
+  uv_idle_t idle;
+  uv_timer_t timer;
+  mcq__timers_t timers;
+  uint64_t armed;         /* the deadline the uv timer is set to */
+  unsigned keep;          /* reasons to keep the loop running */
+  unsigned open_handles;  /* what on_left waits for: the four above, and what
+                             transports leave behind in the loop */
+  bool busy;              /* inside a phase */
+  bool ending;            /* the handles close when no task is left */
+} mcq__turn_t;
+
+/* Runs `task` in the next phase (of this turn where one is left).  A task that
+ * waits already, in whatever list, stays where it is; one that waits keeps the
+ * loop alive. */
+void mcq__io_work(mcq__io_t* io, mcq__task_t* task);
+
+/* Runs `task` after the phase's work, once however often it is asked. */
+void mcq__io_flush(mcq__io_t* io, mcq__task_t* task);
+
+/* Runs `task` after the loop has polled once more: for work that goes on and
+ * gives others their turn. */
+void mcq__io_later(mcq__io_t* io, mcq__task_t* task);
+
+/* Takes a task out; no-op when it is not queued. */
+void mcq__io_cancel(mcq__task_t* task);
+
+/* Now, in ms, on the context's clock. */
+uint64_t mcq__io_now(const mcq__io_t* io);
+
+/* Starts, moves or stops a timer with a reserved place (base/timer.h). */
+void mcq__io_timer_start(mcq__io_t* io, mcq__timer_t* timer, uint64_t at);
+void mcq__io_timer_stop(mcq__io_t* io, mcq__timer_t* timer);
+
+/* Counts reasons for uv_run to keep going; our own handles are unref'd. */
+void mcq__io_ref(mcq__io_t* io);
+void mcq__io_unref(mcq__io_t* io);
+
+/* ---- wire: one connection ---------------------------------------------- */
+
+/* What a wire tells its user (the actor).  All are called from loop phases. */
+typedef struct mcq__wire_events {
+  /* Bytes arrived.  Borrowed: slice_keep or retain what is needed longer;
+   * a count taken must be given back by the next turn. */
+  void (*on_bytes)(mcq__wire_t* wire, mcq__slice_t bytes);
+
+  /* Asked before a read: where the bytes should go, or NULL for the pump's
+   * own choice.  A pump that cannot choose ignores it. */
+  mcq__window_t* (*on_want)(mcq__wire_t* wire);
+
+  /* `n` bytes were read into the window that on_want gave. */
+  void (*on_filled)(mcq__wire_t* wire, size_t n);
+
+  /* The write in flight ended: `n` bytes of it went out, at least one but
+   * not always all, or `n` is an error (then on_end does not come for the
+   * same cause). */
+  void (*on_wrote)(mcq__wire_t* wire, ssize_t n);
+
+  /* Nothing more will be read: UV_EOF or an error.  Once. */
+  void (*on_end)(mcq__wire_t* wire, int code);
+
+  /* close() is complete: both pumps rest, no slice of this wire's writes is
+   * in use.  The wire is freed when this returns. */
+  void (*on_closed)(mcq__wire_t* wire);
+} mcq__wire_events_t;
+
+/* A write is in flight; on_wrote will come. */
+#define MCQ__IN_FLIGHT 0
+
+typedef struct mcq__backend {
+  const char* name;
+
+  /* Sets up per-loop state in io->pump.  Fails without a trace where the
+   * system does not support it; the caller then tries another. */
+  int (*join)(mcq__io_t* io);
+
+  /* All wires are closed: begins to end what join set up; calls
+   * mcq__io_left(io) when done, which may be at once. */
+  void (*leave)(mcq__io_t* io);
+
+  /* Takes over a connected stream (see mcq__transport) and writes a wire that
+   * does not read yet.  On failure the stream is still the caller's. */
+  int (*adopt)(mcq__wire_t** out, mcq__io_t* io, void* stream,
+               const mcq__wire_events_t* events, void* user);
+
+  /* Reading on and off; idempotent.  After read_stop no on_bytes comes until
+   * read_start, however much had arrived; nothing is lost. */
+  int (*read_start)(mcq__wire_t* wire);
+  void (*read_stop)(mcq__wire_t* wire);
+
+  /* Writes `count` pieces of `total` bytes.  Returns the bytes taken at once
+   * (at least 1), MCQ__IN_FLIGHT, or an error.  The bytes stay unchanged
+   * until then; one write may be in flight. */
+  ssize_t (*write)(mcq__wire_t* wire, const mcq__iov_t* iov, size_t count,
+                   size_t total);
+
+  /* Ends our writing side after what was written (FIN).  Not while a write
+   * is in flight. */
+  void (*shutdown)(mcq__wire_t* wire);
+
+  /* Ends the connection; idempotent.  Only on_closed comes afterwards. */
+  void (*close)(mcq__wire_t* wire);
+
+  /* Hands prepared work to the kernel at the end of a phase; may be NULL. */
+  void (*submit)(mcq__io_t* io);
+} mcq__backend_t;
+
+struct mcq__wire {
+  const mcq__backend_t* backend;
+  mcq__io_t* io;
+  const mcq__wire_events_t* events;
+  void* user;
+};
+
+extern const mcq__backend_t mcq__backend_uv;
+
+/* The uring back end, or NULL in a build without it. */
+const mcq__backend_t* mcq__backend_uring(void);
+
+/* ---- transport: making streams ------------------------------------------ */
+
+typedef struct mcq__listener mcq__listener_t;
+typedef struct mcq__dialer mcq__dialer_t;
+typedef struct mcq__endpoint mcq__endpoint_t;
+
+/* A stream is opaque: uv_stream_t* (allocated from io->mem, initialised on
+ * io->loop) for kernel transports.  `pump` says which back end adopts it. */
+typedef struct mcq__transport {
+  const char* scheme;         /* "tcp" */
+  const mcq__backend_t* pump; /* NULL: the context's own */
+
+  /* Starts listening at l->endpoint and fills l->address with the real one.
+   * Errors come at once. */
+  int (*listen)(mcq__listener_t* l);
+
+  /* Stops; calls mcq__listener_closed(l) when done, never inline. */
+  void (*unlisten)(mcq__listener_t* l);
+
+  /* One attempt to reach d->endpoint; ends with mcq__dialer_done, never
+   * inline.  Resolves names itself. */
+  int (*dial)(mcq__dialer_t* d);
+
+  /* Breaks an attempt off; mcq__dialer_done still comes, never inline. */
+  void (*hangup)(mcq__dialer_t* d);
+
+  /* Closes a stream that nobody adopted. */
+  void (*discard)(mcq__io_t* io, void* stream);
+} mcq__transport_t;
+
+extern const mcq__transport_t mcq__transport_tcp;
+
+/* The transport of a scheme, or NULL. */
+const mcq__transport_t* mcq__transport_find(const mcq__io_t* io,
+                                            const char* scheme, size_t len);
+
+/* ---- io: all of it, per context ----------------------------------------- */
+
+typedef uint64_t (*mcq__clock_fn)(void* arg);
+
+/* What tests replace; NULL members mean the real thing. */
+typedef struct mcq__seams {
+  mcq__clock_fn clock; /* ms; no uv timer is used then: timers run when a
+                          phase finds them due */
+  void* clock_arg;
+  const mcq__backend_t* backend;     /* in place of uv and uring */
+  const mcq__transport_t* transport; /* beside the built-in ones */
+  uint64_t seed;                     /* 0: from the system */
+} mcq__seams_t;
+
+struct mcq__io {
+  uv_loop_t* loop;
+  mcq__mem_t* mem;
+  mcq__pool_t* pool;
+  const mcq__backend_t* backend;
+  int fallback; /* why auto did not take uring; 0 when it did or was not asked */
+  void* pump;   /* the back end's own state */
+  mcq__turn_t turn;
+  mcq__seams_t seams;
+  uint64_t random[2]; /* state of mcq__io_random */
+  mcq__window_t read; /* shared read window of pumps that choose none */
+  void (*on_left)(mcq__io_t* io); /* everything is closed */
+  void* user;
+};
+
+enum mcq__backend_choice {
+  MCQ__BACKEND_AUTO,
+  MCQ__BACKEND_UV,
+  MCQ__BACKEND_URING
+};
+
+/* Takes a seat in `loop`: handles, clock, back end.  `io` is caller's memory,
+ * zeroed but for on_left and user.  On failure nothing is left behind except
+ * handles already closing, which `io` must outlive: on_left comes in both
+ * cases, without mcq__io_close when it failed. */
+int mcq__io_open(mcq__io_t* io, uv_loop_t* loop, mcq__pool_t* pool,
+                 enum mcq__backend_choice choice, const mcq__seams_t* seams);
+
+/* Gives the seat up after the last wire, listener and dialer are closed;
+ * on_left comes in a later turn, after it `io` holds nothing. */
+void mcq__io_close(mcq__io_t* io);
+
+/* A back end has finished leaving: the seat is given up when the tasks that
+ * wait have run.  Calls nobody back. */
+void mcq__io_left(mcq__io_t* io);
+
+/* The next number of a seeded sequence: for jitter and hash seeds. */
+uint64_t mcq__io_random(mcq__io_t* io);
+
+#endif

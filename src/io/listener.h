@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* A bound endpoint: accepts streams and hands them on.  Cold code. */
+#ifndef MCQ__IO_LISTENER_H
+#define MCQ__IO_LISTENER_H
+
+#include "io/endpoint.h"
+#include "io/io.h"
+
+typedef struct mcq__listener_events {
+  /* A stream was accepted; the callee adopts or discards it.  `address` is
+   * the remote address as "tcp://host:port". */
+  void (*on_stream)(mcq__listener_t* l, void* stream, const char* address);
+
+  /* Accepting failed (out of descriptors, ...); listening goes on. */
+  void (*on_error)(mcq__listener_t* l, int code);
+
+  /* mcq__listener_close is complete; `l` may be freed. */
+  void (*on_closed)(mcq__listener_t* l);
+} mcq__listener_events_t;
+
+struct mcq__listener {
+  mcq__io_t* io;
+  const mcq__transport_t* transport;
+  const mcq__listener_events_t* events;
+  void* user;
+  mcq__endpoint_t endpoint;
+  int backlog;
+  char address[MCQ__ENDPOINT_MAX]; /* the real one: tcp://127.0.0.1:40123 */
+  void* impl;                      /* the transport's own */
+  bool closing;
+  mcq__task_t closed; /* for transports: reports on_closed from a phase */
+};
+
+/* Begins to listen; `l` is caller's memory, zeroed but for user.  0, or an
+ * error at once: bad address, address in use, no such transport. */
+int mcq__listener_open(mcq__listener_t* l, mcq__io_t* io,
+                       const mcq__endpoint_t* endpoint, int backlog,
+                       const mcq__listener_events_t* events);
+
+/* Stops; idempotent; on_closed comes in a later phase. */
+void mcq__listener_close(mcq__listener_t* l);
+
+/* For transports. */
+void mcq__listener_stream(mcq__listener_t* l, void* stream,
+                          const char* address);
+void mcq__listener_error(mcq__listener_t* l, int code);
+void mcq__listener_closed(mcq__listener_t* l);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of this room need of each other and nobody else needs: the
+ * parts that mcq__io_open and mcq__io_close are made of. */
+#ifndef MCQ__IO_SEAT_H
+#define MCQ__IO_SEAT_H
+
+#include "io/io.h"
+
+/* Puts the turn's handles into the loop; cannot fail. */
+void mcq__turn_open(mcq__io_t* io);
+
+/* Closes them when no task is left; on_left follows. */
+void mcq__turn_end(mcq__io_t* io);
+
+/* Picks the back end and joins it.  0, or why it cannot be had. */
+int mcq__backend_join(mcq__io_t* io, enum mcq__backend_choice choice);
+
+/* Something a transport left in the loop (a name being looked up, a handle
+ * being closed) that on_left has to wait for, and its end. */
+void mcq__io_pin(mcq__io_t* io);
+void mcq__io_unpin(mcq__io_t* io);
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/* Connecting on tcp: one attempt, which asks for the addresses of a name and
+ * tries them in order until one answers.
+ *
+ * The socket is polled by a handle of our own while it connects: a connect
+ * request of libuv's would keep the user's loop alive, and whether it does is
+ * for the socket above to say. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "io/seat.h"
+#include "io/tcp.h"
+
+typedef struct attempt {
+  mcq__io_t* io;
+  mcq__dialer_t* dialer; /* NULL: it has been told, the name is still looked
+                            up */
+  uv_getaddrinfo_t lookup;
+  struct addrinfo* found; /* what the name server said */
+  struct addrinfo* next;  /* of these */
+  uv_poll_t poll;         /* of the address being tried */
+  int fd;
+  int code;          /* what became of it */
+  mcq__task_t ended; /* tells the dialer although the lookup goes on */
+  bool looking_up;
+  bool hung_up;
+} attempt_t;
+
+static int try_next(attempt_t* a);
+
+/* ---- the end of an attempt
+ * -------------------------------------------------*/
+
+static void free_attempt(attempt_t* a) {
+  if (a->found != NULL) uv_freeaddrinfo(a->found);
+  mcq__mem_free(a->io->mem, a);
+}
+
+static void report(attempt_t* a, void* stream, const char* address, int code) {
+  mcq__dialer_t* d = a->dialer;
+  free_attempt(a);
+  d->impl = NULL;
+  mcq__dialer_done(d, stream, address, code);
+}
+
+/* A port nobody listens at may be the very one the system gave us to connect
+ * from; TCP then connects the socket with itself. */
+static bool is_own_echo(int fd, const mcq__address_t* remote) {
+  mcq__address_t local;
+  socklen_t size = sizeof local;
+  if (getsockname(fd, &local.any, &size) != 0 ||
+      local.any.sa_family != remote->any.sa_family)
+    return false;
+  if (local.any.sa_family == AF_INET)
+    return local.v4.sin_port == remote->v4.sin_port &&
+           local.v4.sin_addr.s_addr == remote->v4.sin_addr.s_addr;
+  return local.v6.sin6_port == remote->v6.sin6_port &&
+         memcmp(&local.v6.sin6_addr, &remote->v6.sin6_addr,
+                sizeof local.v6.sin6_addr) == 0;
+}
+
+/* The socket is connected: hands it on. */
+static void succeed(attempt_t* a) {
+  mcq__address_t remote;
+  socklen_t size = sizeof remote;
+  int rc = 0;
+  if (getpeername(a->fd, &remote.any, &size) != 0)
+    rc = uv_translate_sys_error(errno);
+  else if (is_own_echo(a->fd, &remote))
+    rc = UV_ECONNREFUSED;
+  if (rc != 0) {
+    close(a->fd);
+    report(a, NULL, NULL, rc);
+    return;
+  }
+  uv_tcp_t* stream;
+  rc = mcq__tcp_stream(a->io, a->fd, &stream);
+  if (rc != 0) {
+    report(a, NULL, NULL, rc);
+    return;
+  }
+  char text[MCQ__ENDPOINT_MAX];
+  mcq__address_text(&remote, text);
+  report(a, stream, text, 0);
+}
+
+/* ---- one address
+ * -----------------------------------------------------------*/
+
+static void on_poll_closed(uv_handle_t* handle) {
+  attempt_t* a = mcq__container_of(handle, attempt_t, poll);
+  if (!a->hung_up && a->code == 0) {
+    succeed(a);
+    return;
+  }
+  close(a->fd);
+  if (a->hung_up) {
+    report(a, NULL, NULL, UV_ECANCELED);
+    return;
+  }
+  int rc = try_next(a);
+  if (rc != 0) report(a, NULL, NULL, rc);
+}
+
+static void on_connected(uv_poll_t* poll, int status, int events) {
+  attempt_t* a = mcq__container_of(poll, attempt_t, poll);
+  int error = 0;
+  socklen_t size = sizeof error;
+  (void) status; /* the socket knows better than libuv */
+  (void) events;
+  if (getsockopt(a->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+    error = errno;
+  a->code = error == 0 ? 0 : uv_translate_sys_error(error);
+  uv_close((uv_handle_t*) poll, on_poll_closed);
+}
+
+/* Begins to connect; on_connected follows. */
+static int try_address(attempt_t* a, const struct sockaddr* to,
+                       socklen_t size) {
+  int fd = mcq__tcp_socket(to->sa_family);
+  if (fd < 0) return fd;
+  int rc = 0;
+  if (connect(fd, to, size) != 0 && errno != EINPROGRESS)
+    rc = uv_translate_sys_error(errno);
+  if (rc == 0) rc = uv_poll_init(a->io->loop, &a->poll, fd);
+  if (rc != 0) {
+    close(fd);
+    return rc;
+  }
+  a->fd = fd;
+  uv_unref((uv_handle_t*) &a->poll);
+  rc = uv_poll_start(&a->poll, UV_WRITABLE, on_connected);
+  if (rc == 0) return 0;
+  a->code = rc;
+  uv_close((uv_handle_t*) &a->poll, on_poll_closed);
+  return 0;
+}
+
+/* Goes through what is left of the addresses until one begins to connect.
+ * 0, or the error of the last. */
+static int try_next(attempt_t* a) {
+  int rc = a->code;
+  while (a->next != NULL) {
+    const struct addrinfo* info = a->next;
+    a->next = info->ai_next;
+    rc = try_address(a, info->ai_addr, info->ai_addrlen);
+    if (rc == 0) break;
+  }
+  return rc;
+}
+
+/* ---- names
+ * -----------------------------------------------------------------*/
+
+static void on_found(uv_getaddrinfo_t* lookup, int status,
+                     struct addrinfo* found) {
+  attempt_t* a = mcq__container_of(lookup, attempt_t, lookup);
+  mcq__io_t* io = a->io;
+  a->looking_up = false;
+  a->found = found;
+  a->next = found;
+  if (a->dialer == NULL) {
+    free_attempt(a);
+  } else if (mcq__node_linked(&a->ended.node)) {
+    ; /* the task that waits tells it */
+  } else if (a->hung_up) {
+    report(a, NULL, NULL, UV_ECANCELED);
+  } else {
+    a->code = UV_EAI_NONAME; /* found, but no address */
+    int rc = status != 0 ? status : try_next(a);
+    if (rc != 0) report(a, NULL, NULL, rc);
+  }
+  mcq__io_unpin(io);
+}
+
+static int look_up(attempt_t* a, const mcq__endpoint_t* endpoint) {
+  char port[8];
+  struct addrinfo hints;
+  memset(&hints, 0, sizeof hints);
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICSERV;
+  snprintf(port, sizeof port, "%u", (unsigned) endpoint->port);
+  int rc = uv_getaddrinfo(a->io->loop, &a->lookup, on_found, endpoint->host,
+                          port, &hints);
+  if (rc != 0) return rc;
+  a->looking_up = true;
+  mcq__io_pin(a->io);
+  return 0;
+}
+
+/* ---- for the dialer
+ * --------------------------------------------------------*/
+
+static void run_ended(mcq__task_t* task) {
+  attempt_t* a = mcq__container_of(task, attempt_t, ended);
+  if (!a->looking_up) {
+    report(a, NULL, NULL, UV_ECANCELED);
+    return;
+  }
+  mcq__dialer_t* d = a->dialer;
+  a->dialer = NULL;
+  d->impl = NULL;
+  mcq__dialer_done(d, NULL, NULL, UV_ECANCELED);
+}
+
+int mcq__tcp_dial(mcq__dialer_t* d) {
+  attempt_t* a = mcq__new(d->io->mem, attempt_t);
+  if (a == NULL) return MCQ_ENOMEM;
+  a->io = d->io;
+  a->dialer = d;
+  a->ended.run = run_ended;
+  mcq__address_t to;
+  int rc = mcq__address_numeric(&to, d->endpoint.host, d->endpoint.port);
+  if (rc == 0)
+    rc = try_address(a, &to.any, mcq__address_size(&to));
+  else if (strchr(d->endpoint.host, ':') == NULL)
+    rc = look_up(a, &d->endpoint);
+  if (rc != 0) {
+    free_attempt(a);
+    return rc;
+  }
+  d->impl = a;
+  return 0;
+}
+
+void mcq__tcp_hangup(mcq__dialer_t* d) {
+  attempt_t* a = (attempt_t*) d->impl;
+  a->hung_up = true;
+  if (a->looking_up) {
+    /* A lookup that has begun cannot be stopped.  Nobody has to wait for it
+     * but the loop. */
+    if (uv_cancel((uv_req_t*) &a->lookup) != 0) mcq__io_work(a->io, &a->ended);
+  } else if (uv_is_closing((uv_handle_t*) &a->poll) == 0) {
+    uv_close((uv_handle_t*) &a->poll, on_poll_closed);
+  }
+}

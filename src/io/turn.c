@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/* When things happen: the phases of one loop iteration.  Everything that is
+ * not done inside a callback of the kernel's is a task, and tasks run here: in
+ * the check phase, right after the loop has polled, and in the prepare phase,
+ * before it may sleep.  A phase never runs inside a call of the user's, and
+ * never for long: what exceeds its bounds lets the loop poll first. */
+#include "io/seat.h"
+
+/* Bounds of one phase: rounds of tasks that post tasks, and tasks of a kind. */
+#define ROUNDS_MAX 8
+#define TASKS_MAX 1024
+
+static mcq__io_t* io_of(const void* handle) {
+  return (mcq__io_t*) ((const uv_handle_t*) handle)->data;
+}
+
+static bool closed(const mcq__turn_t* turn) {
+  return uv_is_closing((const uv_handle_t*) &turn->idle) != 0;
+}
+
+/* ---- timers
+ * ----------------------------------------------------------------*/
+
+static void on_timer(uv_timer_t* timer);
+
+/* Sets the uv timer when the next deadline is earlier than what it is set to.
+ * A later one is left alone: moving it would cost more than the one idle
+ * wake-up it saves. */
+static void arm(mcq__io_t* io) {
+  mcq__turn_t* turn = &io->turn;
+  uint64_t next = mcq__timers_next(&turn->timers);
+  if (next >= turn->armed || io->seams.clock != NULL) return;
+  uint64_t now = uv_now(io->loop);
+  turn->armed = next;
+  /* Never 0: a timer that starts itself anew must not keep the loop from
+   * polling. */
+  uv_timer_start(&turn->timer, on_timer, next > now ? next - now : 1, 0);
+}
+
+static void on_timer(uv_timer_t* timer) {
+  mcq__io_t* io = io_of(timer);
+  io->turn.armed = MCQ__NEVER;
+  mcq__timers_run(&io->turn.timers, uv_now(io->loop));
+  arm(io);
+}
+
+/* A clock of the tests' own has nobody to wake us: its timers are looked at
+ * in every phase. */
+static bool virtual_due(const mcq__io_t* io) {
+  return io->seams.clock != NULL &&
+         mcq__timers_next(&io->turn.timers) <= mcq__io_now(io);
+}
+
+/* ---- phases
+ * ----------------------------------------------------------------*/
+
+static void on_idle(uv_idle_t* idle) {
+  (void) idle; /* being active is all it does: the loop polls without sleep */
+}
+
+static bool tasks_left(const mcq__turn_t* turn) {
+  return !mcq__list_empty(&turn->work) || !mcq__list_empty(&turn->flush);
+}
+
+/* Runs what is in the list now; what comes meanwhile is for the next round. */
+static void run_list(mcq__node_t* list, unsigned* budget) {
+  mcq__node_t now;
+  mcq__list_init(&now);
+  mcq__list_splice(&now, list);
+  while (*budget > 0) {
+    mcq__node_t* node = mcq__list_shift(&now);
+    if (node == NULL) return;
+    (*budget)--;
+    mcq__task_t* task = mcq__container_of(node, mcq__task_t, node);
+    task->run(task);
+  }
+  mcq__list_splice(&now, list);
+  mcq__list_splice(list, &now);
+}
+
+static void on_handle_closed(uv_handle_t* handle) {
+  mcq__io_unpin(io_of(handle));
+}
+
+static void close_handles(mcq__turn_t* turn) {
+  uv_close((uv_handle_t*) &turn->prepare, on_handle_closed);
+  uv_close((uv_handle_t*) &turn->check, on_handle_closed);
+  uv_close((uv_handle_t*) &turn->idle, on_handle_closed);
+  uv_close((uv_handle_t*) &turn->timer, on_handle_closed);
+}
+
+/* The end of a phase: may the loop sleep now, and until when? */
+static void settle(mcq__io_t* io) {
+  mcq__turn_t* turn = &io->turn;
+  bool left = tasks_left(turn) || !mcq__list_empty(&turn->later);
+  if (turn->ending && !left) {
+    close_handles(turn);
+    return;
+  }
+  if (left || virtual_due(io))
+    uv_idle_start(&turn->idle, on_idle);
+  else
+    uv_idle_stop(&turn->idle);
+  arm(io);
+}
+
+static void run_phase(mcq__io_t* io) {
+  mcq__turn_t* turn = &io->turn;
+  unsigned work = TASKS_MAX;
+  unsigned flush = TASKS_MAX;
+  turn->busy = true;
+  for (int round = 0; round < ROUNDS_MAX; round++) {
+    if (io->seams.clock != NULL)
+      mcq__timers_run(&turn->timers, mcq__io_now(io));
+    run_list(&turn->work, &work);
+    run_list(&turn->flush, &flush);
+    if (io->backend->submit != NULL && !turn->ending) io->backend->submit(io);
+    if (!tasks_left(turn) || work == 0 || flush == 0) break;
+  }
+  turn->busy = false;
+  settle(io);
+}
+
+static void on_prepare(uv_prepare_t* prepare) {
+  run_phase(io_of(prepare));
+}
+
+static void on_check(uv_check_t* check) {
+  mcq__turn_t* turn = &io_of(check)->turn;
+  mcq__list_splice(&turn->work, &turn->later);
+  run_phase(io_of(check));
+}
+
+/* ---- tasks and timers, for everybody
+ * ---------------------------------------*/
+
+static void post(mcq__io_t* io, mcq__node_t* list, mcq__task_t* task) {
+  mcq__check(!closed(&io->turn));
+  if (mcq__node_linked(&task->node)) return;
+  mcq__list_insert(list, &task->node);
+  if (!io->turn.busy) uv_idle_start(&io->turn.idle, on_idle);
+}
+
+void mcq__io_work(mcq__io_t* io, mcq__task_t* task) {
+  post(io, &io->turn.work, task);
+}
+
+void mcq__io_flush(mcq__io_t* io, mcq__task_t* task) {
+  post(io, &io->turn.flush, task);
+}
+
+void mcq__io_later(mcq__io_t* io, mcq__task_t* task) {
+  post(io, &io->turn.later, task);
+}
+
+void mcq__io_cancel(mcq__task_t* task) {
+  mcq__list_remove(&task->node);
+}
+
+uint64_t mcq__io_now(const mcq__io_t* io) {
+  if (io->seams.clock != NULL) return io->seams.clock(io->seams.clock_arg);
+  return uv_now(io->loop);
+}
+
+void mcq__io_timer_start(mcq__io_t* io, mcq__timer_t* timer, uint64_t at) {
+  mcq__timer_start(&io->turn.timers, timer, at);
+  if (at < io->turn.armed && !io->turn.busy) arm(io);
+}
+
+void mcq__io_timer_stop(mcq__io_t* io, mcq__timer_t* timer) {
+  mcq__timer_stop(&io->turn.timers, timer);
+}
+
+void mcq__io_ref(mcq__io_t* io) {
+  if (io->turn.keep++ == 0) uv_ref((uv_handle_t*) &io->turn.prepare);
+}
+
+void mcq__io_unref(mcq__io_t* io) {
+  mcq__check(io->turn.keep > 0);
+  if (--io->turn.keep == 0) uv_unref((uv_handle_t*) &io->turn.prepare);
+}
+
+/* ---- the seat's own
+ * --------------------------------------------------------*/
+
+void mcq__io_pin(mcq__io_t* io) {
+  io->turn.open_handles++;
+}
+
+void mcq__io_unpin(mcq__io_t* io) {
+  if (--io->turn.open_handles != 0) return;
+  mcq__timers_dispose(&io->turn.timers);
+  mcq__window_close(&io->read);
+  io->on_left(io);
+}
+
+static void adopt_handle(mcq__io_t* io, uv_handle_t* handle) {
+  handle->data = io;
+  mcq__io_pin(io);
+}
+
+void mcq__turn_open(mcq__io_t* io) {
+  mcq__turn_t* turn = &io->turn;
+  mcq__list_init(&turn->work);
+  mcq__list_init(&turn->flush);
+  mcq__list_init(&turn->later);
+  mcq__timers_init(&turn->timers, io->mem);
+  turn->armed = MCQ__NEVER;
+  /* None of these can fail: they only set members and join lists. */
+  uv_prepare_init(io->loop, &turn->prepare);
+  uv_check_init(io->loop, &turn->check);
+  uv_idle_init(io->loop, &turn->idle);
+  uv_timer_init(io->loop, &turn->timer);
+  adopt_handle(io, (uv_handle_t*) &turn->prepare);
+  adopt_handle(io, (uv_handle_t*) &turn->check);
+  adopt_handle(io, (uv_handle_t*) &turn->idle);
+  adopt_handle(io, (uv_handle_t*) &turn->timer);
+  uv_prepare_start(&turn->prepare, on_prepare);
+  uv_check_start(&turn->check, on_check);
+  uv_unref((uv_handle_t*) &turn->prepare);
+  uv_unref((uv_handle_t*) &turn->check);
+  uv_unref((uv_handle_t*) &turn->timer);
+  /* The idle handle stays ref'd: it is active only while tasks wait, and what
+   * was promised is delivered before uv_run returns. */
+}
+
+void mcq__turn_end(mcq__io_t* io) {
+  io->turn.ending = true;
+  if (!io->turn.busy) settle(io);
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the uring back end share.  Nobody else includes it.
+ *
+ *   uring.c          the table; when requests go out and completions come in
+ *   uring_wire.c     a connection: what it asks of the kernel; writing; its end
+ *   uring_receive.c  a connection: reading
+ *   uring_buffers.c  the memory received into
+ *   uring_ring.c     the ring
+ *   uring_probe.c    whether this kernel can do all that */
+#ifndef MCQ__IO_URING_H
+#define MCQ__IO_URING_H
+
+#include "base/fifo.h"
+#include "io/io.h"
+#include "io/uring_buffers.h"
+#include "io/uring_ring.h"
+
+/* ---- pump: one a context ------------------------------------------------- */
+
+typedef struct mcq__uring {
+  mcq__io_t* io;
+  struct io_uring ring;
+  mcq__buffers_t buffers;
+  uv_poll_t poll;      /* of the ring's descriptor */
+  mcq__task_t again;   /* keeps the loop from sleeping until the next turn */
+  mcq__timer_t retry;  /* the kernel refused requests; they are tried again */
+  mcq__node_t asking;  /* wires with something to ask of the kernel */
+  mcq__node_t starved; /* wires that want to read but found no buffer */
+  mcq__node_t holding; /* wires whose parked bytes lie in buffers */
+  unsigned budget;     /* completions to be handled in this turn */
+  size_t budget_bytes; /* and bytes */
+  bool bundles;        /* one receive may fill several buffers */
+  bool ring_up;
+  bool has_timer;
+  bool busy; /* handling completions */
+  bool leaving;
+} mcq__uring_t;
+
+/* 0 when the kernel does all this back end needs: receives through the ring
+ * into the buffers, wakes whoever polls the ring, and ends.  Says whether
+ * bundles work. */
+int mcq__uring_probe(struct io_uring* ring, mcq__buffers_t* buffers,
+                     bool* bundles);
+
+/* ---- wire: one a connection ---------------------------------------------- */
+
+/* Which request of a wire a completion answers: the low bits of its token;
+ * the rest is the wire. */
+enum mcq__uring_op {
+  MCQ__URING_RECV,
+  MCQ__URING_SEND,
+  MCQ__URING_HANGUP,
+  MCQ__URING_CANCEL
+};
+
+/* A write: wanted by the room above; with the kernel. */
+enum mcq__uring_send {
+  MCQ__URING_SEND_NONE,
+  MCQ__URING_SEND_WANTED,
+  MCQ__URING_SEND_FLYING
+};
+
+/* The poll for the end of the peer's stream. */
+enum mcq__uring_hangup {
+  MCQ__URING_HANGUP_NONE,
+  MCQ__URING_HANGUP_AWAITED,
+  MCQ__URING_HANGUP_SEEN
+};
+
+typedef struct mcq__uring_wire {
+  mcq__wire_t wire; /* first: what everybody else sees of it */
+  mcq__uring_t* u;
+  mcq__node_t asking; /* in the lists of the pump */
+  mcq__node_t starved;
+  mcq__node_t holding;
+  mcq__task_t task; /* delivers what is parked; in the end, on_closed */
+  int fd;
+
+  mcq__fifo_t parked; /* of mcq__slice_t: arrived while not reading */
+  size_t parked_bytes;
+  size_t copied; /* slices at its front not in buffers any more */
+  int end;       /* why nothing more will be read; 0: more may come */
+  bool end_told;
+  bool reading;    /* wanted by the room above */
+  bool receiving;  /* a multishot receive is with the kernel */
+  bool cancelling; /* and has been asked to end */
+  bool renew;      /* it must end and begin anew */
+  enum mcq__uring_hangup hangup;
+
+  enum mcq__uring_send send;
+  const void* piece; /* a write of one piece */
+  size_t piece_len;
+  struct mcq__uring_gather* gather; /* of several; NULL until the first */
+  bool vectored;                    /* the write is the one in `gather` */
+  bool failed; /* a write did: on_end would be about the same cause */
+
+  unsigned cancels; /* cancel requests with the kernel */
+  bool closing;
+  bool gone; /* the kernel has let go; on_closed is on its way */
+} mcq__uring_wire_t;
+
+static inline mcq__uring_wire_t* mcq__uring_of(mcq__wire_t* wire) {
+  return mcq__container_of(wire, mcq__uring_wire_t, wire);
+}
+
+/* The wire wants something of the kernel: mcq__uring_ask will look at it. */
+static inline void mcq__uring_want(mcq__uring_wire_t* w) {
+  if (!mcq__node_linked(&w->asking))
+    mcq__list_insert(&w->u->asking, &w->asking);
+}
+
+/* A request of the wire's to fill in.  Invariant: there is room. */
+static inline struct io_uring_sqe* mcq__uring_request(mcq__uring_wire_t* w,
+                                                      enum mcq__uring_op op) {
+  uint64_t token = (uint64_t) (uintptr_t) w | (uint64_t) op;
+  struct io_uring_sqe* sqe = mcq__ring_request(&w->u->ring, token);
+  sqe->fd = w->fd;
+  return sqe;
+}
+
+/* ---- uring_wire.c -------------------------------------------------------- */
+
+int mcq__uring_adopt(mcq__wire_t** out, mcq__io_t* io, void* stream,
+                     const mcq__wire_events_t* events, void* user);
+ssize_t mcq__uring_write(mcq__wire_t* wire, const mcq__iov_t* iov, size_t count,
+                         size_t total);
+void mcq__uring_shutdown(mcq__wire_t* wire);
+void mcq__uring_close(mcq__wire_t* wire);
+
+/* Queues the requests that the wires in `asking` need.  Those for which the
+ * queue has no room stay in the list. */
+void mcq__uring_ask(mcq__uring_t* u);
+
+/* Hands a completion to its wire. */
+void mcq__uring_done(const mcq__done_t* done);
+
+/* ---- uring_receive.c ----------------------------------------------------- */
+
+int mcq__uring_read_start(mcq__wire_t* wire);
+void mcq__uring_read_stop(mcq__wire_t* wire);
+
+/* Queues what reading needs: a receive, or its end. */
+void mcq__uring_receive_ask(mcq__uring_wire_t* w);
+
+/* Answers to a receive and to the poll for the end. */
+void mcq__uring_received(mcq__uring_wire_t* w, const mcq__done_t* done);
+void mcq__uring_hung_up(mcq__uring_wire_t* w);
+
+/* Drops what is parked. */
+void mcq__uring_unpark_all(mcq__uring_wire_t* w);
+
+/* Delivers what is parked: a wire's task while it is open. */
+void mcq__uring_deliver_parked(mcq__task_t* task);
+
+/* Finds buffers for starved wires and lets them read again. */
+void mcq__uring_relieve(mcq__uring_t* u);
+
+#endif

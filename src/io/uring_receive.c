@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading of the uring back end.  A wire that is read has one multishot
+ * receive with the kernel, which goes on completing until it is cancelled,
+ * fails or finds no buffer.  Called by the table (start, stop), by uring_wire.c
+ * and by the pump; never calls back from a call of the room above.
+ *
+ * A reader that is stopped is usually started again in the next turn, so its
+ * receive goes on for a while and what comes is parked: in the buffers it came
+ * in, or, when somebody else needs those, in memory of its own. */
+#include <errno.h>
+#include <poll.h>
+
+#include "io/uring.h"
+
+typedef mcq__uring_wire_t wire_t;
+
+/* A stopped reader may take in this much before its receive is cancelled. */
+#define PARKED_MAX ((size_t) 262144)
+
+/* ---- asking -------------------------------------------------------------- */
+
+static void ask_receive(wire_t* w) {
+  struct io_uring_sqe* sqe = mcq__uring_request(w, MCQ__URING_RECV);
+  sqe->opcode = IORING_OP_RECV;
+  sqe->flags = IOSQE_BUFFER_SELECT;
+  sqe->ioprio = IORING_RECV_MULTISHOT;
+  if (w->u->bundles) sqe->ioprio |= MCQ__RECVSEND_BUNDLE;
+  sqe->buf_group = MCQ__BUFFER_GROUP;
+  w->receiving = true;
+}
+
+/* Kernels before 7.0 may miss the end of a stream when it comes together with
+ * the last bytes, and the receive then waits for ever.  A poll for the hang-up
+ * does not miss it. */
+static void ask_hangup(wire_t* w) {
+  struct io_uring_sqe* sqe = mcq__uring_request(w, MCQ__URING_HANGUP);
+  sqe->opcode = IORING_OP_POLL_ADD;
+  sqe->poll32_events = __io_uring_prep_poll_mask(POLLRDHUP);
+  w->hangup = MCQ__URING_HANGUP_AWAITED;
+}
+
+static void ask_cancel(wire_t* w) {
+  struct io_uring_sqe* sqe = mcq__uring_request(w, MCQ__URING_CANCEL);
+  sqe->opcode = IORING_OP_ASYNC_CANCEL;
+  sqe->fd = -1;
+  sqe->addr = (uint64_t) (uintptr_t) w | MCQ__URING_RECV;
+  w->cancelling = true;
+  w->cancels++;
+}
+
+static bool may_receive(const wire_t* w) {
+  return w->reading && !w->receiving && w->end == 0 && w->parked.count == 0 &&
+         !mcq__node_linked(&w->starved);
+}
+
+static bool must_cancel(const wire_t* w) {
+  if (!w->receiving || w->cancelling) return false;
+  if (w->renew || w->end != 0) return true;
+  return !w->reading && w->parked_bytes > PARKED_MAX;
+}
+
+void mcq__uring_receive_ask(wire_t* w) {
+  if (must_cancel(w)) ask_cancel(w);
+  if (!may_receive(w)) return;
+  ask_receive(w);
+  if (w->hangup == MCQ__URING_HANGUP_NONE) ask_hangup(w);
+}
+
+/* ---- parked bytes -------------------------------------------------------- */
+
+static mcq__slice_t unpark(wire_t* w) {
+  mcq__slice_t s = *(mcq__slice_t*) mcq__fifo_first(&w->parked);
+  mcq__fifo_shift(&w->parked);
+  w->parked_bytes -= s.len;
+  if (w->copied != 0) w->copied--;
+  if (w->parked.count == w->copied) mcq__list_remove(&w->holding);
+  return s;
+}
+
+void mcq__uring_unpark_all(wire_t* w) {
+  while (w->parked.count != 0) {
+    mcq__slice_t s = unpark(w);
+    mcq__slice_release(&s);
+  }
+}
+
+/* Copies parked bytes out of the buffers; those there is no memory for stay
+ * where they are. */
+static void copy_parked(wire_t* w) {
+  while (w->copied < w->parked.count) {
+    mcq__slice_t* s = (mcq__slice_t*) mcq__fifo_at(&w->parked, w->copied);
+    mcq__slice_t kept;
+    if (mcq__slice_keep(&kept, w->wire.io->pool, *s) != 0) return;
+    mcq__slice_release(s);
+    *s = kept;
+    w->copied++;
+  }
+  mcq__list_remove(&w->holding);
+}
+
+/* Wires that read again are about to deliver; the others copy. */
+static void copy_all_parked(mcq__uring_t* u) {
+  mcq__node_t* node = u->holding.next;
+  while (node != &u->holding) {
+    wire_t* w = mcq__container_of(node, wire_t, holding);
+    node = node->next;
+    if (!w->reading) copy_parked(w);
+  }
+}
+
+void mcq__uring_relieve(mcq__uring_t* u) {
+  if (mcq__list_empty(&u->starved)) return;
+  if (mcq__buffers_free(&u->buffers) == 0) copy_all_parked(u);
+  /* Not more than can find one: the others would only be turned away. */
+  for (unsigned i = mcq__buffers_free(&u->buffers); i > 0; i--) {
+    mcq__node_t* node = mcq__list_shift(&u->starved);
+    if (node == NULL) return;
+    mcq__uring_want(mcq__container_of(node, wire_t, starved));
+  }
+}
+
+/* ---- delivering ---------------------------------------------------------- */
+
+/* The end is told after all bytes, and only to a reader. */
+static void tell_end(wire_t* w) {
+  if (w->end == 0 || w->end_told || !w->reading || w->closing) return;
+  if (w->parked.count != 0) return;
+  w->end_told = true;
+  if (!w->failed) w->wire.events->on_end(&w->wire, w->end);
+}
+
+static void end(wire_t* w, int code) {
+  if (w->end != 0 || w->closing) return;
+  w->end = code;
+  mcq__uring_want(w);
+  tell_end(w);
+}
+
+/* Takes over the slice's count. */
+static void park(wire_t* w, mcq__slice_t* s) {
+  mcq__slice_t* slot = (mcq__slice_t*) mcq__fifo_push(&w->parked);
+  if (slot == NULL) {
+    mcq__slice_release(s);
+    end(w, MCQ_ENOMEM);
+    return;
+  }
+  *slot = *s;
+  w->parked_bytes += s->len;
+  if (!mcq__node_linked(&w->holding))
+    mcq__list_insert(&w->u->holding, &w->holding);
+  if (w->parked_bytes > PARKED_MAX) mcq__uring_want(w);
+}
+
+/* Takes over the slice's count. */
+static void deliver(wire_t* w, mcq__slice_t* s) {
+  if (w->closing || w->end != 0) {
+    mcq__slice_release(s);
+  } else if (!w->reading || w->parked.count != 0) {
+    park(w, s);
+  } else {
+    w->wire.events->on_bytes(&w->wire, *s);
+    mcq__slice_release(s);
+  }
+}
+
+void mcq__uring_deliver_parked(mcq__task_t* task) {
+  wire_t* w = mcq__container_of(task, wire_t, task);
+  while (w->reading && w->parked.count != 0) {
+    mcq__slice_t s = unpark(w);
+    w->wire.events->on_bytes(&w->wire, s);
+    mcq__slice_release(&s);
+  }
+  mcq__uring_want(w);
+  tell_end(w);
+}
+
+/* ---- completions --------------------------------------------------------- */
+
+/* Without the flag MORE it was the last answer of this receive.  One that was
+ * cancelled begins anew if reading is still wanted. */
+static void receive_over(wire_t* w, int res) {
+  w->receiving = false;
+  w->renew = false;
+  if (!w->closing) w->cancelling = false;
+  mcq__uring_want(w);
+  if (res > 0 || res == -ECANCELED || res == -EINTR) return;
+  if (res != -ENOBUFS) {
+    end(w, res == 0 ? UV_EOF : res);
+  } else if (w->reading) {
+    mcq__list_insert(&w->u->starved, &w->starved);
+  }
+}
+
+void mcq__uring_received(wire_t* w, const mcq__done_t* done) {
+  mcq__slice_t parts[2];
+  int count = 0;
+  if ((done->flags & IORING_CQE_F_BUFFER) != 0) {
+    size_t n = done->res > 0 ? (size_t) done->res : 0;
+    count = mcq__buffers_take(&w->u->buffers,
+                              done->flags >> IORING_CQE_BUFFER_SHIFT, n, parts);
+  } else if (done->res > 0) {
+    count = UV_EIO;
+  }
+  for (int i = 0; i < count; i++) deliver(w, &parts[i]);
+  if (count < 0) end(w, count);
+  if ((done->flags & IORING_CQE_F_MORE) == 0) receive_over(w, done->res);
+}
+
+/* A receive still with the kernel may have missed the end; a new one will
+ * see it. */
+void mcq__uring_hung_up(wire_t* w) {
+  w->hangup = MCQ__URING_HANGUP_SEEN;
+  w->renew = w->receiving;
+  mcq__uring_want(w);
+}
+
+/* ---- the table's --------------------------------------------------------- */
+
+int mcq__uring_read_start(mcq__wire_t* wire) {
+  wire_t* w = mcq__uring_of(wire);
+  if (w->reading || w->closing) return 0;
+  w->reading = true;
+  mcq__uring_want(w);
+  if (w->parked.count != 0 || (w->end != 0 && !w->end_told))
+    mcq__io_work(wire->io, &w->task);
+  return 0;
+}
+
+void mcq__uring_read_stop(mcq__wire_t* wire) {
+  wire_t* w = mcq__uring_of(wire);
+  w->reading = false;
+  mcq__list_remove(&w->starved);
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/* One connection of the uring back end: its birth, its requests, writing, its
+ * end.  Calls of the room above only note what is wanted; mcq__uring_ask
+ * compares that with what the kernel has and asks for the difference.  Never
+ * waits, and never calls back from a call. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "io/seat.h"
+#include "io/uring.h"
+
+typedef mcq__uring_wire_t wire_t;
+
+/* Pieces of one vectored write; more wait for the next one. */
+#define PIECES 64
+
+/* A single piece is sent up to this size at once. */
+#define SEND_MAX ((size_t) 1 << 30)
+
+/* Requests one wire may queue at once. */
+#define ASKS 4
+
+#define OP_BITS ((uintptr_t) 3)
+
+typedef struct mcq__uring_gather {
+  struct msghdr head;
+  struct iovec pieces[PIECES];
+} gather_t;
+
+/* ---- asking -------------------------------------------------------------- */
+
+static void ask_send(wire_t* w) {
+  struct io_uring_sqe* sqe = mcq__uring_request(w, MCQ__URING_SEND);
+  sqe->msg_flags = MSG_NOSIGNAL;
+  if (w->vectored) {
+    sqe->opcode = IORING_OP_SENDMSG;
+    sqe->addr = (uintptr_t) &w->gather->head;
+    sqe->len = 1;
+  } else {
+    sqe->opcode = IORING_OP_SEND;
+    sqe->addr = (uintptr_t) w->piece;
+    sqe->len = (uint32_t) w->piece_len;
+  }
+  w->send = MCQ__URING_SEND_FLYING;
+}
+
+static void ask_cancel_all(wire_t* w) {
+  struct io_uring_sqe* sqe = mcq__uring_request(w, MCQ__URING_CANCEL);
+  sqe->opcode = IORING_OP_ASYNC_CANCEL;
+  sqe->cancel_flags = IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL;
+  w->cancelling = true;
+  w->cancels++;
+}
+
+/* True while the kernel may still use the descriptor, the wire, or what the
+ * write points to. */
+static bool in_use(const wire_t* w) {
+  return w->receiving || w->send == MCQ__URING_SEND_FLYING ||
+         w->hangup == MCQ__URING_HANGUP_AWAITED || w->cancels != 0;
+}
+
+static void ask_closing(wire_t* w) {
+  if (w->gone) return;
+  if (w->send == MCQ__URING_SEND_WANTED) w->send = MCQ__URING_SEND_NONE;
+  if (!in_use(w)) {
+    w->gone = true;
+    close(w->fd);
+    mcq__io_work(w->wire.io, &w->task);
+  } else if (!w->cancelling) {
+    ask_cancel_all(w);
+  }
+}
+
+void mcq__uring_ask(mcq__uring_t* u) {
+  while (!mcq__list_empty(&u->asking)) {
+    if (!mcq__ring_room(&u->ring, ASKS)) return;
+    mcq__node_t* node = mcq__list_shift(&u->asking);
+    wire_t* w = mcq__container_of(node, wire_t, asking);
+    if (w->closing) {
+      ask_closing(w);
+      continue;
+    }
+    if (w->send == MCQ__URING_SEND_WANTED) ask_send(w);
+    mcq__uring_receive_ask(w);
+  }
+}
+
+/* ---- completions --------------------------------------------------------- */
+
+static void sent(wire_t* w, int res) {
+  w->send = MCQ__URING_SEND_NONE;
+  if (w->closing) {
+    mcq__uring_want(w);
+    return;
+  }
+  w->failed = w->failed || res < 0;
+  w->wire.events->on_wrote(&w->wire, res);
+}
+
+/* A cancel that found nothing passed a request between two of the kernel's
+ * states: it is tried again while there is a reason to. */
+static void cancelled(wire_t* w, int res) {
+  w->cancels--;
+  mcq__uring_want(w);
+  if (res >= 0 || !w->cancelling) return;
+  w->cancelling = false;
+  if (w->closing && in_use(w)) shutdown(w->fd, SHUT_RDWR);
+}
+
+void mcq__uring_done(const mcq__done_t* done) {
+  uintptr_t token = (uintptr_t) done->token;
+  wire_t* w = (wire_t*) (token & ~OP_BITS);
+  switch ((enum mcq__uring_op)(token & OP_BITS)) {
+    case MCQ__URING_RECV:
+      mcq__uring_received(w, done);
+      break;
+    case MCQ__URING_SEND:
+      sent(w, done->res);
+      break;
+    case MCQ__URING_HANGUP:
+      mcq__uring_hung_up(w);
+      break;
+    case MCQ__URING_CANCEL:
+      cancelled(w, done->res);
+      break;
+  }
+}
+
+/* ---- writing ------------------------------------------------------------- */
+
+static void gather(gather_t* g, const mcq__iov_t* iov, size_t count) {
+  if (count > PIECES) count = PIECES;
+  for (size_t i = 0; i < count; i++) {
+    g->pieces[i].iov_base = (void*) (uintptr_t) iov[i].base;
+    g->pieces[i].iov_len = iov[i].len;
+  }
+  g->head.msg_iov = g->pieces;
+  g->head.msg_iovlen = count;
+}
+
+ssize_t mcq__uring_write(mcq__wire_t* wire, const mcq__iov_t* iov, size_t count,
+                         size_t total) {
+  wire_t* w = mcq__uring_of(wire);
+  mcq__check(w->send == MCQ__URING_SEND_NONE && count > 0 && total > 0);
+  (void) total;
+  if (w->closing) return UV_ECANCELED;
+  if (count > 1 && w->gather == NULL)
+    w->gather = mcq__new(wire->io->mem, gather_t);
+  /* Without memory the other pieces go another time. */
+  w->vectored = count > 1 && w->gather != NULL;
+  if (w->vectored) gather(w->gather, iov, count);
+  w->piece = iov->base;
+  w->piece_len = iov->len < SEND_MAX ? iov->len : SEND_MAX;
+  w->send = MCQ__URING_SEND_WANTED;
+  mcq__uring_want(w);
+  return MCQ__IN_FLIGHT;
+}
+
+void mcq__uring_shutdown(mcq__wire_t* wire) {
+  wire_t* w = mcq__uring_of(wire);
+  mcq__check(w->send == MCQ__URING_SEND_NONE);
+  if (!w->closing) shutdown(w->fd, SHUT_WR);
+}
+
+/* ---- life ---------------------------------------------------------------- */
+
+static void report_closed(mcq__task_t* task) {
+  wire_t* w = mcq__container_of(task, wire_t, task);
+  mcq__mem_t* mem = w->wire.io->mem;
+  mcq__io_unref(w->wire.io);
+  w->wire.events->on_closed(&w->wire);
+  mcq__list_remove(&w->asking);
+  mcq__fifo_dispose(&w->parked);
+  mcq__mem_free(mem, w->gather);
+  mcq__mem_free(mem, w);
+}
+
+/* The loop is kept alive until the kernel has let go of everything. */
+void mcq__uring_close(mcq__wire_t* wire) {
+  wire_t* w = mcq__uring_of(wire);
+  if (w->closing) return;
+  w->closing = true;
+  w->reading = false;
+  w->cancelling = false;
+  mcq__list_remove(&w->starved);
+  mcq__uring_unpark_all(w);
+  mcq__io_cancel(&w->task);
+  w->task.run = report_closed;
+  mcq__io_ref(wire->io);
+  mcq__uring_want(w);
+}
+
+static void on_stream_closed(uv_handle_t* handle) {
+  mcq__io_t* io = (mcq__io_t*) handle->data;
+  mcq__mem_free(io->mem, handle);
+  mcq__io_unpin(io);
+}
+
+/* A second descriptor of the stream's connection, without the flag that makes
+ * the kernel answer EAGAIN where it should wait; or an error. */
+static int take_descriptor(const uv_stream_t* stream) {
+  uv_os_fd_t old;
+  int rc = uv_fileno((const uv_handle_t*) stream, &old);
+  if (rc != 0) return rc;
+  int fd = fcntl(old, F_DUPFD_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  int flags = fcntl(fd, F_GETFL);
+  if (flags >= 0 && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0) return fd;
+  rc = -errno;
+  close(fd);
+  return rc;
+}
+
+int mcq__uring_adopt(mcq__wire_t** out, mcq__io_t* io, void* stream,
+                     const mcq__wire_events_t* events, void* user) {
+  wire_t* w = mcq__new(io->mem, wire_t);
+  if (w == NULL) return MCQ_ENOMEM;
+  w->fd = take_descriptor((const uv_stream_t*) stream);
+  if (w->fd < 0) {
+    int rc = w->fd;
+    mcq__mem_free(io->mem, w);
+    return rc;
+  }
+  w->wire.backend = io->backend;
+  w->wire.io = io;
+  w->wire.events = events;
+  w->wire.user = user;
+  w->u = (mcq__uring_t*) io->pump;
+  w->task.run = mcq__uring_deliver_parked;
+  mcq__fifo_init(&w->parked, io->mem, sizeof(mcq__slice_t));
+  uv_handle_t* handle = (uv_handle_t*) stream;
+  handle->data = io;
+  mcq__io_pin(io);
+  uv_close(handle, on_stream_closed);
+  *out = &w->wire;
+  return 0;
+}

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/* The back end that works everywhere: reads when libuv says that a socket is
+ * readable, writes at once and waits for room only when there is none.
+ *
+ * The stream keeps the descriptor and is not used otherwise.  libuv's own
+ * writes would raise SIGPIPE when a peer is gone, which kills a program that
+ * has not arranged for it, and its reads cannot be told where the rest of a
+ * large body belongs once it has asked.  A poll handle and plain socket calls
+ * cost the same and have neither fault.  Reading and writing allocate nothing,
+ * shared receive memory aside. */
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "io/seat.h"
+
+/* What one connection may read before others have their turn. */
+#define READS_MAX 16
+#define READ_BYTES_MAX ((size_t) 1048576)
+
+/* Less room than this in the shared window, and a fresh one is opened. */
+#define ROOM_MIN ((size_t) 65536)
+
+/* Pieces the kernel takes in one call, and those of a write that had to wait:
+ * what comes after them is written when these are. */
+#define PIECES_MAX ((size_t) 1024)
+#define PIECES_WAITING ((size_t) 8)
+
+typedef struct pump {
+  mcq__wire_t wire;
+  uv_poll_t poll;
+  uv_stream_t* stream; /* owns the descriptor */
+  int fd;
+  int armed;     /* events polled for */
+  unsigned open; /* handles that are not closed */
+  size_t pieces; /* of the write in flight; 0: there is none */
+  mcq__iov_t iov[PIECES_WAITING];
+  bool reading;
+  bool ended;  /* nothing more will be read */
+  bool failed; /* writing did: on_end would be about the same cause */
+  bool full;   /* the last write was cut short: no use trying again */
+  bool closing;
+} pump_t;
+
+static pump_t* of_wire(mcq__wire_t* wire) {
+  return mcq__container_of(wire, pump_t, wire);
+}
+
+/* ---- polling
+ * ---------------------------------------------------------------*/
+
+static void on_poll(uv_poll_t* poll, int status, int events);
+
+static int wanted(const pump_t* p) {
+  return (p->reading ? UV_READABLE : 0) | (p->pieces != 0 ? UV_WRITABLE : 0);
+}
+
+static int poll_for(pump_t* p, int events) {
+  p->armed = 0;
+  int rc = uv_poll_start(&p->poll, events, on_poll);
+  if (rc == 0) p->armed = events;
+  return rc;
+}
+
+/* Polls for what is wanted.  What is no longer wanted stays armed until it
+ * fires once for nothing: it is often wanted again before that. */
+static int watch(pump_t* p) {
+  int want = wanted(p);
+  return (want & ~p->armed) == 0 ? 0 : poll_for(p, want);
+}
+
+/* ---- reading
+ * ---------------------------------------------------------------*/
+
+static bool may_read(const pump_t* p) {
+  return p->reading && !p->closing;
+}
+
+static void end_reading(pump_t* p, int code) {
+  p->reading = false;
+  p->ended = true;
+  if (!p->failed) p->wire.events->on_end(&p->wire, code);
+}
+
+/* The loop's shared window with enough room, or NULL.  It starts over while
+ * nobody holds anything of it, and so stays in the cache. */
+static mcq__window_t* shared_window(mcq__io_t* io) {
+  mcq__window_t* w = &io->read;
+  if (mcq__window_rewind(w) || mcq__window_room(w) >= ROOM_MIN) return w;
+  mcq__window_t fresh = {NULL, 0};
+  if (mcq__window_open(&fresh, io->pool, MCQ__SLAB_LARGE) != 0)
+    return mcq__window_room(w) > 0 ? w : NULL;
+  mcq__window_close(w);
+  *w = fresh;
+  return w;
+}
+
+/* Receives into `w`; 0 is the end of the stream. */
+static ssize_t receive(int fd, mcq__window_t* w, size_t room) {
+  ssize_t n;
+  do {
+    n = recv(fd, mcq__window_ptr(w), room, 0);
+  } while (n < 0 && errno == EINTR);
+  return n >= 0 ? n : uv_translate_sys_error(errno);
+}
+
+/* One read, and who asked for it gets it.  True when more may be waiting. */
+static bool read_once(pump_t* p) {
+  const mcq__wire_events_t* events = p->wire.events;
+  mcq__window_t* w = events->on_want == NULL ? NULL : events->on_want(&p->wire);
+  if (!may_read(p)) return false;
+  bool shared = w == NULL || mcq__window_room(w) == 0;
+  if (shared) w = shared_window(p->wire.io);
+  if (w == NULL) {
+    end_reading(p, MCQ_ENOMEM);
+    return false;
+  }
+  size_t room = mcq__window_room(w);
+  if (room > READ_BYTES_MAX) room = READ_BYTES_MAX;
+  ssize_t n = receive(p->fd, w, room);
+  if (n <= 0) {
+    if (n != UV_EAGAIN) end_reading(p, n == 0 ? UV_EOF : (int) n);
+    return false;
+  }
+  if (shared) {
+    mcq__slice_t bytes = mcq__window_freeze(w, (size_t) n);
+    events->on_bytes(&p->wire, bytes);
+    mcq__slice_release(&bytes);
+  } else {
+    events->on_filled(&p->wire, (size_t) n);
+  }
+  return (size_t) n == room && room < READ_BYTES_MAX;
+}
+
+static void read_some(pump_t* p) {
+  for (int i = 0; i < READS_MAX && may_read(p); i++)
+    if (!read_once(p)) return;
+}
+
+/* ---- writing
+ * ---------------------------------------------------------------*/
+
+/* Bytes taken, UV_EAGAIN or another error. */
+static ssize_t send_pieces(int fd, const mcq__iov_t* iov, size_t count) {
+  struct msghdr message = {0};
+  message.msg_iov = (struct iovec*) (void*) (uintptr_t) iov;
+  message.msg_iovlen = count;
+  ssize_t n;
+  do {
+    n = sendmsg(fd, &message, MSG_NOSIGNAL);
+  } while (n < 0 && errno == EINTR);
+  if (n >= 0) return n;
+  return errno == ENOBUFS ? UV_EAGAIN : uv_translate_sys_error(errno);
+}
+
+/* There is room for the write in flight. */
+static void go_on_writing(pump_t* p) {
+  ssize_t n = send_pieces(p->fd, p->iov, p->pieces);
+  if (n == UV_EAGAIN) return;
+  size_t total = 0;
+  for (size_t i = 0; i < p->pieces; i++) total += p->iov[i].len;
+  p->pieces = 0;
+  p->failed = p->failed || n < 0;
+  p->full = n >= 0 && (size_t) n < total;
+  p->wire.events->on_wrote(&p->wire, n);
+}
+
+static ssize_t wait_for_room(pump_t* p, const mcq__iov_t* iov, size_t count) {
+  p->full = false;
+  p->pieces = count < PIECES_WAITING ? count : PIECES_WAITING;
+  for (size_t i = 0; i < p->pieces; i++) p->iov[i] = iov[i];
+  int rc = watch(p);
+  if (rc == 0) return MCQ__IN_FLIGHT;
+  p->pieces = 0;
+  p->failed = true;
+  return rc;
+}
+
+/* ---- events
+ * ----------------------------------------------------------------*/
+
+static void on_poll(uv_poll_t* poll, int status, int events) {
+  pump_t* p = mcq__container_of(poll, pump_t, poll);
+  if (status < 0) {
+    /* The socket has an error; reading and writing tell which.  libuv has
+     * stopped polling for us. */
+    p->armed = 0;
+    events = UV_READABLE | UV_WRITABLE;
+  }
+  if ((events & UV_WRITABLE) != 0 && p->pieces != 0) go_on_writing(p);
+  if ((events & UV_READABLE) != 0) read_some(p);
+  if (p->closing) return;
+  int want = wanted(p);
+  if ((want & ~p->armed) == 0 && (events & p->armed & ~want) == 0) return;
+  poll_for(p, want);
+}
+
+static void on_handle_closed(uv_handle_t* handle) {
+  pump_t* p = (pump_t*) handle->data;
+  if (--p->open != 0) return;
+  mcq__mem_t* mem = p->wire.io->mem;
+  p->wire.events->on_closed(&p->wire);
+  mcq__mem_free(mem, p->stream);
+  mcq__mem_free(mem, p);
+}
+
+/* ---- the table
+ * -------------------------------------------------------------*/
+
+static int join(mcq__io_t* io) {
+  (void) io;
+  return 0;
+}
+
+static void leave(mcq__io_t* io) {
+  mcq__io_left(io);
+}
+
+static int adopt(mcq__wire_t** out, mcq__io_t* io, void* stream,
+                 const mcq__wire_events_t* events, void* user) {
+  uv_stream_t* s = (uv_stream_t*) stream;
+  uv_os_fd_t fd;
+  int rc = uv_fileno((const uv_handle_t*) s, &fd);
+  if (rc != 0) return rc;
+  pump_t* p = mcq__new(io->mem, pump_t);
+  if (p == NULL) return MCQ_ENOMEM;
+  rc = uv_poll_init_socket(io->loop, &p->poll, fd);
+  if (rc != 0) {
+    mcq__mem_free(io->mem, p);
+    return rc;
+  }
+  uv_unref((uv_handle_t*) &p->poll);
+  uv_unref((uv_handle_t*) s);
+  p->wire.backend = &mcq__backend_uv;
+  p->wire.io = io;
+  p->wire.events = events;
+  p->wire.user = user;
+  p->stream = s;
+  p->fd = fd;
+  p->open = 2;
+  p->poll.data = p;
+  s->data = p;
+  *out = &p->wire;
+  return 0;
+}
+
+static int read_start(mcq__wire_t* wire) {
+  pump_t* p = of_wire(wire);
+  if (p->closing || p->ended || p->reading) return 0;
+  p->reading = true;
+  int rc = watch(p);
+  if (rc != 0) p->reading = false;
+  return rc;
+}
+
+static void read_stop(mcq__wire_t* wire) {
+  of_wire(wire)->reading = false;
+}
+
+static ssize_t write_pieces(mcq__wire_t* wire, const mcq__iov_t* iov,
+                            size_t count, size_t total) {
+  pump_t* p = of_wire(wire);
+  mcq__check(p->pieces == 0 && count != 0 && total != 0);
+  if (p->closing) return UV_ECANCELED;
+  if (p->full) return wait_for_room(p, iov, count);
+  if (count > PIECES_MAX) count = PIECES_MAX;
+  ssize_t n = send_pieces(p->fd, iov, count);
+  if (n == UV_EAGAIN) return wait_for_room(p, iov, count);
+  if (n < 0)
+    p->failed = true;
+  else
+    p->full = (size_t) n < total && count < PIECES_MAX;
+  return n;
+}
+
+static void shutdown_writing(mcq__wire_t* wire) {
+  pump_t* p = of_wire(wire);
+  mcq__check(p->pieces == 0);
+  /* Fails only when there is no connection any more, and then reading ends. */
+  if (!p->closing) (void) shutdown(p->fd, SHUT_WR);
+}
+
+static void close_wire(mcq__wire_t* wire) {
+  pump_t* p = of_wire(wire);
+  if (p->closing) return;
+  p->closing = true;
+  p->reading = false;
+  p->pieces = 0;
+  uv_close((uv_handle_t*) &p->poll, on_handle_closed);
+  uv_close((uv_handle_t*) p->stream, on_handle_closed);
+}
+
+const mcq__backend_t mcq__backend_uv = {
+    .name = "uv",
+    .join = join,
+    .leave = leave,
+    .adopt = adopt,
+    .read_start = read_start,
+    .read_stop = read_stop,
+    .write = write_pieces,
+    .shutdown = shutdown_writing,
+    .close = close_wire,
+    .submit = NULL,
+};

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* DEALER: each message to the next peer with room, all of them heard fairly;
+ * no frame is added or taken off.  RFC 28, "The DEALER Socket Type". */
+#include "socket/socket.h"
+
+static int dealer_send(mcq_socket_t* s, const mcq__body_t* body) {
+  mcq__user_cmd_t cmd = {.to = MCQ__TO_ANYONE, .body = *body};
+  return mcq__router_user(&s->hub, &cmd);
+}
+
+static const char* const mates[] = {"REP", "DEALER", "ROUTER", NULL};
+
+const mcq__pattern_t mcq__pattern_dealer = {
+    .type = MCQ_DEALER,
+    .name = "DEALER",
+    .mates = mates,
+    .announces_id = true,
+    .flags = MCQ_IMMEDIATE,
+    .send = dealer_send,
+};

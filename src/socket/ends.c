@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+/* Endpoints of a socket: listeners that make accepted actors, dialers that
+ * keep one actor connected.  Cold code; never touches a message. */
+#include <string.h>
+
+#include "socket/socket.h"
+
+static void event(mcq__end_t* end, mcq_event_kind_t kind, const char* address,
+                  int code, uint64_t wait_ms) {
+  mcq_event_t e = {.kind = kind,
+                   .endpoint = end->id,
+                   .address = address,
+                   .code = code,
+                   .text = "",
+                   .wait_ms = wait_ms};
+  mcq__socket_event(end->socket, &e);
+}
+
+/* ---- life of an endpoint
+ * ---------------------------------------------------*/
+
+static void destroy(mcq__end_t* end) {
+  mcq_socket_t* s = end->socket;
+  mcq__io_cancel(&end->task);
+  mcq__io_timer_stop(&s->host->io, &end->linger);
+  if (end->has_timer) mcq__timers_unreserve(&s->host->io.turn.timers);
+  if (end->connecting) mcq__actor_dispose(&end->actor);
+  mcq__slice_release(&end->name);
+  mcq__list_remove(&end->node);
+  mcq__mem_free(s->host->mem, end->uri);
+  mcq__mem_free(s->host->mem, end);
+}
+
+static const char* address_of(const mcq__end_t* end) {
+  return end->connecting ? end->uri : end->listener.address;
+}
+
+/* Frees a closing endpoint when the last of its parts has gone. */
+static void check_gone(mcq__end_t* end) {
+  mcq_socket_t* s = end->socket;
+  if (!end->closing || !end->io_closed) return;
+  if (end->connecting && end->actor.state != MCQ__ACTOR_IDLE) return;
+  if (end->connecting) {
+    mcq__peers_count_lost(s, &end->actor);
+    mcq__peers_leave(s, &end->actor);
+  }
+  event(end, MCQ_EVENT_CLOSED, address_of(end), 0, 0);
+  destroy(end);
+  s->alive--;
+  mcq__socket_check_closed(s);
+}
+
+static void run_announce(mcq__task_t* task) {
+  mcq__end_t* end = mcq__container_of(task, mcq__end_t, task);
+  event(end, MCQ_EVENT_LISTENING, end->listener.address, 0, 0);
+}
+
+/* ---- accepting
+ * -------------------------------------------------------------*/
+
+static int accept_stream(mcq_socket_t* s, mcq__listener_t* l, void* stream,
+                         const char* address) {
+  mcq__actor_t* a = mcq__new(s->host->mem, mcq__actor_t);
+  if (a == NULL) return MCQ_ENOMEM;
+  int rc = mcq__actor_init(a, &s->config, &s->tally, s);
+  if (rc == 0) rc = mcq__actor_attach(a, l->transport, stream, address, true);
+  if (rc != 0) {
+    mcq__actor_dispose(a);
+    mcq__mem_free(s->host->mem, a);
+    return rc;
+  }
+  mcq__list_insert(&s->actors, &a->node);
+  s->alive++;
+  return 0;
+}
+
+static void on_stream(mcq__listener_t* l, void* stream, const char* address) {
+  mcq__end_t* end = (mcq__end_t*) l->user;
+  mcq_socket_t* s = end->socket;
+  int rc = s->closing ? MCQ_ECLOSED : accept_stream(s, l, stream, address);
+  if (rc != 0) {
+    l->transport->discard(&s->host->io, stream);
+    event(end, MCQ_EVENT_ACCEPT_FAILED, l->address, rc, 0);
+    return;
+  }
+  event(end, MCQ_EVENT_ACCEPTED, address, 0, 0);
+}
+
+static void on_accept_error(mcq__listener_t* l, int code) {
+  event((mcq__end_t*) l->user, MCQ_EVENT_ACCEPT_FAILED, l->address, code, 0);
+}
+
+static void on_listener_closed(mcq__listener_t* l) {
+  mcq__end_t* end = (mcq__end_t*) l->user;
+  end->io_closed = true;
+  check_gone(end);
+}
+
+static const mcq__listener_events_t listener_events = {
+    .on_stream = on_stream,
+    .on_error = on_accept_error,
+    .on_closed = on_listener_closed,
+};
+
+/* ---- dialing
+ * ---------------------------------------------------------------*/
+
+static mcq__end_t* end_of_dialer(const mcq__dialer_t* d) {
+  return (mcq__end_t*) d->user;
+}
+
+static void on_dialing(mcq__dialer_t* d) {
+  mcq__end_t* end = end_of_dialer(d);
+  if (end->attempts++ > 0) end->socket->counts.reconnects++;
+  event(end, MCQ_EVENT_CONNECTING, end->uri, 0, 0);
+}
+
+static void on_dialed(mcq__dialer_t* d, void* stream, const char* address) {
+  mcq__end_t* end = end_of_dialer(d);
+  int rc = mcq__actor_attach(&end->actor, d->transport, stream, address, false);
+  if (rc != 0) {
+    d->transport->discard(d->io, stream);
+    event(end, MCQ_EVENT_CONNECT_FAILED, end->uri, rc, 0);
+    mcq__dialer_lost(d, true);
+    return;
+  }
+  event(end, MCQ_EVENT_CONNECTED, address, 0, 0);
+}
+
+static void on_dial_failed(mcq__dialer_t* d, int code) {
+  mcq__end_t* end = end_of_dialer(d);
+  event(end, MCQ_EVENT_CONNECT_FAILED, end->uri, code, 0);
+}
+
+static void on_retry(mcq__dialer_t* d, uint64_t ms) {
+  mcq__end_t* end = end_of_dialer(d);
+  event(end, MCQ_EVENT_RETRY, end->uri, 0, ms);
+}
+
+static void on_dialer_closed(mcq__dialer_t* d) {
+  mcq__end_t* end = end_of_dialer(d);
+  end->io_closed = true;
+  check_gone(end);
+}
+
+static const mcq__dialer_events_t dialer_events = {
+    .on_dialing = on_dialing,
+    .on_stream = on_dialed,
+    .on_failed = on_dial_failed,
+    .on_retry = on_retry,
+    .on_closed = on_dialer_closed,
+};
+
+/* No more patience: what is left of a dialed endpoint goes now. */
+static void give_up(mcq__end_t* end) {
+  mcq__io_timer_stop(&end->socket->host->io, &end->linger);
+  mcq__dialer_close(&end->dialer);
+  mcq__actor_end(&end->actor, MCQ_ELOCAL, 0);
+}
+
+static void on_linger(mcq__timer_t* timer) {
+  give_up(mcq__container_of(timer, mcq__end_t, linger));
+}
+
+void mcq__end_up(mcq__end_t* end) {
+  mcq__dialer_succeeded(&end->dialer);
+  if (!end->closing) return;
+  mcq__io_timer_stop(&end->socket->host->io, &end->linger);
+  mcq__actor_end(&end->actor, MCQ_ELOCAL, mcq__socket_linger(end->socket));
+}
+
+void mcq__end_idle(mcq__end_t* end, bool retry) {
+  bool keep = retry && (!end->closing || end->actor.outbox.messages != 0);
+  if (end->closing && !keep) mcq__dialer_close(&end->dialer);
+  if (!end->closing && !retry) {
+    end->stopped = true;
+    event(end, MCQ_EVENT_STOPPED, end->uri, end->actor.code, 0);
+  }
+  mcq__dialer_lost(&end->dialer, keep);
+  check_gone(end);
+}
+
+/* ---- closing
+ * ---------------------------------------------------------------*/
+
+/* Messages that wait for a connection may still get one within linger. */
+static void close_dialed(mcq__end_t* end) {
+  mcq_socket_t* s = end->socket;
+  mcq__actor_t* a = &end->actor;
+  uint64_t linger = mcq__socket_linger(s);
+  if (a->state == MCQ__ACTOR_UP) {
+    mcq__router_rest(&s->hub, a->peer);
+    mcq__actor_end(a, MCQ_ELOCAL, linger);
+  } else if (a->state == MCQ__ACTOR_ENDING) {
+    if (linger == 0) mcq__actor_end(a, MCQ_ELOCAL, 0);
+  } else if (a->outbox.messages == 0 || linger == 0 || end->stopped) {
+    give_up(end);
+  } else if (linger != MCQ__NO_DEADLINE) {
+    mcq__io_timer_start(&s->host->io, &end->linger,
+                        mcq__io_now(&s->host->io) + linger);
+  }
+}
+
+static void close_end(mcq__end_t* end) {
+  if (end->closing) return;
+  end->closing = true;
+  if (end->connecting)
+    close_dialed(end);
+  else
+    mcq__listener_close(&end->listener);
+}
+
+void mcq__ends_close(mcq_socket_t* s) {
+  for (mcq__node_t* n = s->ends.next; n != &s->ends; n = n->next)
+    close_end(mcq__container_of(n, mcq__end_t, node));
+}
+
+/* ---- API
+ * -------------------------------------------------------------------*/
+
+static mcq__end_t* find(const mcq_socket_t* s, mcq_endpoint_t id) {
+  for (mcq__node_t* n = s->ends.next; n != &s->ends; n = n->next) {
+    mcq__end_t* end = mcq__container_of(n, mcq__end_t, node);
+    if (end->id == id && !end->closing) return end;
+  }
+  return NULL;
+}
+
+static mcq__end_t* make(mcq_socket_t* s, const char* uri) {
+  mcq__end_t* end = mcq__new(s->host->mem, mcq__end_t);
+  if (end == NULL) return NULL;
+  end->socket = s;
+  end->linger.run = on_linger;
+  end->task.run = run_announce;
+  end->listener.user = end;
+  end->dialer.user = end;
+  end->uri = mcq__mem_text(s->host->mem, uri, strlen(uri));
+  end->has_timer =
+      end->uri != NULL && mcq__timers_reserve(&s->host->io.turn.timers) == 0;
+  if (end->has_timer) return end;
+  destroy(end);
+  return NULL;
+}
+
+static void enlist(mcq_socket_t* s, mcq__end_t* end, mcq_endpoint_t* out) {
+  end->id = ++s->last_end;
+  mcq__list_insert(&s->ends, &end->node);
+  s->alive++;
+  mcq__socket_keep(s);
+  if (out != NULL) *out = end->id;
+}
+
+static int parse(const mcq_socket_t* s, const char* uri,
+                 mcq__endpoint_t* endpoint) {
+  if (s->closing) return MCQ_ECLOSED;
+  if (uri == NULL) return MCQ_EINVAL;
+  return mcq__endpoint_parse(endpoint, uri);
+}
+
+int mcq_bind(mcq_socket_t* socket, const char* uri, mcq_endpoint_t* out) {
+  mcq__endpoint_t endpoint;
+  int rc = parse(socket, uri, &endpoint);
+  if (rc != 0) return rc;
+  mcq__end_t* end = make(socket, uri);
+  if (end == NULL) return MCQ_ENOMEM;
+  rc = mcq__listener_open(&end->listener, &socket->host->io, &endpoint,
+                          socket->options.backlog, &listener_events);
+  if (rc != 0) {
+    destroy(end);
+    return rc;
+  }
+  enlist(socket, end, out);
+  mcq__io_work(&socket->host->io, &end->task);
+  return 0;
+}
+
+static bool connected_there(const mcq_socket_t* s, const char* uri) {
+  for (mcq__node_t* n = s->ends.next; n != &s->ends; n = n->next) {
+    mcq__end_t* end = mcq__container_of(n, mcq__end_t, node);
+    if (end->connecting && !end->closing && strcmp(end->uri, uri) == 0)
+      return true;
+  }
+  return false;
+}
+
+static int check_connect(const mcq_socket_t* s, const char* uri,
+                         const mcq_connect_options_t* options) {
+  size_t len = options->routing_id_len;
+  const uint8_t* id = (const uint8_t*) options->routing_id;
+  if (len > 255 || (len > 0 && (id == NULL || id[0] == 0))) return MCQ_EINVAL;
+  if (len > 0 && s->pattern->type != MCQ_ROUTER) return MCQ_EINVAL;
+  if (len > 0 && mcq__router_find(&s->hub, id, len).epoch != 0)
+    return MCQ_EEXIST;
+  if (!(options->flags & MCQ_CONNECT_MULTI) && connected_there(s, uri))
+    return MCQ_EEXIST;
+  return 0;
+}
+
+/* Everything of a dialed endpoint up to its place in the lists. */
+static int start_dialed(mcq__end_t* end, const mcq__endpoint_t* endpoint,
+                        const mcq_connect_options_t* options) {
+  mcq_socket_t* s = end->socket;
+  mcq__dialer_config_t config = {
+      .retry_ms = s->options.reconnect_ms < 0
+                      ? MCQ__NEVER
+                      : (uint64_t) s->options.reconnect_ms,
+      .retry_max_ms = (uint64_t) s->options.reconnect_max_ms,
+      .connect_ms = s->options.connect_ms < 0
+                        ? MCQ__NEVER
+                        : (uint64_t) s->options.connect_ms};
+  end->connecting = true;
+  int rc = mcq__actor_init(&end->actor, &s->config, &s->tally, s);
+  end->actor.end = end;
+  if (rc == 0 && options->routing_id_len != 0)
+    rc = mcq__slice_copy(&end->name, s->host->pool, options->routing_id,
+                         options->routing_id_len);
+  if (rc == 0 && !(s->options.flags & MCQ_IMMEDIATE))
+    rc = mcq__peers_queue(s, &end->actor);
+  if (rc == 0)
+    rc = mcq__dialer_open(&end->dialer, &s->host->io, endpoint, &config,
+                          &dialer_events);
+  if (rc != 0) mcq__peers_leave(s, &end->actor);
+  return rc;
+}
+
+int mcq_connect(mcq_socket_t* socket, const char* uri,
+                const mcq_connect_options_t* options, mcq_endpoint_t* out) {
+  static const mcq_connect_options_t defaults = {0};
+  if (options == NULL) options = &defaults;
+  mcq__endpoint_t endpoint;
+  int rc = parse(socket, uri, &endpoint);
+  if (rc == 0) rc = check_connect(socket, uri, options);
+  if (rc != 0) return rc;
+  mcq__end_t* end = make(socket, uri);
+  if (end == NULL) return MCQ_ENOMEM;
+  rc = start_dialed(end, &endpoint, options);
+  if (rc != 0) {
+    destroy(end);
+    return rc;
+  }
+  mcq__list_insert(&socket->actors, &end->actor.node);
+  enlist(socket, end, out);
+  return 0;
+}
+
+static int stop(mcq_socket_t* s, mcq_endpoint_t id, bool connecting) {
+  mcq__end_t* end = find(s, id);
+  if (end == NULL || end->connecting != connecting) return MCQ_ENOENT;
+  close_end(end);
+  return 0;
+}
+
+int mcq_unbind(mcq_socket_t* socket, mcq_endpoint_t endpoint) {
+  return stop(socket, endpoint, false);
+}
+
+int mcq_disconnect(mcq_socket_t* socket, mcq_endpoint_t endpoint) {
+  return stop(socket, endpoint, true);
+}
+
+const char* mcq_endpoint_uri(const mcq_socket_t* socket,
+                             mcq_endpoint_t endpoint) {
+  mcq__end_t* end = find(socket, endpoint);
+  return end == NULL ? NULL : address_of(end);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* PAIR: one peer at a time.  A second one is refused in the handshake and the
+ * first goes on undisturbed; when it leaves, the next may come.  RFC 31. */
+#include "socket/socket.h"
+
+static int pair_send(mcq_socket_t* s, const mcq__body_t* body) {
+  mcq__user_cmd_t cmd = {.to = MCQ__TO_ANYONE, .body = *body};
+  return mcq__router_user(&s->hub, &cmd);
+}
+
+static int pair_admit(mcq_socket_t* s, mcq__actor_t* a, const char** text) {
+  (void) a;
+  if (s->counts.peers == 0) return 0;
+  *text = "The socket already has a peer";
+  return MCQ_EPAIRED;
+}
+
+static const char* const mates[] = {"PAIR", NULL};
+
+const mcq__pattern_t mcq__pattern_pair = {
+    .type = MCQ_PAIR,
+    .name = "PAIR",
+    .mates = mates,
+    .announces_id = false,
+    .flags = MCQ_IMMEDIATE,
+    .send = pair_send,
+    .admit = pair_admit,
+};

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* The list of socket types.  Adding one is adding its file and its line. */
+#include "socket/pattern.h"
+
+static const mcq__pattern_t* const patterns[] = {
+    &mcq__pattern_pair,
+    &mcq__pattern_dealer,
+    &mcq__pattern_router,
+};
+
+const mcq__pattern_t* mcq__pattern_find(int type) {
+  for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++)
+    if (patterns[i]->type == type) return patterns[i];
+  return NULL;
+}

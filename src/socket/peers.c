@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT */
+/* Peers of a socket: what their actors report on the way to the user, and what
+ * the user may ask or do by handle.  Never looks at a message. */
+#include <strings.h>
+
+#include "socket/socket.h"
+
+static mcq_socket_t* socket_of(const mcq__actor_t* a) {
+  return (mcq_socket_t*) a->owner;
+}
+
+static mcq__end_t* end_of(const mcq__actor_t* a) {
+  return (mcq__end_t*) a->end;
+}
+
+static const mcq__hello_t* hello_of(const mcq__actor_t* a) {
+  return a->config->protocol->hello(a->session);
+}
+
+static void describe(const mcq__actor_t* a, mcq_peer_t peer, mcq__slice_t id,
+                     mcq_peer_info_t* info) {
+  const mcq__hello_t* hello = hello_of(a);
+  *info = (mcq_peer_info_t){
+      .peer = peer,
+      .routing_id = id.data,
+      .routing_id_len = id.len,
+      .address = a->address,
+      .socket_type = hello->socket_type,
+      .mechanism = hello->mechanism,
+      .version_major = hello->version_major,
+      .version_minor = hello->version_minor,
+      .incoming = a->incoming,
+      .data = a->data,
+      .text = "",
+  };
+}
+
+/* ---- up
+ * --------------------------------------------------------------------*/
+
+static mcq__actor_t* by_handle(mcq_socket_t* s, mcq_peer_t peer) {
+  for (mcq__node_t* n = s->actors.next; n != &s->actors; n = n->next) {
+    mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
+    if (a->peer.epoch == peer.epoch) return a;
+  }
+  return NULL;
+}
+
+static void report_down(mcq_socket_t* s, mcq__actor_t* a, mcq_peer_t peer,
+                        mcq__slice_t id, int code, const char* text);
+
+/* A newcomer took the routing id over: the old connection ends at once, as
+ * seen by the user before the new one begins. */
+static void hand_over(mcq_socket_t* s, mcq_peer_t displaced, mcq__slice_t id) {
+  mcq__actor_t* old = by_handle(s, displaced);
+  if (old == NULL) return;
+  old->peer = (mcq_peer_t){0, 0};
+  if (old->was_up) report_down(s, old, displaced, id, MCQ_EHANDOVER, "");
+  old->was_up = false;
+  mcq__actor_end(old, MCQ_EHANDOVER, 0);
+}
+
+static int seat(mcq_socket_t* s, mcq__actor_t* a, mcq__slice_t name,
+                mcq_peer_t* displaced) {
+  mcq__hub_event_t ev = {.kind = MCQ__HUB_UP,
+                         .peer = a->peer,
+                         .port = &a->port,
+                         .name = {name.data, name.len}};
+  *displaced = (mcq_peer_t){0, 0};
+  return mcq__router_up(&s->hub, &ev, &a->peer, displaced);
+}
+
+static int take_in(mcq_socket_t* s, mcq__actor_t* a, const char** text) {
+  mcq__end_t* end = end_of(a);
+  mcq__slice_t name = hello_of(a)->routing_id;
+  if (end != NULL && end->name.len != 0) name = end->name;
+  if (s->pattern->admit != NULL) {
+    int rc = s->pattern->admit(s, a, text);
+    if (rc != 0) return rc;
+  }
+  mcq_peer_t displaced;
+  int rc = seat(s, a, name, &displaced);
+  if (rc == MCQ_ETWIN) *text = "The routing id is already in use";
+  if (rc == 0 && displaced.epoch != 0)
+    hand_over(s, displaced, mcq__router_id(&s->hub, a->peer));
+  return rc;
+}
+
+static int on_ready(mcq__actor_t* a, const char** text) {
+  mcq_socket_t* s = socket_of(a);
+  *text = "The socket is closing";
+  if (s->closing && end_of(a) == NULL) return MCQ_ECLOSED;
+  *text = "Cannot take the peer in";
+  int rc = take_in(s, a, text);
+  if (rc != 0) return rc;
+  s->counts.handshakes_ok++;
+  s->counts.peers++;
+  mcq__actor_up(a);
+  mcq_event_t event = {.kind = MCQ_EVENT_HANDSHAKE_OK,
+                       .endpoint = end_of(a) ? end_of(a)->id : 0,
+                       .address = a->address,
+                       .peer = a->peer};
+  mcq__socket_event(s, &event);
+  if (s->options.on_peer_up != NULL && a->was_up) {
+    mcq_peer_info_t info;
+    describe(a, a->peer, mcq__router_id(&s->hub, a->peer), &info);
+    s->options.on_peer_up(s, &info);
+  }
+  mcq__socket_drained(s);
+  if (end_of(a) != NULL) mcq__end_up(end_of(a));
+  return 0;
+}
+
+/* ---- down
+ * ------------------------------------------------------------------*/
+
+/* Messages that a lost worker had not begun to receive go to the others. */
+static uint64_t requeue(mcq_socket_t* s, const mcq__actor_t* a) {
+  mcq__tally_t before = s->tally;
+  mcq__outbox_walk_t walk = {0};
+  uint64_t moved = 0;
+  ssize_t count;
+  while ((count = mcq__outbox_next(&a->outbox, &walk)) > 0) {
+    mcq__user_cmd_t cmd = {
+        .to = MCQ__TO_ANYONE,
+        .body = {.slices = walk.frames, .count = (size_t) count}};
+    if (mcq__router_user(&s->hub, &cmd) != 0) break;
+    moved++;
+  }
+  mcq__outbox_walk_end(&a->outbox, &walk);
+  s->tally = before; /* they were counted when the user sent them */
+  s->counts.messages_requeued += moved;
+  return moved;
+}
+
+static bool requeues(const mcq_socket_t* s) {
+  int flags = s->options.flags;
+  return (flags & MCQ_ROUTER_BALANCE) && !(flags & MCQ_NO_REQUEUE) &&
+         !s->closing;
+}
+
+void mcq__peers_count_lost(mcq_socket_t* s, mcq__actor_t* a) {
+  s->counts.messages_lost += mcq__outbox_queued(&a->outbox);
+  s->lost_bytes += mcq__outbox_queued_bytes(&a->outbox);
+}
+
+/* What becomes of the queue of a connection that is over. */
+static void account_queue(mcq_socket_t* s, mcq__actor_t* a,
+                          mcq_peer_info_t* info) {
+  bool begun;
+  uint64_t unsure = mcq__outbox_unsure(&a->outbox, &begun);
+  info->unsure_messages = unsure;
+  if (end_of(a) != NULL) return; /* goes out on the next connection */
+  if (begun) info->unsure_messages++;
+  uint64_t left = a->outbox.messages - info->unsure_messages;
+  if (left == 0) return;
+  if (requeues(s)) left -= requeue(s, a);
+  info->lost_messages = left;
+  if (left != 0) info->lost_bytes = mcq__outbox_queued_bytes(&a->outbox);
+  s->counts.messages_lost += left;
+  s->lost_bytes += info->lost_bytes;
+}
+
+static void report_down(mcq_socket_t* s, mcq__actor_t* a, mcq_peer_t peer,
+                        mcq__slice_t id, int code, const char* text) {
+  s->counts.peers--;
+  s->counts.disconnects++;
+  mcq_peer_info_t info;
+  describe(a, peer, id, &info);
+  info.reason = code;
+  info.text = text;
+  account_queue(s, a, &info);
+  if (s->options.on_peer_down != NULL) s->options.on_peer_down(s, &info);
+  mcq_event_t event = {.kind = MCQ_EVENT_DISCONNECTED,
+                       .endpoint = end_of(a) ? end_of(a)->id : 0,
+                       .address = a->address,
+                       .peer = peer,
+                       .code = code,
+                       .text = text};
+  mcq__socket_event(s, &event);
+}
+
+static void report_failed(mcq_socket_t* s, const mcq__actor_t* a, int code,
+                          const char* text) {
+  s->counts.handshakes_failed++;
+  mcq_event_t event = {.kind = MCQ_EVENT_HANDSHAKE_FAILED,
+                       .endpoint = end_of(a) ? end_of(a)->id : 0,
+                       .address = a->address,
+                       .code = code,
+                       .text = text};
+  mcq__socket_event(s, &event);
+}
+
+int mcq__peers_queue(mcq_socket_t* s, mcq__actor_t* a) {
+  mcq_peer_t displaced;
+  mcq__slice_t nameless = mcq__slice_static(NULL, 0);
+  return seat(s, a, nameless, &displaced);
+}
+
+void mcq__peers_leave(mcq_socket_t* s, mcq__actor_t* a) {
+  mcq__router_down(&s->hub, a->peer);
+  a->peer = (mcq_peer_t){0, 0};
+}
+
+/* The handle goes stale now.  A dialed peer whose queue lives on is seated
+ * again, nameless, so that messages can wait for its return. */
+static void leave_hub(mcq_socket_t* s, mcq__actor_t* a) {
+  bool waits = end_of(a) != NULL && !end_of(a)->closing &&
+               !(s->options.flags & MCQ_IMMEDIATE);
+  if (!waits || mcq__peers_queue(s, a) != 0) mcq__peers_leave(s, a);
+}
+
+static void on_lost(mcq__actor_t* a, bool was_up, int code, const char* text) {
+  mcq_socket_t* s = socket_of(a);
+  if (!was_up) {
+    if (a->code != MCQ_EHANDOVER) report_failed(s, a, code, text);
+    return;
+  }
+  mcq_peer_t peer = a->peer;
+  mcq__slice_t id = mcq__slice_retain(mcq__router_id(&s->hub, peer));
+  leave_hub(s, a);
+  report_down(s, a, peer, id, code, text);
+  mcq__slice_release(&id);
+}
+
+/* After these there is no point in asking the same peer again. */
+static bool definite(int code) {
+  return code == MCQ_EREFUSED || code == MCQ_ETYPE || code == MCQ_ETWIN ||
+         code == MCQ_EMECHANISM;
+}
+
+static void on_idle(mcq__actor_t* a) {
+  mcq_socket_t* s = socket_of(a);
+  if (end_of(a) != NULL) {
+    mcq__end_idle(end_of(a), !definite(a->code));
+    return;
+  }
+  mcq__actor_dispose(a);
+  mcq__mem_free(s->host->mem, a);
+  s->alive--;
+  mcq__socket_check_closed(s);
+}
+
+/* ---- in between
+ * ------------------------------------------------------------*/
+
+static void on_message(mcq__actor_t* a, mcq_msg_t* msg) {
+  mcq_socket_t* s = socket_of(a);
+  if (s->options.on_message != NULL) s->options.on_message(s, a->peer, msg);
+}
+
+static void on_command(mcq__actor_t* a, mcq__slice_t name) {
+  mcq_socket_t* s = socket_of(a);
+  s->counts.commands_unknown++;
+  if (s->options.on_event == NULL) return;
+  char* text = mcq__mem_text(s->host->mem, (const char*) name.data, name.len);
+  mcq_event_t event = {.kind = MCQ_EVENT_COMMAND,
+                       .endpoint = end_of(a) ? end_of(a)->id : 0,
+                       .address = a->address,
+                       .peer = a->peer,
+                       .text = text == NULL ? "" : text};
+  mcq__socket_event(s, &event);
+  mcq__mem_free(s->host->mem, text);
+}
+
+static void on_room(mcq__actor_t* a) {
+  mcq_socket_t* s = socket_of(a);
+  mcq__router_room(&s->hub, a->peer);
+  mcq__socket_drained(s);
+}
+
+static const mcq__actor_events_t actor_events = {
+    .on_ready = on_ready,
+    .on_message = on_message,
+    .on_command = on_command,
+    .on_room = on_room,
+    .on_lost = on_lost,
+    .on_idle = on_idle,
+};
+
+const mcq__actor_events_t* mcq__peers_events(void) {
+  return &actor_events;
+}
+
+/* ---- by handle
+ * -------------------------------------------------------------*/
+
+mcq__actor_t* mcq__peers_actor(const mcq_socket_t* s, mcq_peer_t peer) {
+  mcq__port_t* port = mcq__roster_port(&s->hub.roster, peer);
+  if (port == NULL) return NULL;
+  mcq__actor_t* a = mcq__actor_of_port(port);
+  return a->was_up ? a : NULL;
+}
+
+int mcq_peer_find(const mcq_socket_t* socket, const void* id, size_t len,
+                  mcq_peer_t* out) {
+  mcq_peer_t peer = mcq__router_find(&socket->hub, id, len);
+  if (mcq__peers_actor(socket, peer) == NULL) return MCQ_ENOENT;
+  *out = peer;
+  return 0;
+}
+
+int mcq_peer_info(const mcq_socket_t* socket, mcq_peer_t peer,
+                  mcq_peer_info_t* out) {
+  mcq__actor_t* a = mcq__peers_actor(socket, peer);
+  if (a == NULL) return MCQ_EPEERGONE;
+  describe(a, peer, mcq__router_id(&socket->hub, peer), out);
+  return 0;
+}
+
+int mcq_peer_property(const mcq_socket_t* socket, mcq_peer_t peer,
+                      const char* name, mcq_frame_t* out) {
+  mcq__actor_t* a = mcq__peers_actor(socket, peer);
+  if (a == NULL) return MCQ_EPEERGONE;
+  const mcq__hello_t* hello = hello_of(a);
+  size_t len = strlen(name);
+  for (size_t i = 0; i < hello->property_count; i++) {
+    const mcq__property_t* p = &hello->properties[i];
+    if (p->name.len != len ||
+        strncasecmp((const char*) p->name.data, name, len) != 0)
+      continue;
+    *out = (mcq_frame_t){p->value.data, p->value.len};
+    return 0;
+  }
+  return MCQ_ENOENT;
+}
+
+void mcq_peer_each(mcq_socket_t* socket,
+                   void (*each)(mcq_socket_t* socket,
+                                const mcq_peer_info_t* info, void* arg),
+                   void* arg) {
+  for (mcq__node_t* n = socket->actors.next; n != &socket->actors;
+       n = n->next) {
+    mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
+    if (mcq__peers_actor(socket, a->peer) != a) continue;
+    mcq_peer_info_t info;
+    describe(a, a->peer, mcq__router_id(&socket->hub, a->peer), &info);
+    each(socket, &info, arg);
+  }
+}
+
+int mcq_peer_close(mcq_socket_t* socket, mcq_peer_t peer) {
+  mcq__actor_t* a = mcq__peers_actor(socket, peer);
+  if (a == NULL) return MCQ_EPEERGONE;
+  mcq__router_rest(&socket->hub, peer);
+  mcq__actor_end(a, MCQ_ELOCAL, mcq__socket_linger(socket));
+  return 0;
+}
+
+int mcq_peer_set_data(mcq_socket_t* socket, mcq_peer_t peer, void* data) {
+  mcq__actor_t* a = mcq__peers_actor(socket, peer);
+  if (a == NULL) return MCQ_EPEERGONE;
+  a->data = data;
+  return 0;
+}
+
+static int set_paused(mcq_socket_t* s, mcq_peer_t peer, bool paused) {
+  mcq__actor_t* a = mcq__peers_actor(s, peer);
+  if (a == NULL) return MCQ_EPEERGONE;
+  a->paused = paused;
+  mcq__actor_pause_changed(a);
+  return 0;
+}
+
+int mcq_peer_pause(mcq_socket_t* socket, mcq_peer_t peer) {
+  return set_paused(socket, peer, true);
+}
+
+int mcq_peer_resume(mcq_socket_t* socket, mcq_peer_t peer) {
+  return set_paused(socket, peer, false);
+}

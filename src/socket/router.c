@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* ROUTER: to the peer whose routing id is the first frame, which is taken off;
+ * in load-balancer mode to the next one with room, whole.  Nothing else is
+ * added or removed.  RFC 28, "The ROUTER Socket Type". */
+#include "socket/socket.h"
+
+static int router_send(mcq_socket_t* s, const mcq__body_t* body) {
+  mcq__user_cmd_t cmd = {.to = MCQ__TO_ANYONE, .body = *body};
+  if (!(s->options.flags & MCQ_ROUTER_BALANCE)) {
+    if (body->count < 2) return MCQ_EINVAL;
+    cmd.to = MCQ__TO_NAME;
+    cmd.name = mcq__body_frame(body, 0);
+    cmd.body = mcq__body_rest(*body);
+  }
+  return mcq__router_user(&s->hub, &cmd);
+}
+
+static const char* const mates[] = {"REQ", "DEALER", "ROUTER", NULL};
+
+const mcq__pattern_t mcq__pattern_router = {
+    .type = MCQ_ROUTER,
+    .name = "ROUTER",
+    .mates = mates,
+    .announces_id = true,
+    .flags = MCQ_IMMEDIATE | MCQ_ROUTER_BALANCE | MCQ_ROUTER_REFUSE_TWIN |
+             MCQ_NO_REQUEUE,
+    .send = router_send,
+};

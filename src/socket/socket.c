@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT */
+/* The socket's own verbs: making, closing, sending, pausing, counting.  The
+ * hot ones check the state, name the body and leave the rest to the pattern. */
+#include "socket/socket.h"
+
+#include <string.h>
+
+/* ---- events to the user
+ * ----------------------------------------------------*/
+
+void mcq__socket_event(mcq_socket_t* s, const mcq_event_t* event) {
+  if (s->options.on_event != NULL) s->options.on_event(s, event);
+}
+
+void mcq__socket_drained(mcq_socket_t* s) {
+  if (!s->wants_drain || s->closing) return;
+  s->wants_drain = false;
+  if (s->options.on_drain != NULL) s->options.on_drain(s);
+}
+
+/* ---- options
+ * ---------------------------------------------------------------*/
+
+/* Zero becomes the default; -1 stays where the option has such a meaning. */
+static int settle(int64_t* value, int64_t standard, bool may_be_none) {
+  if (*value == 0) *value = standard;
+  return *value < (may_be_none ? -1 : 0) ? MCQ_EINVAL : 0;
+}
+
+static int settle32(int32_t* value, int32_t standard, bool may_be_none) {
+  int64_t wide = *value;
+  int rc = settle(&wide, standard, may_be_none);
+  *value = (int32_t) wide;
+  return rc;
+}
+
+static int settle_options(mcq_socket_options_t* o) {
+  int rc = 0;
+  rc |= settle32(&o->sndhwm, 1000, true);
+  rc |= settle(&o->sndhwm_bytes, 8 << 20, true);
+  rc |= settle(&o->max_message_size, 64 << 20, true);
+  rc |= settle(&o->max_frames, 1024, true);
+  rc |= settle(&o->handshake_ms, 10000, true);
+  rc |= settle(&o->linger_ms, 1000, true);
+  rc |= settle(&o->reconnect_ms, 100, true);
+  rc |= settle(&o->reconnect_max_ms, 30000, false);
+  rc |= settle(&o->connect_ms, 10000, true);
+  rc |= settle32(&o->backlog, 511, false);
+  rc |= settle32(&o->turn_messages, 4096, false);
+  rc |= settle(&o->turn_bytes, 1 << 20, false);
+  rc |= settle32(&o->turn_usec, 500, false);
+  const uint8_t* id = (const uint8_t*) o->routing_id;
+  if (o->routing_id_len > 255) rc = MCQ_EINVAL;
+  if (o->routing_id_len > 0 && (id == NULL || id[0] == 0)) rc = MCQ_EINVAL;
+  if (o->property_count > 0 && o->properties == NULL) rc = MCQ_EINVAL;
+  return rc == 0 ? 0 : MCQ_EINVAL;
+}
+
+/* RFC 37: the characters a property name is made of. */
+static bool good_property(const mcq_property_t* p) {
+  if (p->name == NULL || (p->len > 0 && p->value == NULL)) return false;
+  size_t len = strlen(p->name);
+  size_t good = strspn(p->name,
+                       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                       "0123456789-_.+");
+  return len >= 1 && len <= 255 && good == len && p->len <= INT32_MAX;
+}
+
+static int copy_properties(mcq_socket_t* s, const mcq_socket_options_t* o) {
+  size_t count = o->property_count;
+  if (count == 0) return 0;
+  if (count > 1024) return MCQ_EINVAL;
+  s->properties = (mcq__property_t*) mcq__mem_zalloc(
+      s->host->mem, count * sizeof *s->properties);
+  if (s->properties == NULL) return MCQ_ENOMEM;
+  s->config.session.properties = s->properties;
+  for (size_t i = 0; i < count; i++) {
+    const mcq_property_t* p = &o->properties[i];
+    if (!good_property(p)) return MCQ_EINVAL;
+    mcq__property_t* copy = &s->properties[i];
+    int rc =
+        mcq__slice_copy(&copy->name, s->host->pool, p->name, strlen(p->name));
+    if (rc == 0)
+      rc = mcq__slice_copy(&copy->value, s->host->pool, p->value, p->len);
+    if (rc != 0) return rc;
+    s->config.session.property_count = i + 1;
+  }
+  return 0;
+}
+
+static uint64_t unlimited(int64_t value) {
+  return value < 0 ? UINT64_MAX : (uint64_t) value;
+}
+
+static void configure(mcq_socket_t* s) {
+  const mcq_socket_options_t* o = &s->options;
+  mcq__actor_config_t* c = &s->config;
+  c->io = &s->host->io;
+  c->protocol = s->host->protocol;
+  c->events = mcq__peers_events();
+  c->max_messages = unlimited(o->sndhwm);
+  c->max_bytes = unlimited(o->sndhwm_bytes);
+  c->turn_messages = (uint64_t) o->turn_messages;
+  c->turn_bytes = (uint64_t) o->turn_bytes;
+  c->turn_ns = (uint64_t) o->turn_usec * 1000;
+  c->session.pool = s->host->pool;
+  c->session.socket_type = s->pattern->name;
+  c->session.mates = s->pattern->mates;
+  c->session.routing_id = s->routing_id;
+  c->session.send_routing_id = s->pattern->announces_id;
+  c->session.max_message = unlimited(o->max_message_size);
+  c->session.max_frames = unlimited(o->max_frames);
+  c->session.handshake_ms = unlimited(o->handshake_ms);
+}
+
+/* ---- life
+ * ------------------------------------------------------------------*/
+
+static void dispose(mcq_socket_t* s) {
+  mcq__host_t* host = s->host;
+  mcq__io_cancel(&s->task);
+  mcq__io_cancel(&s->notice);
+  mcq__router_dispose(&s->hub);
+  mcq__slice_release(&s->routing_id);
+  for (size_t i = 0; i < s->options.property_count && s->properties; i++) {
+    mcq__slice_release(&s->properties[i].name);
+    mcq__slice_release(&s->properties[i].value);
+  }
+  mcq__mem_free(host->mem, s->properties);
+  mcq__list_remove(&s->node);
+  mcq__mem_free(host->mem, s);
+}
+
+static void run_closed(mcq__task_t* task) {
+  mcq_socket_t* s = mcq__container_of(task, mcq_socket_t, task);
+  mcq__host_t* host = s->host;
+  mcq_close_info_t info = {.lost_messages = s->counts.messages_lost,
+                           .lost_bytes = s->lost_bytes,
+                           .data = s->options.data};
+  if (s->on_close != NULL) s->on_close(&info);
+  if (s->keeps) mcq__io_unref(&host->io);
+  dispose(s);
+  host->on_gone(host);
+}
+
+void mcq__socket_keep(mcq_socket_t* s) {
+  bool wanted = s->closing || (!s->unref && s->alive > 0);
+  if (wanted == s->keeps) return;
+  s->keeps = wanted;
+  if (wanted)
+    mcq__io_ref(&s->host->io);
+  else
+    mcq__io_unref(&s->host->io);
+}
+
+void mcq__socket_check_closed(mcq_socket_t* s) {
+  mcq__socket_keep(s);
+  if (s->closing && s->alive == 0) mcq__io_later(&s->host->io, &s->task);
+}
+
+static void run_notice(mcq__task_t* task) {
+  mcq_socket_t* s = mcq__container_of(task, mcq_socket_t, notice);
+  mcq_event_t event = {.kind = MCQ_EVENT_BACKEND,
+                       .address = "",
+                       .code = s->host->io.fallback,
+                       .text = s->host->io.backend->name};
+  mcq__socket_event(s, &event);
+}
+
+static int build(mcq_socket_t* s, const mcq_socket_options_t* options) {
+  mcq__host_t* host = s->host;
+  uint64_t seed[2] = {mcq__io_random(&host->io), mcq__io_random(&host->io)};
+  mcq__router_init(&s->hub, host->pool, &host->epochs, seed,
+                   (s->options.flags & MCQ_ROUTER_REFUSE_TWIN) != 0);
+  int rc = mcq__slice_copy(&s->routing_id, host->pool, options->routing_id,
+                           options->routing_id_len);
+  if (rc == 0) rc = copy_properties(s, options);
+  if (rc == 0) configure(s);
+  return rc;
+}
+
+int mcq__socket_make(mcq__host_t* host, const mcq_socket_options_t* options,
+                     mcq_socket_t** out) {
+  if (options == NULL) return MCQ_EINVAL;
+  if (host->closing) return MCQ_ECLOSED;
+  if (options->type < MCQ_PAIR || options->type > MCQ_XSUB) return MCQ_EINVAL;
+  const mcq__pattern_t* pattern = mcq__pattern_find(options->type);
+  if (pattern == NULL) return MCQ_ENOTSUP;
+  if (options->flags & ~pattern->flags) return MCQ_EINVAL;
+  mcq_socket_options_t settled = *options;
+  int rc = settle_options(&settled);
+  if (rc != 0) return rc;
+  mcq_socket_t* s = mcq__new(host->mem, mcq_socket_t);
+  if (s == NULL) return MCQ_ENOMEM;
+  s->host = host;
+  s->pattern = pattern;
+  s->options = settled;
+  s->task.run = run_closed;
+  s->notice.run = run_notice;
+  mcq__list_init(&s->actors);
+  mcq__list_init(&s->ends);
+  rc = build(s, options);
+  if (rc != 0) {
+    dispose(s);
+    return rc;
+  }
+  mcq__list_insert(&host->sockets, &s->node);
+  if (host->io.fallback != 0) mcq__io_work(&host->io, &s->notice);
+  *out = s;
+  return 0;
+}
+
+/* Accepted connections; the dialed ones go with their endpoints. */
+static void end_accepted(mcq_socket_t* s) {
+  for (mcq__node_t* n = s->actors.next; n != &s->actors; n = n->next) {
+    mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
+    if (a->end == NULL) mcq__actor_end(a, MCQ_ELOCAL, mcq__socket_linger(s));
+  }
+}
+
+void mcq_close(mcq_socket_t* socket, mcq_close_cb on_close) {
+  if (socket->closing) return;
+  socket->closing = true;
+  socket->on_close = on_close;
+  socket->counts.messages_lost = 0;
+  socket->lost_bytes = 0;
+  mcq__io_cancel(&socket->notice);
+  mcq__ends_close(socket);
+  end_accepted(socket);
+  mcq__socket_check_closed(socket);
+}
+
+uint64_t mcq__socket_linger(const mcq_socket_t* s) {
+  return s->options.linger_ms < 0 ? MCQ__NO_DEADLINE
+                                  : (uint64_t) s->options.linger_ms;
+}
+
+void mcq_ref(mcq_socket_t* socket) {
+  socket->unref = false;
+  mcq__socket_keep(socket);
+}
+
+void mcq_unref(mcq_socket_t* socket) {
+  socket->unref = true;
+  mcq__socket_keep(socket);
+}
+
+void* mcq_socket_data(const mcq_socket_t* socket) {
+  return socket->options.data;
+}
+
+mcq_ctx_t* mcq_socket_ctx(const mcq_socket_t* socket) {
+  return socket->host->ctx;
+}
+
+int mcq_socket_type(const mcq_socket_t* socket) {
+  return socket->pattern->type;
+}
+
+/* ---- sending
+ * ---------------------------------------------------------------*/
+
+static int note_failure(mcq_socket_t* s, int rc) {
+  if (rc == MCQ_EAGAIN) {
+    s->wants_drain = true;
+    s->counts.sends_refused++;
+  } else if (rc == MCQ_EHOSTUNREACH || rc == MCQ_EPEERGONE) {
+    s->counts.sends_unroutable++;
+  }
+  return rc;
+}
+
+static int send_body(mcq_socket_t* s, const mcq__body_t* body) {
+  if (mcq__unlikely(s->closing)) return MCQ_ECLOSED;
+  if (mcq__unlikely(body->count == 0)) return MCQ_EINVAL;
+  int rc = s->pattern->send(s, body);
+  return mcq__likely(rc == 0) ? 0 : note_failure(s, rc);
+}
+
+static int send_body_to(mcq_socket_t* s, mcq_peer_t peer,
+                        const mcq__body_t* body) {
+  if (s->closing) return MCQ_ECLOSED;
+  if (body->count == 0) return MCQ_EINVAL;
+  mcq__user_cmd_t cmd = {.to = MCQ__TO_PEER, .peer = peer, .body = *body};
+  int rc = mcq__router_user(&s->hub, &cmd);
+  return mcq__likely(rc == 0) ? 0 : note_failure(s, rc);
+}
+
+int mcq_send(mcq_socket_t* socket, const mcq_frame_t* frames, size_t count) {
+  mcq__body_t body = {.frames = frames, .count = count};
+  return send_body(socket, &body);
+}
+
+int mcq_send_to(mcq_socket_t* socket, mcq_peer_t peer,
+                const mcq_frame_t* frames, size_t count) {
+  mcq__body_t body = {.frames = frames, .count = count};
+  return send_body_to(socket, peer, &body);
+}
+
+int mcq_send_msg(mcq_socket_t* socket, const mcq_msg_t* msg) {
+  mcq__body_t body = {.slices = msg->frames, .count = msg->count};
+  return send_body(socket, &body);
+}
+
+int mcq_send_msg_to(mcq_socket_t* socket, mcq_peer_t peer,
+                    const mcq_msg_t* msg) {
+  mcq__body_t body = {.slices = msg->frames, .count = msg->count};
+  return send_body_to(socket, peer, &body);
+}
+
+int mcq_send_bytes(mcq_socket_t* socket, const void* data, size_t len) {
+  mcq_frame_t frame = {data, len};
+  return mcq_send(socket, &frame, 1);
+}
+
+int mcq_send_text(mcq_socket_t* socket, const char* text) {
+  return mcq_send_bytes(socket, text, strlen(text));
+}
+
+/* ---- receiving
+ * -------------------------------------------------------------*/
+
+static int set_paused(mcq_socket_t* s, bool paused) {
+  if (s->closing) return MCQ_ECLOSED;
+  s->config.paused = paused;
+  for (mcq__node_t* n = s->actors.next; n != &s->actors; n = n->next)
+    mcq__actor_pause_changed(mcq__container_of(n, mcq__actor_t, node));
+  return 0;
+}
+
+int mcq_pause(mcq_socket_t* socket) {
+  return set_paused(socket, true);
+}
+
+int mcq_resume(mcq_socket_t* socket) {
+  return set_paused(socket, false);
+}
+
+/* ---- counting
+ * --------------------------------------------------------------*/
+
+void mcq_stats(const mcq_socket_t* socket, mcq_stats_t* out) {
+  const mcq__tally_t* t = &socket->tally;
+  *out = socket->counts;
+  out->messages_received = t->messages_in;
+  out->frames_received = t->frames_in;
+  out->bytes_received = t->bytes_in;
+  out->messages_sent = t->messages_out;
+  out->frames_sent = t->frames_out;
+  out->bytes_sent = t->bytes_out;
+  for (mcq__node_t* n = socket->actors.next; n != &socket->actors;
+       n = n->next) {
+    const mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
+    out->messages_queued += mcq__outbox_queued(&a->outbox);
+    out->bytes_queued += mcq__outbox_queued_bytes(&a->outbox);
+  }
+}

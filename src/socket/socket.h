@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/* The socket: what the user holds.  It owns a hub, the actors of its peers and
+ * its endpoints, and joins the three; socket.c is the verbs, ends.c the
+ * endpoints, peers.c what actors report and what users ask about peers. */
+#ifndef MCQ__SOCKET_H
+#define MCQ__SOCKET_H
+
+#include "actor/actor.h"
+#include "hub/router.h"
+#include "io/dialer.h"
+#include "io/listener.h"
+#include "monocoque.h"
+#include "socket/pattern.h"
+
+/* What a socket needs of the context it lives in. */
+typedef struct mcq__host {
+  mcq_ctx_t* ctx;
+  mcq__io_t io;
+  mcq__mem_t* mem;
+  mcq__pool_t* pool;
+  const mcq__protocol_t* protocol;
+  uint64_t epochs;     /* the last one given out in this context */
+  mcq__node_t sockets; /* of mcq_socket_t.node */
+  bool closing;
+  void (*on_gone)(struct mcq__host* host); /* a socket was freed */
+} mcq__host_t;
+
+/* A bound or a connecting endpoint. */
+typedef struct mcq__end {
+  mcq__node_t node;
+  mcq_socket_t* socket;
+  mcq_endpoint_t id;
+  char* uri;       /* as the user gave it */
+  bool connecting; /* dialer and actor, else listener */
+  bool closing;
+  bool io_closed; /* the listener or dialer is gone */
+  bool stopped;   /* the dialer gave up */
+  unsigned attempts;
+  mcq__listener_t listener;
+  mcq__dialer_t dialer;
+  mcq__actor_t actor;
+  mcq__slice_t name; /* what to call the other side; counting */
+  mcq__task_t task;  /* tells the user about what a call of his began */
+  mcq__timer_t linger;
+  bool has_timer;
+} mcq__end_t;
+
+struct mcq_socket {
+  mcq__node_t node;
+  mcq__host_t* host;
+  const mcq__pattern_t* pattern;
+  mcq_socket_options_t options; /* pointers in it are not used after new */
+  mcq__actor_config_t config;
+  mcq__slice_t routing_id; /* counting */
+  mcq__property_t* properties;
+  mcq__router_t hub;
+  mcq__node_t actors; /* accepted and dialed */
+  mcq__node_t ends;
+  mcq_endpoint_t last_end;
+  size_t alive; /* actors and endpoints that must go before the socket */
+  mcq__tally_t tally;
+  mcq_stats_t counts; /* what tally does not have */
+  mcq_close_cb on_close;
+  mcq__task_t task;   /* finishes the closing */
+  mcq__task_t notice; /* reports the choice of the back end */
+  uint64_t lost_bytes;
+  bool wants_drain; /* a send was answered MCQ_EAGAIN */
+  bool closing;
+  bool unref; /* by the user */
+  bool keeps; /* counts in io as a reason to run */
+};
+
+/* mcq_socket_new once the context is known. */
+int mcq__socket_make(mcq__host_t* host, const mcq_socket_options_t* options,
+                     mcq_socket_t** out);
+
+/* ms of linger, MCQ__NO_DEADLINE for ever. */
+uint64_t mcq__socket_linger(const mcq_socket_t* s);
+
+/* Something ended: frees the socket in a later phase when it was the last. */
+void mcq__socket_check_closed(mcq_socket_t* s);
+
+/* Counts the socket as a reason for the loop to run, or not. */
+void mcq__socket_keep(mcq_socket_t* s);
+
+/* Hands an event to the user; from phases only. */
+void mcq__socket_event(mcq_socket_t* s, const mcq_event_t* event);
+
+/* There may be room where there was none. */
+void mcq__socket_drained(mcq_socket_t* s);
+
+/* ---- ends.c */
+void mcq__ends_close(mcq_socket_t* s);
+const mcq__actor_events_t* mcq__peers_events(void);
+/* The connection of a dialed actor is over and its wire gone. */
+void mcq__end_idle(mcq__end_t* end, bool retry);
+/* It is up. */
+void mcq__end_up(mcq__end_t* end);
+
+/* ---- peers.c */
+/* Seats a dialed actor in the hub before it is connected. */
+int mcq__peers_queue(mcq_socket_t* s, mcq__actor_t* a);
+/* The live actor of a handle, or NULL. */
+mcq__actor_t* mcq__peers_actor(const mcq_socket_t* s, mcq_peer_t peer);
+/* Takes a dialed actor out of the hub for good. */
+void mcq__peers_leave(mcq_socket_t* s, mcq__actor_t* a);
+/* A message that will not be delivered after all. */
+void mcq__peers_count_lost(mcq_socket_t* s, mcq__actor_t* a);
+
+#endif

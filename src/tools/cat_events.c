@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/* Events and counters of a socket as one JSON object a line on stderr, each in
+ * one write.  Called by mcqcat.c from the library's callbacks. */
+#include "cat_events.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cat_json.h"
+
+static const char* event_name(mcq_event_kind_t kind) {
+  switch (kind) {
+    case MCQ_EVENT_LISTENING:
+      return "listening";
+    case MCQ_EVENT_ACCEPTED:
+      return "accepted";
+    case MCQ_EVENT_ACCEPT_FAILED:
+      return "accept-failed";
+    case MCQ_EVENT_CONNECTING:
+      return "connecting";
+    case MCQ_EVENT_CONNECTED:
+      return "connected";
+    case MCQ_EVENT_CONNECT_FAILED:
+      return "connect-failed";
+    case MCQ_EVENT_RETRY:
+      return "retry";
+    case MCQ_EVENT_HANDSHAKE_OK:
+      return "handshake-ok";
+    case MCQ_EVENT_HANDSHAKE_FAILED:
+      return "handshake-failed";
+    case MCQ_EVENT_DISCONNECTED:
+      return "disconnected";
+    case MCQ_EVENT_STOPPED:
+      return "stopped";
+    case MCQ_EVENT_CLOSED:
+      return "closed";
+    case MCQ_EVENT_COMMAND:
+      return "command";
+    case MCQ_EVENT_BACKEND:
+      return "backend";
+  }
+  return "other";
+}
+
+/* Whether the event's address is that of an endpoint and not of a peer. */
+static bool of_endpoint(mcq_event_kind_t kind) {
+  switch (kind) {
+    case MCQ_EVENT_LISTENING:
+    case MCQ_EVENT_ACCEPT_FAILED:
+    case MCQ_EVENT_CONNECTING:
+    case MCQ_EVENT_CONNECT_FAILED:
+    case MCQ_EVENT_RETRY:
+    case MCQ_EVENT_STOPPED:
+    case MCQ_EVENT_CLOSED:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/* The kind of ending a code stands for; the code itself says it exactly. */
+static const char* reason(int code) {
+  switch (code) {
+    case 0:
+    case MCQ_EOF:
+      return "closed";
+    case MCQ_ELOCAL:
+    case MCQ_ECLOSED:
+      return "local";
+    case MCQ_EHANDOVER:
+      return "handover";
+    case MCQ_EGREETING:
+    case MCQ_ELEGACY:
+    case MCQ_EFRAME:
+    case MCQ_ECOMMAND:
+    case MCQ_EMETADATA:
+      return "protocol";
+    case MCQ_EFRAMES:
+    case MCQ_EMSGLIMIT:
+      return "limit";
+    case MCQ_ETWIN:
+    case MCQ_EMECHANISM:
+    case MCQ_ETYPE:
+    case MCQ_EREFUSED:
+    case MCQ_EPAIRED:
+      return "refused";
+    case MCQ_EHANDSHAKE:
+    case MCQ_ETIMEDOUT:
+      return "timeout";
+    default:
+      return "lost";
+  }
+}
+
+static void set_text(json_t* object, const char* key, const char* text) {
+  if (text == NULL || text[0] == '\0') return;
+  json_object_set_new(object, key, cat_json_bytes(text, strlen(text)));
+}
+
+static void set_number(json_t* object, const char* key, uint64_t value) {
+  json_object_set_new(object, key, json_integer((json_int_t) value));
+}
+
+static json_t* begin(const char* name) {
+  json_t* object = json_object();
+  set_text(object, "event", name);
+  return object;
+}
+
+static void say(json_t* object) {
+  tool_buffer_t line = {0};
+  cat_json_line(object, &line);
+  tool_write(STDERR_FILENO, line.data, line.len);
+  tool_buffer_free(&line);
+}
+
+static void set_code(json_t* object, int code, const char* text) {
+  if (code != 0) {
+    set_text(object, "code", mcq_err_name(code));
+    set_text(object, "message", mcq_strerror(code));
+  }
+  set_text(object, "text", text);
+}
+
+void cat_events_event(const mcq_event_t* event) {
+  json_t* object = begin(event_name(event->kind));
+  set_text(object, of_endpoint(event->kind) ? "endpoint" : "address",
+           event->address);
+  if (event->peer.epoch != 0) set_number(object, "epoch", event->peer.epoch);
+  if (event->kind == MCQ_EVENT_HANDSHAKE_FAILED ||
+      event->kind == MCQ_EVENT_DISCONNECTED)
+    set_text(object, "reason", reason(event->code));
+  if (event->kind == MCQ_EVENT_RETRY)
+    set_number(object, "wait_ms", event->wait_ms);
+  set_code(object, event->code, event->text);
+  say(object);
+}
+
+static json_t* begin_peer(const char* name, const mcq_peer_info_t* info) {
+  json_t* object = begin(name);
+  json_object_set_new(object, "peer",
+                      cat_json_hex(info->routing_id, info->routing_id_len));
+  set_number(object, "epoch", info->peer.epoch);
+  set_text(object, "address", info->address);
+  return object;
+}
+
+void cat_events_peer_up(const mcq_peer_info_t* info) {
+  json_t* object = begin_peer("peer-up", info);
+  set_text(object, "type", info->socket_type);
+  set_text(object, "mechanism", info->mechanism);
+  json_object_set_new(
+      object, "version",
+      json_sprintf("%d.%d", info->version_major, info->version_minor));
+  json_object_set_new(object, "incoming", json_boolean(info->incoming));
+  say(object);
+}
+
+void cat_events_peer_down(const mcq_peer_info_t* info) {
+  json_t* object = begin_peer("peer-down", info);
+  set_text(object, "reason", reason(info->reason));
+  set_code(object, info->reason, info->text);
+  set_number(object, "lost_messages", info->lost_messages);
+  set_number(object, "lost_bytes", info->lost_bytes);
+  set_number(object, "unsure_messages", info->unsure_messages);
+  say(object);
+}
+
+void cat_events_stats(const mcq_socket_t* socket) {
+  mcq_stats_t s;
+  mcq_stats(socket, &s);
+  json_t* object = begin("stats");
+  set_text(object, "backend", mcq_ctx_backend(mcq_socket_ctx(socket)));
+  set_number(object, "peers", s.peers);
+  set_number(object, "messages_received", s.messages_received);
+  set_number(object, "frames_received", s.frames_received);
+  set_number(object, "bytes_received", s.bytes_received);
+  set_number(object, "messages_sent", s.messages_sent);
+  set_number(object, "frames_sent", s.frames_sent);
+  set_number(object, "bytes_sent", s.bytes_sent);
+  set_number(object, "messages_queued", s.messages_queued);
+  set_number(object, "bytes_queued", s.bytes_queued);
+  set_number(object, "messages_lost", s.messages_lost);
+  set_number(object, "messages_requeued", s.messages_requeued);
+  set_number(object, "sends_refused", s.sends_refused);
+  set_number(object, "sends_unroutable", s.sends_unroutable);
+  set_number(object, "handshakes_ok", s.handshakes_ok);
+  set_number(object, "handshakes_failed", s.handshakes_failed);
+  set_number(object, "disconnects", s.disconnects);
+  set_number(object, "reconnects", s.reconnects);
+  set_number(object, "commands_unknown", s.commands_unknown);
+  say(object);
+}

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/* mcqcat: netcat for ZMTP.  Lines of standard input become messages, messages
+ * become lines of standard output.  This file joins the socket to the two and
+ * decides when to leave. */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cat_echo.h"
+#include "cat_events.h"
+#include "cat_input.h"
+#include "cat_options.h"
+#include "cat_output.h"
+
+enum { SIGNALS = 3, CUT_MS = 1000 };
+
+typedef struct cat {
+  cat_options_t options;
+  uv_loop_t loop;
+  uv_timer_t timer; /* --timeout, then the end of lingering */
+  uv_signal_t signals[SIGNALS];
+  mcq_ctx_t* ctx;
+  mcq_socket_t* socket;
+  cat_input_t input;
+  cat_output_t output;
+  cat_echo_t echo;
+  cat_message_t line;  /* the message of the line in hand */
+  uint64_t lines;      /* taken so far */
+  bool held;           /* the line in hand waits for room */
+  mcq_frame_t* frames; /* a received message, as it is printed */
+  size_t frames_cap;
+  uint64_t received;
+  size_t stopped; /* endpoints that gave up */
+  bool leaving;
+  bool draining;    /* leaving only because stdin ended */
+  bool interrupted; /* leaving because of a signal */
+  uint64_t lost;    /* messages that closing had to give up */
+  int code;         /* to exit with */
+} cat_t;
+
+/* ---- leaving ------------------------------------------------------------- */
+
+static void close_handles(cat_t* cat) {
+  cat_output_close(&cat->output);
+  cat_input_close(&cat->input);
+  uv_close((uv_handle_t*) &cat->timer, NULL);
+  for (size_t i = 0; i < SIGNALS; i++)
+    uv_close((uv_handle_t*) &cat->signals[i], NULL);
+}
+
+static void on_ctx_closed(void* data) {
+  close_handles(data);
+}
+
+static void on_socket_closed(const mcq_close_info_t* info) {
+  cat_t* cat = info->data;
+  cat->lost = info->lost_messages;
+  if (cat->options.stats) cat_events_stats(cat->socket);
+  cat->socket = NULL;
+  mcq_ctx_close(cat->ctx, on_ctx_closed);
+}
+
+/* What is queued still leaves, within --linger. */
+static void leave(cat_t* cat, int code) {
+  if (cat->leaving) return;
+  cat->leaving = true;
+  cat->code = code;
+  cat_input_close(&cat->input);
+  if (cat->socket != NULL)
+    mcq_close(cat->socket, on_socket_closed);
+  else if (cat->ctx != NULL)
+    mcq_ctx_close(cat->ctx, on_ctx_closed);
+  else
+    close_handles(cat);
+}
+
+/* Leaves without waiting for anything. */
+static void cut(cat_t* cat) {
+  cat_output_flush(&cat->output);
+  if (cat->options.stats && cat->socket != NULL) cat_events_stats(cat->socket);
+  exit(cat->code);
+}
+
+static void on_cut(uv_timer_t* timer) {
+  cut(timer->data);
+}
+
+static void on_timeout(uv_timer_t* timer) {
+  cat_t* cat = timer->data;
+  if (cat->leaving && !cat->draining) return;
+  leave(cat, TOOL_TIMEOUT);
+  cat->code = TOOL_TIMEOUT;
+  /* To send everything is the default, to be late is not. */
+  if (cat->draining)
+    cut(cat);
+  else if (!cat->options.linger_given)
+    uv_timer_start(timer, on_cut, CUT_MS, 0);
+}
+
+static void on_signal(uv_signal_t* handle, int number) {
+  cat_t* cat = handle->data;
+  if (number == SIGUSR1) {
+    if (cat->socket != NULL) cat_events_stats(cat->socket);
+    return;
+  }
+  if (cat->interrupted) {
+    cat->code = TOOL_FAILED;
+    cut(cat);
+  }
+  cat->interrupted = true;
+  leave(cat, TOOL_DONE);
+}
+
+/* Once --count is reached and no echo waits. */
+static void leave_when_done(cat_t* cat) {
+  if (cat->options.count == 0 || cat->received < cat->options.count) return;
+  if (cat->echo.parked == 0) leave(cat, TOOL_DONE);
+}
+
+/* ---- standard input and output ------------------------------------------- */
+
+static int on_line(cat_input_t* input, const char* line, size_t len) {
+  cat_t* cat = input->data;
+  int rc = cat_read(cat->options.format, line, len, &cat->line);
+  if (rc == CAT_LINE_BAD) {
+    leave(cat, tool_fail("line %" PRIu64 " of stdin: %s", cat->lines + 1,
+                         cat->line.error));
+    return rc;
+  }
+  if (rc == 0) rc = mcq_send(cat->socket, cat->line.frames, cat->line.count);
+  if (rc == MCQ_EAGAIN) {
+    cat->held = true;
+    return rc;
+  }
+  cat->lines++;
+  if (rc == MCQ_EHOSTUNREACH) {
+    tool_say("line %" PRIu64 " of stdin: %s", cat->lines, mcq_strerror(rc));
+  } else if (rc < 0) {
+    leave(cat, tool_fail("line %" PRIu64 " of stdin: cannot send: %s",
+                         cat->lines, mcq_strerror(rc)));
+    return rc;
+  }
+  return 0;
+}
+
+/* Who can still receive stays. */
+static void on_input_end(cat_input_t* input, int code) {
+  cat_t* cat = input->data;
+  if (code != 0) {
+    leave(cat, tool_fail("cannot read stdin: %s", uv_strerror(code)));
+  } else if (!cat->options.type->receives) {
+    cat->draining = !cat->leaving;
+    leave(cat, TOOL_DONE);
+  }
+}
+
+/* A reader that went away is no news to the one who runs the pipe. */
+static void on_output_error(cat_output_t* output, int code) {
+  if (code != UV_EPIPE) tool_say("cannot write: %s", uv_strerror(code));
+  leave(output->data, TOOL_FAILED);
+}
+
+/* ---- the socket ---------------------------------------------------------- */
+
+static void print(cat_t* cat, mcq_peer_t peer, const mcq_msg_t* msg) {
+  size_t count = mcq_msg_count(msg);
+  if (cat->frames_cap < count + 1) {
+    cat->frames_cap = count + 1;
+    cat->frames =
+        tool_realloc(cat->frames, cat->frames_cap * sizeof *cat->frames);
+  }
+  size_t n = 0;
+  mcq_peer_info_t info;
+  if (cat->options.type->type == MCQ_ROUTER &&
+      mcq_peer_info(cat->socket, peer, &info) == 0)
+    cat->frames[n++] = (mcq_frame_t){info.routing_id, info.routing_id_len};
+  for (size_t i = 0; i < count; i++) cat->frames[n++] = mcq_msg_frame(msg, i);
+  cat_output_message(&cat->output, cat->frames, n);
+}
+
+static void on_message(mcq_socket_t* socket, mcq_peer_t peer, mcq_msg_t* msg) {
+  cat_t* cat = mcq_socket_data(socket);
+  print(cat, peer, msg);
+  if (cat->options.echo) cat_echo_message(&cat->echo, socket, peer, msg);
+  cat->received++;
+  if (cat->received == cat->options.count) mcq_pause(socket);
+  leave_when_done(cat);
+}
+
+static void send_on(cat_t* cat) {
+  if (!cat->held) return;
+  cat->held = false;
+  cat_input_resume(&cat->input);
+}
+
+static void on_drain(mcq_socket_t* socket) {
+  cat_t* cat = mcq_socket_data(socket);
+  cat_echo_retry(&cat->echo, socket);
+  leave_when_done(cat);
+  send_on(cat);
+}
+
+static void on_peer_up(mcq_socket_t* socket, const mcq_peer_info_t* info) {
+  cat_t* cat = mcq_socket_data(socket);
+  if (cat->options.events) cat_events_peer_up(info);
+}
+
+static void on_peer_down(mcq_socket_t* socket, const mcq_peer_info_t* info) {
+  cat_t* cat = mcq_socket_data(socket);
+  cat_echo_forget(&cat->echo, info);
+  /* Who reads both streams finds the last messages before the farewell. */
+  cat_output_flush(&cat->output);
+  if (cat->options.events) cat_events_peer_down(info);
+  leave_when_done(cat);
+  send_on(cat); /* it may have been the one without room */
+}
+
+static void on_event(mcq_socket_t* socket, const mcq_event_t* event) {
+  cat_t* cat = mcq_socket_data(socket);
+  if (cat->options.events) cat_events_event(event);
+  if (event->kind != MCQ_EVENT_STOPPED || cat->leaving) return;
+  tool_say("%s: gave up: %s", event->address, mcq_strerror(event->code));
+  if (++cat->stopped == cat->options.endpoint_count) leave(cat, TOOL_FAILED);
+}
+
+/* ---- setting up ---------------------------------------------------------- */
+
+static int open_endpoints(cat_t* cat) {
+  for (size_t i = 0; i < cat->options.endpoint_count; i++) {
+    const cat_endpoint_t* e = &cat->options.endpoints[i];
+    int rc = e->bind ? mcq_bind(cat->socket, e->uri, NULL)
+                     : mcq_connect(cat->socket, e->uri, NULL, NULL);
+    if (rc != 0)
+      return tool_fail("cannot %s %s: %s", e->bind ? "bind" : "connect", e->uri,
+                       mcq_strerror(rc));
+  }
+  return 0;
+}
+
+static int open_socket(cat_t* cat) {
+  const cat_options_t* o = &cat->options;
+  mcq_socket_options_t options = {
+      .type = o->type->type,
+      .flags = o->balance ? MCQ_ROUTER_BALANCE : 0,
+      .data = cat,
+      .on_message = on_message,
+      .on_peer_up = on_peer_up,
+      .on_peer_down = on_peer_down,
+      .on_drain = on_drain,
+      .on_event = on_event,
+      .routing_id = o->routing_id,
+      .routing_id_len = o->routing_id != NULL ? strlen(o->routing_id) : 0,
+      .sndhwm = o->sndhwm,
+      .max_message_size = o->max_message_size,
+      .handshake_ms = o->handshake_ms,
+      .linger_ms = o->linger_ms,
+  };
+  int rc = mcq_socket_new(cat->ctx, &options, &cat->socket);
+  if (rc == MCQ_ENOTSUP)
+    return tool_misuse("type %s is not supported by this build", o->type->name);
+  return rc != 0 ? tool_fail("no socket: %s", mcq_strerror(rc)) : 0;
+}
+
+static int open_input(cat_t* cat) {
+  if (!cat->options.type->sends) return 0;
+  cat->input.on_line = on_line;
+  cat->input.on_end = on_input_end;
+  cat->input.data = cat;
+  int rc = cat_input_open(&cat->input, &cat->loop);
+  /* No standard input at all is one that has ended. */
+  if (rc == UV_EBADF) on_input_end(&cat->input, 0);
+  return rc == 0 || rc == UV_EBADF
+             ? 0
+             : tool_fail("cannot read stdin: %s", uv_strerror(rc));
+}
+
+static int start(cat_t* cat) {
+  mcq_ctx_options_t options = {.backend = cat->options.backend, .data = cat};
+  int rc = mcq_ctx_new(&cat->loop, &options, &cat->ctx);
+  if (rc != 0) return tool_fail("no context: %s", mcq_strerror(rc));
+  rc = open_socket(cat);
+  if (rc == 0) rc = open_endpoints(cat);
+  if (rc == 0) rc = open_input(cat);
+  return rc;
+}
+
+static void open_handles(cat_t* cat) {
+  static const int numbers[SIGNALS] = {SIGINT, SIGTERM, SIGUSR1};
+  uv_timer_init(&cat->loop, &cat->timer);
+  cat->timer.data = cat;
+  if (cat->options.timeout_ms > 0)
+    uv_timer_start(&cat->timer, on_timeout, cat->options.timeout_ms, 0);
+  for (size_t i = 0; i < SIGNALS; i++) {
+    uv_signal_init(&cat->loop, &cat->signals[i]);
+    cat->signals[i].data = cat;
+    if (numbers[i] != SIGUSR1 || cat->options.stats)
+      uv_signal_start(&cat->signals[i], on_signal, numbers[i]);
+  }
+  cat->output.format = cat->options.format;
+  cat->output.on_error = on_output_error;
+  cat->output.data = cat;
+  cat_output_open(&cat->output, &cat->loop);
+}
+
+static int run(cat_t* cat) {
+  /* A reader or peer that goes away is an error to handle, not a death. */
+  signal(SIGPIPE, SIG_IGN);
+  int rc = uv_loop_init(&cat->loop);
+  if (rc != 0) return tool_fail("no loop: %s", uv_strerror(rc));
+  open_handles(cat);
+  rc = start(cat);
+  if (rc != 0) leave(cat, rc);
+  uv_run(&cat->loop, UV_RUN_DEFAULT);
+  if (uv_loop_close(&cat->loop) != 0) tool_say("something is still open");
+  if (cat->lost > 0) {
+    tool_say("%" PRIu64 " messages were not sent", cat->lost);
+    if (cat->code == TOOL_DONE && !cat->interrupted) cat->code = TOOL_FAILED;
+  }
+  return cat->code;
+}
+
+int main(int argc, char** argv) {
+  static cat_t cat;
+  tool_name("mcqcat");
+  int code;
+  if (cat_options_read(&cat.options, argc, argv, &code)) code = run(&cat);
+  cat_options_free(&cat.options);
+  cat_message_free(&cat.line);
+  cat_input_free(&cat.input);
+  cat_output_free(&cat.output);
+  free(cat.frames);
+  return code;
+}

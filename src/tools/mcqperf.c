@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/* mcqperf: throughput and latency, ours and the rivals' side by side.  Plans
+ * the runs, alternates the contenders and shows how far it is. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "perf_report.h"
+
+enum { BAR_WIDTH = 30, WARM_MESSAGES = 100000, WARM_TRIPS = 1000 };
+
+static const size_t WARM_BYTES = 32 << 20;
+
+static uint64_t warmup(const perf_options_t* o, size_t size) {
+  uint64_t n = WARM_TRIPS;
+  if (o->mode == PERF_THROUGHPUT) {
+    n = WARM_BYTES / size;
+    if (n > WARM_MESSAGES) n = WARM_MESSAGES;
+  }
+  if (o->count > 0 && n > o->count) n = o->count;
+  return n > 1 ? n : 2;
+}
+
+/* ---- the bar ------------------------------------------------------------- */
+
+static void show(const perf_options_t* o, size_t size, size_t who, size_t done,
+                 size_t total) {
+  if (!isatty(STDERR_FILENO)) return;
+  char bar[BAR_WIDTH + 1];
+  size_t full = done * BAR_WIDTH / total;
+  for (size_t i = 0; i < BAR_WIDTH; i++) bar[i] = i < full ? '#' : '.';
+  bar[BAR_WIDTH] = '\0';
+  fprintf(stderr, "\r[%s] %zu/%zu  %zu bytes, %s\033[K", bar, done, total,
+          o->sizes[size], perf_who_word(o->who[who]));
+}
+
+static void hide(void) {
+  if (isatty(STDERR_FILENO)) fputs("\r\033[K", stderr);
+}
+
+/* ---- the runs ------------------------------------------------------------ */
+
+static int run_one(const perf_book_t* book, size_t size, size_t who,
+                   unsigned round) {
+  const perf_options_t* o = book->options;
+  perf_job_t job = {.mode = o->mode,
+                    .who = o->who[who],
+                    .size = o->sizes[size],
+                    .count = o->count,
+                    .warmup = warmup(o, o->sizes[size]),
+                    .patient = o->count_given};
+  return perf_run(&job, perf_book_at(book, size, who, round));
+}
+
+/* Contenders take turns, so that a slow minute of the machine hits all. */
+static int run_all(const perf_book_t* book) {
+  const perf_options_t* o = book->options;
+  size_t total = o->size_count * o->rounds * o->who_count;
+  size_t done = 0;
+  for (size_t s = 0; s < o->size_count; s++) {
+    for (unsigned r = 0; r < o->rounds; r++) {
+      for (size_t w = 0; w < o->who_count; w++) {
+        show(o, s, w, done++, total);
+        int rc = run_one(book, s, w, r);
+        if (rc != 0) return rc;
+      }
+    }
+  }
+  return 0;
+}
+
+static int measure(const perf_options_t* o) {
+  size_t runs = o->size_count * o->rounds * o->who_count;
+  perf_book_t book = {.options = o,
+                      .runs = tool_alloc(runs * sizeof *book.runs)};
+  int rc = run_all(&book);
+  hide();
+  if (rc == 0 && o->json) rc = perf_report_json(&book);
+  if (rc == 0 && !o->json) perf_report_table(&book);
+  free(book.runs);
+  return rc;
+}
+
+int main(int argc, char** argv) {
+  tool_name("mcqperf");
+  int code;
+  if (perf_run_is_side(argc, argv, &code)) return code;
+  perf_options_t options = {0};
+  if (!perf_options_read(&options, argc, argv, &code)) return code;
+  return measure(&options);
+}

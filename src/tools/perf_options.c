@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/* Reads mcqperf's command line, fills in defaults and says what is wrong. */
+#include "perf_options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "monocoque.h"
+
+static const char help_text[] =
+    "Usage: mcqperf throughput|latency [OPTION]...\n"
+    "Measures libmonocoque between two processes over TCP on 127.0.0.1.\n"
+    "  throughput  DEALER to DEALER, one way: messages a second\n"
+    "  latency     DEALER to ROUTER and back: round-trip times\n"
+    "      --size=BYTES[,BYTES...]  message sizes\n"
+    "                               (64,1024,65536; latency 64)\n"
+    "      --count=N                messages or round trips of a run\n"
+    "                               (what takes 0.4 s; latency 10000)\n"
+    "      --rounds=N               runs of each contender, in turn (5)\n"
+    "      --backend=NAME[,NAME]    uv, uring, auto (uv,uring)\n"
+    "      --against=NAME[,NAME]    libzmq, raw: rivals in the same run\n"
+    "      --json                   print one JSON object\n"
+    "      --help, --version\n"
+    "See mcqperf(1).\n";
+
+enum {
+  OPT_SIZE = 256,
+  OPT_COUNT,
+  OPT_ROUNDS,
+  OPT_BACKEND,
+  OPT_AGAINST,
+  OPT_JSON,
+  OPT_HELP,
+  OPT_VERSION,
+  OPT_ABSENT /* known, but this build cannot do it */
+};
+
+static const struct option long_options[] = {
+    {"size", required_argument, NULL, OPT_SIZE},
+    {"count", required_argument, NULL, OPT_COUNT},
+    {"rounds", required_argument, NULL, OPT_ROUNDS},
+    {"backend", required_argument, NULL, OPT_BACKEND},
+    {"against", required_argument, NULL, OPT_AGAINST},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"help", no_argument, NULL, OPT_HELP},
+    {"version", no_argument, NULL, OPT_VERSION},
+    {"transport", required_argument, NULL, OPT_ABSENT},
+    {"plot", required_argument, NULL, OPT_ABSENT},
+    {NULL, 0, NULL, 0}};
+
+enum { LONG_COUNT = sizeof long_options / sizeof *long_options - 1 };
+
+/* By perf_who_t. */
+static const char* const who_words[PERF_WHO_COUNT] = {"auto", "uv", "uring",
+                                                      "libzmq", "raw"};
+
+const char* perf_who_word(perf_who_t who) {
+  return who_words[who];
+}
+
+/* ---- what can be wrong --------------------------------------------------- */
+
+static int bad_option(int option, char** argv) {
+  char word[64];
+  const char* whole = argv[optind - 1];
+  snprintf(word, sizeof word, "%.*s", (int) strcspn(whole, "="), whole);
+  if (option == ':') return tool_misuse("option %s needs a value", word);
+  if (optopt >= OPT_SIZE) return tool_misuse("%s takes no value", word);
+  if (optopt > 0) snprintf(word, sizeof word, "-%c", optopt);
+  char names[LONG_COUNT][32];
+  const char* words[LONG_COUNT];
+  for (size_t i = 0; i < LONG_COUNT; i++) {
+    snprintf(names[i], sizeof names[i], "--%s", long_options[i].name);
+    words[i] = names[i];
+  }
+  return tool_unknown("option", word, words, LONG_COUNT);
+}
+
+static int read_number(const char* option, const char* word, int64_t min,
+                       int64_t max, int64_t* out) {
+  if (tool_number(word, min, max, out)) return 0;
+  return tool_misuse("%s: '%s' is not a number from %lld to %lld", option, word,
+                     (long long) min, (long long) max);
+}
+
+/* ---- lists --------------------------------------------------------------- */
+
+/* Copies the next word of a list with commas; false after the last. */
+static bool next_word(const char** list, char word[32]) {
+  if (*list == NULL) return false;
+  size_t len = strcspn(*list, ",");
+  snprintf(word, 32, "%.*s", (int) len, *list);
+  *list = (*list)[len] == ',' ? *list + len + 1 : NULL;
+  return true;
+}
+
+static int read_sizes(perf_options_t* o, const char* list) {
+  char word[32];
+  for (o->size_count = 0; next_word(&list, word);) {
+    int64_t n = 0;
+    int rc = read_number("--size", word, 1, 64 << 20, &n);
+    if (rc != 0) return rc;
+    if (o->size_count == PERF_SIZES_MAX)
+      return tool_misuse("--size: at most %d sizes", PERF_SIZES_MAX);
+    o->sizes[o->size_count++] = (size_t) n;
+  }
+  return 0;
+}
+
+static void add_who(perf_options_t* o, perf_who_t who) {
+  for (size_t i = 0; i < o->who_count; i++)
+    if (o->who[i] == who) return;
+  o->who[o->who_count++] = who;
+}
+
+/* Adds the contenders of a list, words from `first` to `last`. */
+static int read_who(perf_options_t* o, const char* what, const char* list,
+                    perf_who_t first, perf_who_t last) {
+  char word[32];
+  const char* const* words = who_words + first;
+  size_t count = (size_t) last - first + 1;
+  while (next_word(&list, word)) {
+    int i = tool_find(word, words, count);
+    if (i < 0) return tool_unknown(what, word, words, count);
+    perf_who_t who = (perf_who_t) (first + (perf_who_t) i);
+    if (who == PERF_ZMQ && !perf_has_zmq())
+      return tool_misuse("libzmq: not in this build");
+    if (who == PERF_URING && !mcq_has("uring"))
+      return tool_fail("the uring back end is not available here");
+    add_who(o, who);
+  }
+  return 0;
+}
+
+/* ---- all of it ----------------------------------------------------------- */
+
+static int read_mode(perf_options_t* o, const char* word) {
+  static const char* const modes[] = {"throughput", "latency"};
+  static const char* const later[] = {"fanout", "peers"};
+  int i = tool_find(word, modes, 2);
+  if (i < 0 && tool_find(word, later, 2) >= 0)
+    return tool_misuse("%s is not supported by this build", word);
+  if (i < 0) return tool_unknown("benchmark", word, modes, 2);
+  o->mode = (perf_mode_t) i;
+  return 0;
+}
+
+static int read_option(perf_options_t* o, int option, const char** against) {
+  int64_t n = 0;
+  int rc = 0;
+  switch (option) {
+    case OPT_SIZE:
+      return read_sizes(o, optarg);
+    case OPT_COUNT:
+      rc = read_number("--count", optarg, 2, 1000000000, &n);
+      o->count = (uint64_t) n;
+      o->count_given = true;
+      return rc;
+    case OPT_ROUNDS:
+      rc = read_number("--rounds", optarg, 1, 1000, &n);
+      o->rounds = (unsigned) n;
+      return rc;
+    case OPT_BACKEND:
+      return read_who(o, "back end", optarg, PERF_AUTO, PERF_URING);
+    case OPT_AGAINST:
+      *against = optarg; /* rivals stand below our own rows */
+      return 0;
+    default:
+      o->json = true;
+      return 0;
+  }
+}
+
+static void set_defaults(perf_options_t* o) {
+  if (o->rounds == 0) o->rounds = 5;
+  if (o->count == 0 && o->mode == PERF_LATENCY) o->count = 10000;
+  if (o->size_count > 0) return;
+  o->sizes[o->size_count++] = 64;
+  if (o->mode == PERF_LATENCY) return;
+  o->sizes[o->size_count++] = 1024;
+  o->sizes[o->size_count++] = 65536;
+}
+
+static int read_rest(perf_options_t* o, int argc, char** argv,
+                     const char* against) {
+  if (optind == argc)
+    return tool_misuse("what to measure: throughput or latency?");
+  int rc = read_mode(o, argv[optind]);
+  if (rc == 0 && optind + 1 < argc)
+    rc = tool_misuse("'%s' is one word too many", argv[optind + 1]);
+  if (rc != 0) return rc;
+  if (o->who_count == 0) {
+    add_who(o, PERF_UV);
+    if (mcq_has("uring")) add_who(o, PERF_URING);
+  }
+  if (against != NULL) rc = read_who(o, "rival", against, PERF_ZMQ, PERF_RAW);
+  set_defaults(o);
+  return rc;
+}
+
+/* -1: go on; else leave with this code. */
+static int read_all(perf_options_t* o, int argc, char** argv) {
+  const char* against = NULL;
+  for (;;) {
+    int index = 0;
+    optopt = 0;
+    int option = getopt_long(argc, argv, ":", long_options, &index);
+    if (option < 0) break;
+    if (option == OPT_HELP) return fputs(help_text, stdout) < 0;
+    if (option == OPT_VERSION)
+      return printf("mcqperf %s\n", mcq_version(NULL, NULL, NULL)) < 0;
+    if (option == '?' || option == ':') return bad_option(option, argv);
+    if (option == OPT_ABSENT)
+      return tool_misuse("--%s is not supported by this build",
+                         long_options[index].name);
+    int rc = read_option(o, option, &against);
+    if (rc != 0) return rc;
+  }
+  int rc = read_rest(o, argc, argv, against);
+  return rc == 0 ? -1 : rc;
+}
+
+bool perf_options_read(perf_options_t* out, int argc, char** argv, int* code) {
+  opterr = 0;
+  *code = read_all(out, argc, argv);
+  return *code < 0;
+}

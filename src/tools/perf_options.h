@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* mcqperf's command line as a struct. */
+#ifndef PERF_OPTIONS_H
+#define PERF_OPTIONS_H
+
+#include "perf_side.h"
+
+enum { PERF_SIZES_MAX = 32 };
+
+typedef struct perf_options {
+  perf_mode_t mode;
+  size_t sizes[PERF_SIZES_MAX];
+  size_t size_count;
+  uint64_t count; /* 0: chosen for each run */
+  bool count_given;
+  unsigned rounds;
+  perf_who_t who[PERF_WHO_COUNT]; /* rows, in the order of the table */
+  size_t who_count;
+  bool json;
+} perf_options_t;
+
+/* Reads the command line into zeroed `out`.  True: go on.  False: leave with
+ * `*code`; what there was to say has been said. */
+bool perf_options_read(perf_options_t* out, int argc, char** argv, int* code);
+
+/* "uv", "libzmq", ... as one types it. */
+const char* perf_who_word(perf_who_t who);
+
+#endif

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/* Starts this very program twice, as receiver and sender, and collects their
+ * results through a pipe each.  Fresh processes, so that peak memory and
+ * processor time belong to the run alone. */
+#include "perf_run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char** environ;
+
+enum {
+  PATIENCE_MS = 30000, /* for a run that should take half a second */
+  FIELDS = 7           /* of a job on a command line */
+};
+
+static const char side_word[] = "--side";
+
+typedef struct process {
+  pid_t pid;
+  int out;      /* reads what it reports; -1 when not started */
+  size_t heard; /* bytes of the report in hand */
+} process_t;
+
+/* ---- processes ----------------------------------------------------------- */
+
+static int spawn_with(process_t* p, char** argv, int out) {
+  posix_spawn_file_actions_t actions;
+  if (posix_spawn_file_actions_init(&actions) != 0) return ENOMEM;
+  int rc = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+  if (rc == 0)
+    rc = posix_spawn(&p->pid, "/proc/self/exe", &actions, NULL, argv, environ);
+  posix_spawn_file_actions_destroy(&actions);
+  return rc;
+}
+
+static int start(process_t* p, const perf_job_t* job) {
+  char job_text[128];
+  snprintf(job_text, sizeof job_text,
+           "%d,%d,%d,%zu,%" PRIu64 ",%" PRIu64 ",%" PRIu32, (int) job->mode,
+           (int) job->role, (int) job->who, job->size, job->count, job->warmup,
+           job->port);
+  char name[] = "mcqperf";
+  char word[sizeof side_word];
+  memcpy(word, side_word, sizeof side_word);
+  char* argv[] = {name, word, job_text, NULL};
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0)
+    return tool_fail("no pipe: %s", strerror(errno));
+  int rc = spawn_with(p, argv, ends[1]);
+  close(ends[1]);
+  p->out = ends[0];
+  if (rc == 0) return 0;
+  close(p->out);
+  p->out = -1;
+  return tool_fail("cannot start a process: %s", strerror(rc));
+}
+
+static void stop(process_t* p) {
+  if (p->out < 0) return;
+  kill(p->pid, SIGKILL);
+  waitpid(p->pid, NULL, 0);
+  close(p->out);
+  p->out = -1;
+}
+
+/* Reads what there is of the `len` bytes it is to report. */
+static int hear(process_t* p, void* buf, size_t len) {
+  ssize_t n = read(p->out, (char*) buf + p->heard, len - p->heard);
+  if (n < 0 && errno == EINTR) return 0;
+  if (n <= 0) return tool_fail("a side ended without a result");
+  p->heard += (size_t) n;
+  return 0;
+}
+
+/* ---- a run --------------------------------------------------------------- */
+
+static int wait_for(struct pollfd* fds, nfds_t count, int patience_ms) {
+  int rc = poll(fds, count, patience_ms);
+  if (rc == 0) return tool_fail("no result after %d ms", patience_ms);
+  return rc > 0 || errno == EINTR ? 0 : tool_fail("poll: %s", strerror(errno));
+}
+
+static int hear_port(process_t* receiver, uint32_t* port) {
+  while (receiver->heard < sizeof *port) {
+    struct pollfd fd = {.fd = receiver->out, .events = POLLIN};
+    int rc = wait_for(&fd, 1, PATIENCE_MS);
+    if (rc == 0 && fd.revents != 0) rc = hear(receiver, port, sizeof *port);
+    if (rc != 0) return rc;
+  }
+  receiver->heard = 0;
+  return 0;
+}
+
+/* Both at once: when one dies, the other may wait for ever. */
+static int hear_results(process_t* receiver, process_t* sender, perf_run_t* out,
+                        int patience_ms) {
+  const size_t len = sizeof(perf_result_t);
+  while (receiver->heard < len || sender->heard < len) {
+    struct pollfd fds[2] = {
+        {.fd = receiver->heard < len ? receiver->out : -1, .events = POLLIN},
+        {.fd = sender->heard < len ? sender->out : -1, .events = POLLIN}};
+    int rc = wait_for(fds, 2, patience_ms);
+    if (rc == 0 && fds[0].revents != 0)
+      rc = hear(receiver, &out->receiver, len);
+    if (rc == 0 && fds[1].revents != 0) rc = hear(sender, &out->sender, len);
+    if (rc != 0) return rc;
+  }
+  return 0;
+}
+
+static int play(const perf_job_t* job, process_t* receiver, process_t* sender,
+                perf_run_t* out) {
+  perf_job_t side = *job;
+  side.role = PERF_RECEIVER;
+  int rc = start(receiver, &side);
+  if (rc == 0) rc = hear_port(receiver, &side.port);
+  if (rc != 0) return rc;
+  side.role = PERF_SENDER;
+  rc = start(sender, &side);
+  if (rc != 0) return rc;
+  return hear_results(receiver, sender, out, job->patient ? -1 : PATIENCE_MS);
+}
+
+int perf_run(const perf_job_t* job, perf_run_t* out) {
+  process_t receiver = {.out = -1};
+  process_t sender = {.out = -1};
+  int rc = play(job, &receiver, &sender, out);
+  stop(&sender);
+  stop(&receiver);
+  return rc;
+}
+
+static bool read_job(const char* text, perf_job_t* job) {
+  int mode, role, who;
+  int n =
+      sscanf(text, "%d,%d,%d,%zu,%" SCNu64 ",%" SCNu64 ",%" SCNu32, &mode,
+             &role, &who, &job->size, &job->count, &job->warmup, &job->port);
+  if (n != FIELDS || who < 0 || who >= PERF_WHO_COUNT) return false;
+  job->mode = mode == PERF_LATENCY ? PERF_LATENCY : PERF_THROUGHPUT;
+  job->role = role == PERF_SENDER ? PERF_SENDER : PERF_RECEIVER;
+  job->who = (perf_who_t) who;
+  return true;
+}
+
+bool perf_run_is_side(int argc, char** argv, int* code) {
+  perf_job_t job;
+  if (argc != 3 || strcmp(argv[1], side_word) != 0) return false;
+  if (read_job(argv[2], &job))
+    *code = perf_side_run(&job, STDOUT_FILENO);
+  else
+    *code = tool_misuse("%s is for mcqperf itself", side_word);
+  return true;
+}

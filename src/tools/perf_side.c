@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* The frame around a contender in its own process: clocks, percentiles and
+ * the way home.  Never opens a connection. */
+#include "perf_side.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+
+enum { RUN_MS = 400 };
+
+static const uint64_t MOST = 50000000; /* messages of a run of RUN_MS */
+
+static uint64_t cpu_now(void) {
+  struct rusage u;
+  getrusage(RUSAGE_SELF, &u);
+  uint64_t seconds = (uint64_t) (u.ru_utime.tv_sec + u.ru_stime.tv_sec);
+  uint64_t micros = (uint64_t) (u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+  return seconds * 1000000000 + micros * 1000;
+}
+
+uint64_t perf_now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t) t.tv_sec * 1000000000 + (uint64_t) t.tv_nsec;
+}
+
+int perf_listening(perf_side_t* side, uint32_t port) {
+  return tool_write(side->out, &port, sizeof port);
+}
+
+uint64_t perf_order(const perf_side_t* side, uint64_t warm_ns) {
+  const perf_job_t* job = &side->job;
+  if (job->count > 0) return job->count;
+  double share = RUN_MS * 1e6 / (double) (warm_ns > 0 ? warm_ns : 1);
+  double count = (double) job->warmup * share;
+  if (count < 2) return 2;
+  return count > (double) MOST ? MOST : (uint64_t) count;
+}
+
+void perf_wall_start(perf_side_t* side) {
+  side->since_ns = perf_now();
+}
+
+void perf_wall_stop(perf_side_t* side) {
+  side->result.wall_ns = perf_now() - side->since_ns;
+}
+
+void perf_cpu_start(perf_side_t* side) {
+  side->cpu_since_ns = cpu_now();
+}
+
+void perf_cpu_stop(perf_side_t* side) {
+  side->result.cpu_ns = cpu_now() - side->cpu_since_ns;
+}
+
+static int by_size(const void* a, const void* b) {
+  uint64_t x = *(const uint64_t*) a;
+  uint64_t y = *(const uint64_t*) b;
+  return x < y ? -1 : x > y;
+}
+
+/* The smallest sample that `permille` of all do not exceed. */
+static uint64_t percentile(const perf_side_t* side, uint64_t permille) {
+  uint64_t rank = (side->sampled * permille + 999) / 1000;
+  return side->samples[rank > 0 ? rank - 1 : 0];
+}
+
+static void rank_samples(perf_side_t* side) {
+  if (side->sampled == 0) return;
+  qsort(side->samples, side->sampled, sizeof *side->samples, by_size);
+  side->result.p50_ns = percentile(side, 500);
+  side->result.p99_ns = percentile(side, 990);
+  side->result.p999_ns = percentile(side, 999);
+}
+
+bool perf_sample(perf_side_t* side, uint64_t ns) {
+  side->samples[side->sampled++] = ns;
+  return side->sampled == side->result.count;
+}
+
+int perf_side_run(const perf_job_t* job, int out) {
+  static const perf_play_fn play[PERF_WHO_COUNT] = {
+      perf_mcq, perf_mcq, perf_mcq, perf_zmq, perf_raw};
+  prctl(PR_SET_PDEATHSIG, SIGKILL); /* no one waits for us any more then */
+  signal(SIGPIPE, SIG_IGN);
+  perf_side_t side = {.job = *job, .out = out};
+  if (job->mode == PERF_LATENCY) {
+    side.result.count = job->count;
+    if (job->role == PERF_SENDER)
+      side.samples = tool_alloc(job->count * sizeof *side.samples);
+  }
+  int rc = play[job->who](&side);
+  struct rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  side.result.peak_kib = (uint64_t) usage.ru_maxrss;
+  rank_samples(&side);
+  free(side.samples);
+  if (rc == 0) rc = tool_write(out, &side.result, sizeof side.result);
+  return rc == 0 ? TOOL_DONE : TOOL_FAILED;
+}

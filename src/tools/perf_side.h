@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* One side of one run of mcqperf, in a process of its own.  The contenders
+ * (perf_mcq.c, perf_zmq.c, perf_raw.c) implement both roles of both
+ * benchmarks; perf_side.c gives them clocks and carries results home.
+ *
+ * Throughput, the same for all: the receiver orders a number of messages, the
+ * sender sends as many, the receiver orders again, and 0 ends it.  The first
+ * order warms up, the second is on the clock.  Latency: the sender asks, the
+ * receiver echoes; the first `warmup` rounds do not count. */
+#ifndef PERF_SIDE_H
+#define PERF_SIDE_H
+
+#include "tool.h"
+
+typedef enum perf_mode { PERF_THROUGHPUT, PERF_LATENCY } perf_mode_t;
+typedef enum perf_role { PERF_RECEIVER, PERF_SENDER } perf_role_t;
+
+typedef enum perf_who {
+  PERF_AUTO, /* this library: the numbers of MCQ_BACKEND_ */
+  PERF_UV,
+  PERF_URING,
+  PERF_ZMQ, /* libzmq */
+  PERF_RAW, /* plain TCP */
+  PERF_WHO_COUNT
+} perf_who_t;
+
+typedef struct perf_job {
+  perf_mode_t mode;
+  perf_role_t role;
+  perf_who_t who;
+  size_t size;     /* of a message */
+  uint64_t count;  /* messages or round trips; 0: what takes RUN_MS */
+  uint64_t warmup; /* the same, off the clock */
+  uint32_t port;   /* the sender's to connect to, on 127.0.0.1 */
+  bool patient;    /* the parent waits however long it takes */
+} perf_job_t;
+
+/* What a side found out.  A plain value: it goes through a pipe as it is. */
+typedef struct perf_result {
+  uint64_t count;
+  uint64_t wall_ns; /* receiver: from the first to the last message */
+  uint64_t cpu_ns;  /* user and system time while on the clock */
+  uint64_t peak_kib;
+  uint64_t p50_ns; /* latency, sender */
+  uint64_t p99_ns;
+  uint64_t p999_ns;
+} perf_result_t;
+
+typedef struct perf_side {
+  perf_job_t job;
+  perf_result_t result;
+  int out; /* to the parent */
+  uint64_t since_ns;
+  uint64_t cpu_since_ns;
+  uint64_t* samples; /* latency, sender: `sampled` of result.count */
+  uint64_t sampled;
+} perf_side_t;
+
+/* A contender: plays the role to the end.  0, or tool_fail's answer. */
+typedef int (*perf_play_fn)(perf_side_t* side);
+int perf_mcq(perf_side_t* side);
+int perf_zmq(perf_side_t* side);
+int perf_raw(perf_side_t* side);
+
+/* Whether perf_zmq is more than a message. */
+bool perf_has_zmq(void);
+
+/* "libzmq 4.3.4" */
+const char* perf_zmq_name(void);
+
+/* Receiver: tells the parent where it listens. */
+int perf_listening(perf_side_t* side, uint32_t port);
+
+/* Nanoseconds that only go forward. */
+uint64_t perf_now(void);
+
+/* Throughput, receiver: how many to order after a warm-up of `warm_ns`. */
+uint64_t perf_order(const perf_side_t* side, uint64_t warm_ns);
+
+/* Wall and processor time on and off the clock. */
+void perf_wall_start(perf_side_t* side);
+void perf_wall_stop(perf_side_t* side);
+void perf_cpu_start(perf_side_t* side);
+void perf_cpu_stop(perf_side_t* side);
+
+/* Latency, sender: one round trip.  True when it was the last. */
+bool perf_sample(perf_side_t* side, uint64_t ns);
+
+/* The whole life of a side process. */
+int perf_side_run(const perf_job_t* job, int out);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* The inside of a session, shared by its three files: session.c (the table),
+ * handshake.c (until READY), traffic.c (after it).  Nobody else includes it. */
+#ifndef MCQ__ZMTP_STATE_H
+#define MCQ__ZMTP_STATE_H
+
+#include "zmtp/greeting.h"
+#include "zmtp/intake.h"
+#include "zmtp/session.h"
+
+typedef enum mcq__stage {
+  MCQ__GREETING,  /* the peer's greeting is not complete */
+  MCQ__HANDSHAKE, /* the mechanism talks */
+  MCQ__TRAFFIC,   /* READY was said */
+  MCQ__ENDING,    /* failed, and next() has yet to say so */
+  MCQ__ENDED      /* nothing will be said any more */
+} mcq__stage_t;
+
+struct mcq__session {
+  /* What next() touches for a small frame. */
+  mcq__intake_t intake;
+  uint64_t room;   /* bytes the message may still have */
+  uint64_t frames; /* frames the message may still have */
+  uint64_t max_message;
+  uint64_t max_frames;
+  bool quick; /* traffic, not sealed, nothing pending in the intake */
+
+  uint8_t stage; /* mcq__stage_t */
+  bool started;
+  uint64_t deadline; /* of the handshake */
+  mcq__chain_t out;
+  const mcq__mechanism_t* mechanism;
+  mcq__talk_t talk;
+  mcq__greeting_t greeting;
+  mcq__slice_t opened; /* the plain body of the last sealed frame */
+
+  int code;         /* ENDING: of the FAILED event */
+  const char* text; /* the same; static or `words` */
+  char* words;      /* what had to be composed */
+
+  mcq__slice_t metadata; /* the peer's, which hello points into */
+  mcq__property_t* properties;
+  mcq__hello_t hello;
+  mcq__session_config_t config;
+};
+
+/* What a stage's handler returns when it got on without an event; all its
+ * other values are mcq__event_kind_t. */
+enum { MCQ__AGAIN = -1 };
+
+/* The handlers: one step each, as far as the bytes go. */
+int mcq__session_greet(mcq__session_t* s, mcq__event_t* ev);
+int mcq__session_shake(mcq__session_t* s, mcq__event_t* ev);
+int mcq__session_traffic(mcq__session_t* s, mcq__event_t* ev);
+
+/* Ends the session; the FAILED event follows.  `text` is static.  Returns
+ * MCQ__AGAIN. */
+int mcq__session_fail(mcq__session_t* s, int code, const char* text);
+
+/* The same with composed text, which is copied. */
+int mcq__session_fail_with(mcq__session_t* s, int code, const char* text);
+
+/* Ends the session with the REFUSED event for the peer's ERROR. */
+int mcq__session_refused(mcq__session_t* s, const mcq__command_t* command,
+                         mcq__event_t* ev);
+
+/* The next whole frame, judged at its header by `admit`, which may fail the
+ * session and then returns false.  1; 0 when hungry; negative when the session
+ * failed. */
+int mcq__session_frame(mcq__session_t* s, mcq__frame_t* f, mcq__slice_t* body,
+                       bool (*admit)(mcq__session_t* s, const mcq__frame_t* f));
+
+#endif

@@ -1,0 +1,201 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# `make check-long`: what is worth doing before a release and too long for every
+# day.  Each step builds in its own directory under ./long and prints a line; the
+# last line is "N passed, N failed": tests, fuzzed targets and builds.
+#
+#   FUZZ_SECONDS   for each fuzz target, 60
+#   MCQ_SEEDS      how many seeds the model tests get, 20
+#   MCQ_JOBS       at once, 2
+#   MCQ_STEPS      which steps, all
+#
+#   long.sh --list   names the steps
+set -u
+
+all_steps="gcc clang asan nopool nouring tsan valgrind seeds fuzz dist"
+if test "${1:-}" = --list; then
+  echo "$all_steps"
+  exit 0
+fi
+
+# fuzz TARGET SECONDS SOURCE RESULT: one target of the build in the current
+# directory, starting from its corpus.  A process of its own, for xargs.
+fuzz() {
+  name=${1##*/fuzz_}
+  mkdir -p "corpus/$name" || exit 1
+  ASAN_OPTIONS=detect_leaks=1 timeout -k 10 $(($2 + 120)) \
+    "./$1" -max_total_time="$2" -timeout=10 -rss_limit_mb=2048 \
+    -print_final_stats=1 -artifact_prefix="corpus/$name-" \
+    "corpus/$name" "$3/test/corpus/$name" >"$1.fuzz.log" 2>&1
+  status=$?
+  runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$1.fuzz.log")
+  if test $status = 0 && test "${runs:-0}" -gt 1000; then
+    echo "fuzzed: $name, $runs inputs" >>"$4"
+  else
+    tail -n 40 "$1.fuzz.log"
+    echo "FAILED: fuzz_$name: exit status $status, ${runs:-no} inputs" >>"$4"
+  fi
+}
+if test "${1:-}" = --fuzz; then
+  shift
+  fuzz "$@"
+  exit 0
+fi
+
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
+src=$(dirname "$here")
+jobs=${MCQ_JOBS:-2}
+seconds=${FUZZ_SECONDS:-60}
+seeds=${MCQ_SEEDS:-20}
+unset MAKEFLAGS MFLAGS MAKELEVEL
+mkdir -p long && cd long || exit 1
+top=$(pwd)
+rm -f tally
+passed=0
+failed=0
+
+if test -f "$src/config.status"; then
+  echo "long: $src is configured in place; 'make distclean' there first"
+  exit 1
+fi
+
+# setup OPTIONS...: a fresh build directory, configured, not yet built.
+setup() {
+  rm -rf "$top/$step" && mkdir "$top/$step" && cd "$top/$step" &&
+    "$src/configure" "$@"
+}
+
+# run_tests [TEST...]: of the build in the current directory; all of them
+# without arguments.  Leaves its tally beside the step's log.
+run_tests() {
+  if test $# = 0; then
+    make -j"$jobs" check
+  else
+    make -j"$jobs" check TESTS="$*"
+  fi
+  sh "$here/tally.sh" . "$@" >"$top/$step.result"
+  grep -q '^tally [1-9][0-9]* 0 ' "$top/$step.result"
+}
+
+# build VARIABLE=VALUE...: everything, the test programs too.
+build() {
+  make -j"$jobs" all check TESTS= "$@"
+}
+
+# ---- the steps ----------------------------------------------------------------
+
+step_gcc() {
+  setup CC=gcc && build CFLAGS='-g -O2 -Werror'
+}
+
+step_clang() {
+  setup CC=clang && build CFLAGS='-g -O2 -Werror' && run_tests
+}
+
+step_asan() {
+  setup --enable-asan --enable-ubsan --enable-debug CFLAGS='-g -O1' &&
+    run_tests
+}
+
+step_nopool() {
+  setup --disable-pool --enable-asan --enable-debug CFLAGS='-g -O1' &&
+    run_tests
+}
+
+step_nouring() {
+  setup --with-uring=no && run_tests
+}
+
+# What may be touched by another thread is all in base.
+step_tsan() {
+  setup --enable-tsan --enable-debug CFLAGS='-g -O1' &&
+    run_tests $(names base_tests)
+}
+
+step_valgrind() {
+  setup && make -j"$jobs" all && make -j"$jobs" check-valgrind
+  sh "$here/tally.sh" . $(names unit_tests) >"$top/$step.result"
+  grep -q '^tally [1-9][0-9]* 0 ' "$top/$step.result"
+}
+
+# The tests that draw their own scenarios, from other seeds than the daily one.
+step_seeds() {
+  setup --enable-debug && make -j"$jobs" all check TESTS= || return 1
+  good=0
+  for program in $(names seeded_tests); do
+    seed=1
+    while test $seed -le "$seeds"; do
+      echo "== $program, seed $seed"
+      if MCQ_TEST_SEED=$seed MCQ_TEST_TIMEOUT=600 sh "$here/run.sh" "$program"
+      then
+        good=$((good + 1))
+      else
+        echo "FAILED: $program, MCQ_TEST_SEED=$seed" >>"$top/seeds.result"
+      fi
+      seed=$((seed + 1))
+    done
+  done
+  broken=$(grep -c '^FAILED: ' "$top/seeds.result" 2>/dev/null)
+  echo "tally $good ${broken:-0} 0" >>"$top/seeds.result"
+  test $good -gt 0 && test "${broken:-0}" = 0
+}
+
+step_fuzz() {
+  setup CC=clang --enable-fuzzers --enable-asan --enable-ubsan \
+    --enable-debug CFLAGS='-g -O1' &&
+    make -j"$jobs" fuzz-programs || return 1
+  : >"$top/fuzz.result"
+  for target in $(names fuzz_tests); do
+    echo "$target"
+  done | xargs -P "$jobs" -I '{}' sh "$here/long.sh" --fuzz \
+    '{}' "$seconds" "$src" "$top/fuzz.result"
+  fuzzed=$(grep -c '^fuzzed: ' "$top/fuzz.result")
+  broken=$(grep -c '^FAILED: ' "$top/fuzz.result")
+  echo "tally $fuzzed $broken 0" >>"$top/fuzz.result"
+  test "$fuzzed" = "$(names fuzz_tests | wc -w)"
+}
+
+step_dist() {
+  setup && make -j"$jobs" distcheck
+}
+
+# ---- how steps are run ------------------------------------------------------------
+
+# names LIST: of a list in the Makefile of the current build.
+names() {
+  make -s --no-print-directory list-tests TESTS="\$($1)"
+}
+
+for step in ${MCQ_STEPS:-$all_steps}; do
+  start=$(date +%s)
+  rm -f "$top/$step.result"
+  if (eval "step_$step") >"$top/$step.log" 2>&1; then
+    word=ok
+  else
+    word=FAILED
+  fi
+  counts=$(sed -n 's/^tally //p' "$top/$step.result" 2>/dev/null)
+  # A build without tests counts as one; a step that broke off too.
+  if test -z "$counts"; then
+    test $word = ok && counts="1 0 0" || counts="0 1 0"
+  elif test $word = FAILED; then
+    # shellcheck disable=SC2086 # three numbers
+    set -- $counts
+    test "$2" -gt 0 || counts="$1 1 $3"
+  fi
+  # shellcheck disable=SC2086
+  set -- $counts
+  passed=$((passed + $1))
+  failed=$((failed + $2))
+  printf '%-9s %-6s %4s passed %3s failed %3s skipped  %5s s\n' "$step" $word \
+    "$1" "$2" "$3" "$(($(date +%s) - start))"
+  grep -v '^tally ' "$top/$step.result" 2>/dev/null | sed 's/^/    /'
+  if test $word = FAILED; then
+    echo "    the end of $top/$step.log:"
+    tail -n 40 "$top/$step.log" | sed 's/^/    | /'
+  fi
+  echo "$step $counts" >>"$top/tally"
+done
+
+echo "$passed passed, $failed failed"
+test "$failed" = 0
