@@ -299,14 +299,14 @@ static void send_name(pair_t* p) {
     const model_peer_t* q = &p->model.peers[roll(p, PORTS)];
     name = (mcq_frame_t){q->name, q->name_len};
   }
-  mcq__user_cmd_t cmd = {MCQ__TO_NAME, name, nobody, body};
+  mcq__user_cmd_t cmd = {MCQ__TO_NAME, name, nobody, &body};
   send_addressed(p, &cmd, holder_of(&p->model, name.data, name.len),
                  MCQ_EHOSTUNREACH);
 }
 
 static void send_peer(pair_t* p) {
   mcq_peer_t handle = any_handle(p);
-  mcq__user_cmd_t cmd = {MCQ__TO_PEER, {NULL, 0}, handle, body};
+  mcq__user_cmd_t cmd = {MCQ__TO_PEER, {NULL, 0}, handle, &body};
   send_addressed(p, &cmd, owner_of(&p->model, handle), MCQ_EPEERGONE);
 }
 
@@ -331,7 +331,7 @@ static int model_anyone(pair_t* p, int* port) {
 
 static void send_anyone(pair_t* p) {
   model_t* m = &p->model;
-  mcq__user_cmd_t cmd = {MCQ__TO_ANYONE, {NULL, 0}, nobody, body};
+  mcq__user_cmd_t cmd = {MCQ__TO_ANYONE, {NULL, 0}, nobody, &body};
   int port;
   int expected = model_anyone(p, &port);
   int rc = mcq__router_user(&p->hub, &cmd);
@@ -493,7 +493,7 @@ static void leave(lives_t* l, int who) {
 /* After the up of a life and before its down, the name leads to it; handles
  * lead to their own life or to none. */
 static void probe(lives_t* l) {
-  mcq__user_cmd_t cmd = {MCQ__TO_NAME, {"K", 1}, nobody, body};
+  mcq__user_cmd_t cmd = {MCQ__TO_NAME, {"K", 1}, nobody, &body};
   assert_null(router_fault(&l->hub));
   int expected = l->holder < 0 ? MCQ_EHOSTUNREACH : 0;
   assert_int_equal(mcq__router_user(&l->hub, &cmd), expected);

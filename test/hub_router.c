@@ -93,17 +93,17 @@ static const mcq_frame_t parts[] = {{"one", 3}, {"", 0}, {"three", 5}};
 static const mcq__body_t body = {parts, NULL, 3};
 
 static int send_name(bench_t* b, mcq_frame_t name) {
-  mcq__user_cmd_t cmd = {MCQ__TO_NAME, name, nobody, body};
+  mcq__user_cmd_t cmd = {MCQ__TO_NAME, name, nobody, &body};
   return mcq__router_user(&b->hub, &cmd);
 }
 
 static int send_peer(bench_t* b, mcq_peer_t peer) {
-  mcq__user_cmd_t cmd = {MCQ__TO_PEER, unnamed, peer, body};
+  mcq__user_cmd_t cmd = {MCQ__TO_PEER, unnamed, peer, &body};
   return mcq__router_user(&b->hub, &cmd);
 }
 
 static int send_anyone(bench_t* b) {
-  mcq__user_cmd_t cmd = {MCQ__TO_ANYONE, unnamed, nobody, body};
+  mcq__user_cmd_t cmd = {MCQ__TO_ANYONE, unnamed, nobody, &body};
   return mcq__router_user(&b->hub, &cmd);
 }
 
@@ -167,12 +167,13 @@ static void body_is_untouched(void** state) {
                                  mcq__slice_static(NULL, 0)};
   mcq_peer_t peer = up(b, 0, text("A"));
   for (int to = MCQ__TO_ANYONE; to <= MCQ__TO_PEER; to++) {
-    mcq__user_cmd_t cmd = {(mcq__address_t) to, text("A"), peer, body};
+    mcq__user_cmd_t cmd = {(mcq__address_t) to, text("A"), peer, &body};
     assert_int_equal(mcq__router_user(&b->hub, &cmd), 0);
     assert_ptr_equal(b->fakes[0].body.frames, parts);
     assert_null(b->fakes[0].body.slices);
     assert_int_equal(b->fakes[0].body.count, 3);
-    cmd.body = (mcq__body_t){NULL, slices, 2};
+    const mcq__body_t shared = {NULL, slices, 2};
+    cmd.body = &shared;
     assert_int_equal(mcq__router_user(&b->hub, &cmd), 0);
     assert_null(b->fakes[0].body.frames);
     assert_ptr_equal(b->fakes[0].body.slices, slices);

@@ -238,10 +238,10 @@ static int tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
     }
   }
   uint64_t payload;
-  int rc = mcq__outbox_put(&a->outbox, &cmd->body, &payload);
+  int rc = mcq__outbox_put(&a->outbox, cmd->body, &payload);
   if (mcq__unlikely(rc != 0)) return rc;
   a->tally->messages_out++;
-  a->tally->frames_out += cmd->body.count;
+  a->tally->frames_out += cmd->body->count;
   a->tally->bytes_out += payload;
   if (!mcq__node_linked(&a->flush.node)) mcq__io_flush(io_of(a), &a->flush);
   if (mcq__unlikely(mcq__outbox_queued_bytes(&a->outbox) >= WRITE_MAX) &&

@@ -32,12 +32,12 @@ typedef struct mcq__user_cmd {
   mcq__address_t to;
   mcq_frame_t name; /* TO_NAME */
   mcq_peer_t peer;  /* TO_PEER */
-  mcq__body_t body;
+  const mcq__body_t* body; /* borrowed */
 } mcq__user_cmd_t;
 
 /* From a hub to one peer. */
 typedef struct mcq__peer_cmd {
-  mcq__body_t body;
+  const mcq__body_t* body; /* borrowed */
 } mcq__peer_cmd_t;
 
 typedef enum mcq__hub_event_kind {

@@ -121,9 +121,8 @@ static uint64_t requeue(mcq_socket_t* s, const mcq__actor_t* a) {
   uint64_t moved = 0;
   ssize_t count;
   while ((count = mcq__outbox_next(&a->outbox, &walk)) > 0) {
-    mcq__user_cmd_t cmd = {
-        .to = MCQ__TO_ANYONE,
-        .body = {.slices = walk.frames, .count = (size_t) count}};
+    mcq__body_t body = {.slices = walk.frames, .count = (size_t) count};
+    mcq__user_cmd_t cmd = {.to = MCQ__TO_ANYONE, .body = &body};
     if (mcq__router_user(&s->hub, &cmd) != 0) break;
     moved++;
   }

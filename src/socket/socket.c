@@ -281,7 +281,7 @@ static int send_body_to(mcq_socket_t* s, mcq_peer_t peer,
                         const mcq__body_t* body) {
   if (s->closing) return MCQ_ECLOSED;
   if (body->count == 0) return MCQ_EINVAL;
-  mcq__user_cmd_t cmd = {.to = MCQ__TO_PEER, .peer = peer, .body = *body};
+  mcq__user_cmd_t cmd = {.to = MCQ__TO_PEER, .peer = peer, .body = body};
   int rc = mcq__router_user(&s->hub, &cmd);
   return mcq__likely(rc == 0) ? 0 : note_failure(s, rc);
 }

@@ -147,10 +147,12 @@ static int open_handle(cat_input_t* in, uv_handle_type type) {
       rc = uv_tcp_init(in->loop, &in->u.tcp);
       in->open = rc == 0;
       return rc == 0 ? uv_tcp_open(&in->u.tcp, 0) : rc;
-    default:
+    case UV_NAMED_PIPE:
       rc = uv_pipe_init(in->loop, &in->u.pipe, 0);
       in->open = rc == 0;
       return rc == 0 ? uv_pipe_open(&in->u.pipe, 0) : rc;
+    default:
+      return UV_ENOTSUP;
   }
 }
 
@@ -159,7 +161,6 @@ int cat_input_open(cat_input_t* input, uv_loop_t* loop) {
   uv_handle_type type = uv_guess_handle(0);
   input->file = type == UV_FILE;
   if (!input->file) {
-    if (type == UV_UNKNOWN_HANDLE) return UV_EBADF;
     int rc = open_handle(input, type);
     if (rc != 0) return rc;
     input->u.handle.data = input;

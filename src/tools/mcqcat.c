@@ -269,11 +269,7 @@ static int open_input(cat_t* cat) {
   cat->input.on_end = on_input_end;
   cat->input.data = cat;
   int rc = cat_input_open(&cat->input, &cat->loop);
-  /* No standard input at all is one that has ended. */
-  if (rc == UV_EBADF) on_input_end(&cat->input, 0);
-  return rc == 0 || rc == UV_EBADF
-             ? 0
-             : tool_fail("cannot read stdin: %s", uv_strerror(rc));
+  return rc == 0 ? 0 : tool_fail("cannot read stdin: %s", uv_strerror(rc));
 }
 
 static int start(cat_t* cat) {
@@ -323,7 +319,7 @@ static int run(cat_t* cat) {
 
 int main(int argc, char** argv) {
   static cat_t cat;
-  tool_name("mcqcat");
+  tool_begin("mcqcat");
   int code;
   if (cat_options_read(&cat.options, argc, argv, &code)) code = run(&cat);
   cat_options_free(&cat.options);

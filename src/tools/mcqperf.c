@@ -82,7 +82,7 @@ static int measure(const perf_options_t* o) {
 }
 
 int main(int argc, char** argv) {
-  tool_name("mcqperf");
+  tool_begin("mcqperf");
   int code;
   if (perf_run_is_side(argc, argv, &code)) return code;
   perf_options_t options = {0};

@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,8 +17,11 @@
 
 static const char* own_name = "tool";
 
-void tool_name(const char* name) {
+void tool_begin(const char* name) {
   own_name = name;
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+      exit(TOOL_FAILED);
 }
 
 static void say(const char* format, va_list args) {

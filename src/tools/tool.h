@@ -16,8 +16,9 @@ enum tool_exit { /* of every tool */
                  TOOL_TIMEOUT = 4
 };
 
-/* The name that begins every message; set it first. */
-void tool_name(const char* name);
+/* Comes first.  `name` begins every message.  Descriptors 0 to 2 are open
+ * afterwards, so that nothing else is ever taken for them. */
+void tool_begin(const char* name);
 
 /* "name: message" and a newline, to stderr. */
 void tool_say(const char* format, ...) __attribute__((format(printf, 1, 2)));

@@ -156,7 +156,7 @@ static int sent_to(rig_t* r, const mcq__user_cmd_t* cmd, int* rc) {
   for (int i = 0; i < PORTS; i++) {
     if (r->fakes[i].told == before[i]) continue;
     must(taker < 0 && r->fakes[i].told == before[i] + 1);
-    must(r->fakes[i].body.frames == cmd->body.frames);
+    must(r->fakes[i].body.frames == cmd->body->frames);
     taker = i;
   }
   must((*rc == 0) == (taker >= 0));
@@ -168,7 +168,8 @@ static void command(rig_t* r, mcq__address_t to) {
   mcq__user_cmd_t cmd;
   memset(&cmd, 0, sizeof cmd);
   cmd.to = to;
-  cmd.body = (mcq__body_t){&part, NULL, 1};
+  const mcq__body_t body = {&part, NULL, 1};
+  cmd.body = &body;
   int meant = -1;
   if (to == MCQ__TO_NAME) {
     cmd.name = any_name(r);

@@ -20,7 +20,7 @@ static inline int fake_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
   peer->asked++;
   if (peer->answer != 0) return peer->answer;
   peer->told++;
-  peer->body = cmd->body;
+  peer->body = *cmd->body;
   return 0;
 }
 

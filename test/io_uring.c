@@ -1,0 +1,1418 @@
+/* SPDX-License-Identifier: MIT */
+/* The io_uring back end from both sides: its wires against plain descriptors
+ * that the test reads and writes itself, and its inner parts where what they
+ * promise cannot be seen from outside.  What every back end promises is tested
+ * in io_wire.c. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/io_seat.h"
+#include "support/random.h"
+
+#include "io/uring.h"
+
+#define KIB ((size_t) 1024)
+#define MIB (KIB * KIB)
+
+extern const mcq__backend_t mcq__backend_uring_table;
+
+/* ---- a kernel that refuses ----------------------------------------------- */
+
+static unsigned submissions;
+static unsigned refusals; /* submissions that fail yet */
+static int refusal;       /* with this */
+
+/* Stands before the one of liburing, and does the same. */
+int io_uring_submit(struct io_uring* ring) {
+  submissions++;
+  if (refusals == 0) return io_uring_submit_and_wait(ring, 0);
+  refusals--;
+  return refusal;
+}
+
+/* ---- a stream that can be checked anywhere ------------------------------- */
+
+static uint64_t word_at(uint64_t seed, uint64_t index) {
+  test_random_t r = {seed ^ index * UINT64_C(0xd1342543de82ef95)};
+  return test_random(&r);
+}
+
+/* Bytes [at, at+len) of the endless stream `seed`. */
+static void stream_bytes(uint64_t seed, uint64_t at, uint8_t* out, size_t len) {
+  uint64_t word = word_at(seed, at / 8);
+  for (size_t i = 0; i < len; i++, at++) {
+    if (at % 8 == 0) word = word_at(seed, at / 8);
+    out[i] = (uint8_t) (word >> at % 8 * 8);
+  }
+}
+
+static void assert_stream(uint64_t seed, uint64_t at, const uint8_t* bytes,
+                          size_t len) {
+  uint8_t expected[4096];
+  while (len > 0) {
+    size_t n = len < sizeof expected ? len : sizeof expected;
+    stream_bytes(seed, at, expected, n);
+    assert_memory_equal(bytes, expected, n);
+    bytes += n;
+    at += n;
+    len -= n;
+  }
+}
+
+/* ---- a wire and the descriptor at its other end -------------------------- */
+
+typedef struct side side_t;
+
+struct side {
+  test_seat_t* seat;
+  mcq__wire_t* wire;
+  int peer;
+  uint64_t seed; /* of the stream that is received */
+  uint64_t fed;  /* bytes of it written to the peer */
+  uint64_t got;  /* bytes of it received */
+  size_t reads;  /* in so many pieces */
+  bool stopped;  /* nothing may come */
+  bool calling;  /* nothing may come: we are inside a call */
+  bool closing;  /* only one thing may come */
+  int end;
+  unsigned ends;
+  unsigned writes; /* that ended */
+  ssize_t wrote;   /* what the last one said */
+  ssize_t written; /* by all */
+  bool closed;
+  void (*on_bytes)(side_t* s, mcq__slice_t bytes);
+  void (*on_wrote)(side_t* s);
+};
+
+static side_t* of_wire(mcq__wire_t* wire) {
+  return (side_t*) wire->user;
+}
+
+static void on_bytes(mcq__wire_t* wire, mcq__slice_t bytes) {
+  side_t* s = of_wire(wire);
+  assert_false(s->calling || s->stopped || s->closing || s->ends != 0);
+  assert_true(bytes.len > 0);
+  assert_stream(s->seed, s->got, bytes.data, bytes.len);
+  s->got += bytes.len;
+  s->reads++;
+  if (s->on_bytes != NULL) s->on_bytes(s, bytes);
+}
+
+static void on_wrote(mcq__wire_t* wire, ssize_t n) {
+  side_t* s = of_wire(wire);
+  assert_false(s->calling || s->closing);
+  s->writes++;
+  s->wrote = n;
+  if (n > 0) s->written += n;
+  if (s->on_wrote != NULL) s->on_wrote(s);
+}
+
+static void on_end(mcq__wire_t* wire, int code) {
+  side_t* s = of_wire(wire);
+  assert_false(s->calling || s->stopped || s->closing);
+  s->end = code;
+  s->ends++;
+}
+
+static void on_closed(mcq__wire_t* wire) {
+  side_t* s = of_wire(wire);
+  assert_true(s->closing && !s->calling && !s->closed);
+  s->closed = true;
+}
+
+static const mcq__wire_events_t wire_events = {
+    .on_bytes = on_bytes,
+    .on_wrote = on_wrote,
+    .on_end = on_end,
+    .on_closed = on_closed,
+};
+
+static mcq__uring_t* uring_of(test_seat_t* t) {
+  return (mcq__uring_t*) t->io.pump;
+}
+
+static void start(side_t* s) {
+  s->stopped = false;
+  s->calling = true;
+  assert_int_equal(s->wire->backend->read_start(s->wire), 0);
+  s->calling = false;
+}
+
+static void stop(side_t* s) {
+  s->stopped = true;
+  s->calling = true;
+  s->wire->backend->read_stop(s->wire);
+  s->calling = false;
+}
+
+static void send_pieces(side_t* s, const mcq__iov_t* iov, size_t count) {
+  size_t total = 0;
+  for (size_t i = 0; i < count; i++) total += iov[i].len;
+  s->calling = true;
+  ssize_t n = s->wire->backend->write(s->wire, iov, count, total);
+  s->calling = false;
+  assert_int_equal(n, MCQ__IN_FLIGHT);
+}
+
+static void send_bytes(side_t* s, const void* data, size_t len) {
+  mcq__iov_t iov = {data, len};
+  send_pieces(s, &iov, 1);
+}
+
+static void close_side(side_t* s) {
+  if (s->closing) return;
+  s->closing = true;
+  s->calling = true;
+  s->wire->backend->close(s->wire);
+  s->wire->backend->close(s->wire);
+  s->calling = false;
+}
+
+static uv_stream_t* stream_of(test_seat_t* t, int fd) {
+  uv_pipe_t* pipe = mcq__new(t->io.mem, uv_pipe_t);
+  assert_non_null(pipe);
+  assert_int_equal(uv_pipe_init(&t->loop, pipe, 0), 0);
+  assert_int_equal(uv_pipe_open(pipe, fd), 0);
+  return (uv_stream_t*) pipe;
+}
+
+static void set_nonblocking(int fd) {
+  int flags = fcntl(fd, F_GETFL);
+  assert_int_equal(fcntl(fd, F_SETFL, flags | O_NONBLOCK), 0);
+}
+
+static void tcp_pair(int pair[2]) {
+  struct sockaddr_in at = {.sin_family = AF_INET};
+  socklen_t size = sizeof at;
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  assert_int_equal(bind(listener, (struct sockaddr*) &at, size), 0);
+  assert_int_equal(listen(listener, 1), 0);
+  assert_int_equal(getsockname(listener, (struct sockaddr*) &at, &size), 0);
+  pair[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  assert_int_equal(connect(pair[0], (struct sockaddr*) &at, size), 0);
+  pair[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+  assert_true(pair[1] >= 0);
+  close(listener);
+}
+
+static void open_side(side_t* s, test_seat_t* t, bool tcp, uint64_t seed) {
+  int pair[2];
+  memset(s, 0, sizeof *s);
+  if (tcp)
+    tcp_pair(pair);
+  else
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair),
+                     0);
+  s->seat = t;
+  s->seed = seed;
+  s->peer = pair[1];
+  set_nonblocking(s->peer);
+  uv_stream_t* stream = stream_of(t, pair[0]);
+  assert_int_equal(
+      t->io.backend->adopt(&s->wire, &t->io, stream, &wire_events, s), 0);
+  assert_string_equal(s->wire->backend->name, "uring");
+}
+
+/* Closes what is open and waits for it. */
+static void end_side(side_t* s) {
+  close_side(s);
+  test_seat_until(s->seat, &s->closed);
+  if (s->peer >= 0) close(s->peer);
+  s->peer = -1;
+}
+
+/* Writes the next bytes of the stream, up to `len` of them, as many as the
+ * system takes. */
+static size_t feed(side_t* s, size_t len) {
+  uint8_t bytes[32768];
+  size_t before = (size_t) s->fed;
+  while (len > 0) {
+    size_t n = len < sizeof bytes ? len : sizeof bytes;
+    stream_bytes(s->seed, s->fed, bytes, n);
+    ssize_t sent = send(s->peer, bytes, n, MSG_NOSIGNAL);
+    if (sent < 0) {
+      assert_true(errno == EAGAIN || errno == EPIPE || errno == ECONNRESET);
+      break;
+    }
+    s->fed += (uint64_t) sent;
+    len -= (size_t) sent;
+    if ((size_t) sent < n) break;
+  }
+  return (size_t) s->fed - before;
+}
+
+static void feed_all(side_t* s, size_t len) {
+  assert_int_equal(feed(s, len), len);
+}
+
+/* Reads at the peer what there is; 0 also at the end. */
+static size_t drain(int fd, uint8_t* out, size_t max) {
+  size_t total = 0;
+  while (total < max) {
+    ssize_t n = recv(fd, out + total, max - total, 0);
+    if (n <= 0) break;
+    total += (size_t) n;
+  }
+  return total;
+}
+
+/* Turns until all that was fed has been received. */
+static void until_received(side_t* s) {
+  while (s->got < s->fed) test_seat_turns(s->seat, 1);
+}
+
+static void open_seat(test_seat_t* t) {
+  memset(t, 0, sizeof *t);
+  assert_int_equal(test_seat_open(t, MCQ__BACKEND_URING), 0);
+}
+
+/* Nothing is lent any more, then as always. */
+static void close_seat(test_seat_t* t) {
+  assert_int_equal(uring_of(t)->buffers.loans, 0);
+  assert_int_equal(uring_of(t)->buffers.lent, 0);
+  test_seat_close(t);
+}
+
+/* ---- buffers ------------------------------------------------------------- */
+
+typedef struct bench {
+  test_pool_t pool;
+  struct io_uring ring;
+  mcq__buffers_t buffers;
+  unsigned backs;
+} bench_t;
+
+static void count_back(mcq__buffers_t* b) {
+  mcq__container_of(b, bench_t, buffers)->backs++;
+}
+
+static void open_bench(bench_t* b) {
+  memset(b, 0, sizeof *b);
+  test_pool_open(&b->pool);
+  assert_int_equal(mcq__ring_open(&b->ring), 0);
+  assert_int_equal(mcq__buffers_open(&b->buffers, &b->ring, b->pool.pool), 0);
+  b->buffers.on_back = count_back;
+}
+
+static void close_bench(bench_t* b) {
+  mcq__buffers_close(&b->buffers, &b->ring);
+  io_uring_queue_exit(&b->ring);
+  test_pool_close(&b->pool);
+}
+
+/* What the kernel would take as its `at`-th buffer, counted for ever. */
+static void assert_entry(const bench_t* b, unsigned at, unsigned id) {
+  const struct io_uring_buf* e =
+      (const struct io_uring_buf*) (const void*) b->buffers.entries +
+      at % MCQ__BUFFER_COUNT;
+  assert_int_equal(e->bid, id);
+  assert_int_equal(e->len, MCQ__BUFFER_SIZE);
+  assert_ptr_equal((const void*) (uintptr_t) e->addr,
+                   b->buffers.bytes + id * MCQ__BUFFER_SIZE);
+}
+
+static void buffers_go_back_in_order(void** state) {
+  (void) state;
+  bench_t b;
+  open_bench(&b);
+  mcq__slice_t first[2];
+  mcq__slice_t second[2];
+  mcq__slice_t third[2];
+  assert_int_equal(
+      mcq__buffers_take(&b.buffers, 0, 3 * MCQ__BUFFER_SIZE, first), 1);
+  assert_int_equal(mcq__buffers_take(&b.buffers, 3, 1, second), 1);
+  assert_int_equal(
+      mcq__buffers_take(&b.buffers, 4, MCQ__BUFFER_SIZE + 1, third), 1);
+  assert_ptr_equal(first[0].data, b.buffers.bytes);
+  assert_int_equal(first[0].len, 3 * MCQ__BUFFER_SIZE);
+  assert_ptr_equal(second[0].data, b.buffers.bytes + 3 * MCQ__BUFFER_SIZE);
+  assert_int_equal(second[0].len, 1);
+  assert_int_equal(third[0].len, MCQ__BUFFER_SIZE + 1);
+  assert_int_equal(mcq__buffers_free(&b.buffers), MCQ__BUFFER_COUNT - 6);
+  uint16_t tail = b.buffers.entries->tail;
+
+  mcq__slice_t more = mcq__slice_retain(second[0]);
+  mcq__slice_release(&second[0]);
+  assert_int_equal(b.backs, 0);
+  mcq__slice_release(&more);
+  mcq__slice_release(&third[0]);
+  assert_int_equal(b.backs, 2);
+  assert_int_equal(mcq__buffers_free(&b.buffers), MCQ__BUFFER_COUNT - 6);
+  assert_int_equal(b.buffers.entries->tail, tail);
+  mcq__slice_release(&first[0]);
+  assert_int_equal(mcq__buffers_free(&b.buffers), MCQ__BUFFER_COUNT);
+  assert_int_equal(b.buffers.entries->tail, (uint16_t) (tail + 6));
+  for (unsigned i = 0; i < 6; i++) assert_entry(&b, tail + i, i);
+  close_bench(&b);
+}
+
+static void buffers_wrap_into_two_slices(void** state) {
+  (void) state;
+  bench_t b;
+  open_bench(&b);
+  unsigned edge = MCQ__BUFFER_COUNT - 2;
+  mcq__slice_t s[2];
+  assert_int_equal(mcq__buffers_take(&b.buffers, 0, edge * MCQ__BUFFER_SIZE, s),
+                   1);
+  mcq__slice_release(&s[0]);
+  uint16_t tail = b.buffers.entries->tail;
+  assert_int_equal(
+      mcq__buffers_take(&b.buffers, edge, 3 * MCQ__BUFFER_SIZE + 7, s), 2);
+  assert_ptr_equal(s[0].data, b.buffers.bytes + edge * MCQ__BUFFER_SIZE);
+  assert_int_equal(s[0].len, 2 * MCQ__BUFFER_SIZE);
+  assert_ptr_equal(s[1].data, b.buffers.bytes);
+  assert_int_equal(s[1].len, MCQ__BUFFER_SIZE + 7);
+  mcq__slice_release(&s[1]);
+  assert_int_equal(mcq__buffers_free(&b.buffers), MCQ__BUFFER_COUNT - 4);
+  mcq__slice_release(&s[0]);
+  assert_int_equal(mcq__buffers_free(&b.buffers), MCQ__BUFFER_COUNT);
+  for (unsigned i = 0; i < 4; i++)
+    assert_entry(&b, tail + i, (edge + i) % MCQ__BUFFER_COUNT);
+  close_bench(&b);
+}
+
+static void buffers_refuse_what_the_kernel_has_not(void** state) {
+  (void) state;
+  bench_t b;
+  open_bench(&b);
+  mcq__slice_t s[2];
+  mcq__slice_t t[2];
+  size_t all = MCQ__BUFFER_COUNT * MCQ__BUFFER_SIZE;
+  assert_int_equal(mcq__buffers_take(&b.buffers, MCQ__BUFFER_COUNT, 1, s),
+                   UV_EIO);
+  assert_int_equal(mcq__buffers_take(&b.buffers, 0, all + 1, s), UV_EIO);
+  assert_int_equal(mcq__buffers_take(&b.buffers, 1, all, s), UV_EIO);
+  assert_int_equal(mcq__buffers_take(&b.buffers, 0, 1, s), 1);
+  assert_int_equal(mcq__buffers_take(&b.buffers, 0, 1, t), UV_EIO);
+  assert_int_equal(mcq__buffers_take(&b.buffers, 0, 0, t), UV_EIO);
+  assert_int_equal(mcq__buffers_take(&b.buffers, 1, all, t), UV_EIO);
+  assert_int_equal(b.buffers.lent, 1);
+  mcq__slice_release(&s[0]);
+  /* One that was filled with nothing goes back at once. */
+  assert_int_equal(mcq__buffers_take(&b.buffers, 1, 0, s), 0);
+  assert_int_equal(b.buffers.lent, 0);
+  assert_int_equal(b.buffers.oldest, 2);
+  close_bench(&b);
+}
+
+static void buffers_go_back_when_memory_is_out(void** state) {
+  (void) state;
+  bench_t b;
+  open_bench(&b);
+  mcq__slice_t s[2];
+  test_alloc_fail_next(&b.pool.alloc, true);
+  assert_int_equal(mcq__buffers_take(&b.buffers, 0, 5 * MCQ__BUFFER_SIZE, s),
+                   MCQ_ENOMEM);
+  assert_int_equal(b.buffers.lent, 0);
+  b.pool.alloc.fail_at = 0;
+  unsigned rest = MCQ__BUFFER_COUNT - 5 - 1;
+  assert_int_equal(mcq__buffers_take(&b.buffers, 5, rest * MCQ__BUFFER_SIZE, s),
+                   1);
+  /* The first of two slices is had, the second is not. */
+  mcq__slice_t t[2];
+  mcq__slice_release(&s[0]);
+  mcq__pool_trim(b.pool.pool);
+#ifdef MCQ_NO_POOL
+  b.pool.alloc.fail_at = atomic_load(&b.pool.alloc.calls) + 2;
+#else
+  test_alloc_fail_next(&b.pool.alloc, true);
+#endif
+  assert_int_equal(mcq__buffers_take(&b.buffers, MCQ__BUFFER_COUNT - 1,
+                                     2 * MCQ__BUFFER_SIZE, t),
+                   MCQ_ENOMEM);
+  b.pool.alloc.fail_at = 0;
+  assert_int_equal(b.buffers.lent, 0);
+  assert_int_equal(b.buffers.oldest, 1);
+  close_bench(&b);
+}
+
+/* ---- reading ------------------------------------------------------------- */
+
+static void bytes_come_in_order_and_then_the_end(void** state) {
+  (void) state;
+  test_seat_t t;
+  side_t s;
+  open_seat(&t);
+  open_side(&s, &t, false, 1);
+  feed_all(&s, 100);
+  test_seat_turns(&t, 3);
+  assert_int_equal(s.got, 0); /* a new wire does not read */
+  start(&s);
+  start(&s);
+  until_received(&s);
+  feed_all(&s, 100000);
+  until_received(&s);
+  assert_int_equal(s.ends, 0);
+  feed_all(&s, 1);
+  shutdown(s.peer, SHUT_WR);
+  while (s.ends == 0) test_seat_turns(&t, 1);
+  assert_int_equal(s.end, UV_EOF);
+  assert_int_equal(s.got, 100101);
+  test_seat_turns(&t, 5);
+  assert_int_equal(s.ends, 1);
+  end_side(&s);
+  close_seat(&t);
+}
+
+/* The last bytes and the end of a stream arrive in one packet. */
+static void the_end_is_not_lost_behind_bytes(void** state) {
+  (void) state;
+  test_seat_t t;
+  side_t s;
+  open_seat(&t);
+  for (uint64_t i = 0; i < 100; i++) {
+    open_side(&s, &t, true, i);
+    start(&s);
+    test_seat_turns(&t, 1);
+    uint8_t bytes[123];
+    stream_bytes(s.seed, 0, bytes, sizeof bytes);
+    assert_int_equal(send(s.peer, bytes, sizeof bytes, MSG_MORE), sizeof bytes);
+    assert_int_equal(shutdown(s.peer, SHUT_WR), 0);
+    mcq__io_ref(&t.io);
+    while (s.ends == 0) (void) uv_run(&t.loop, UV_RUN_ONCE);
+    mcq__io_unref(&t.io);
+    assert_int_equal(s.end, UV_EOF);
+    assert_int_equal(s.got, sizeof bytes);
+    end_side(&s);
+  }
+  close_seat(&t);
+}
+
+/* What is done when the end may have been missed: the receive is replaced in
+ * the middle of the stream. */
+static void a_renewed_receive_loses_nothing(void** state) {
+  (void) state;
+  test_seat_t t;
+  side_t s;
+  test_random_t r = {7};
+  open_seat(&t);
+  open_side(&s, &t, true, 3);
+  start(&s);
+  for (int i = 0; i < 500; i++) {
+    feed(&s, test_random_below(&r, 50000));
+    mcq__uring_wire_t* w = mcq__uring_of(s.wire);
+    w->renew = w->receiving;
+    mcq__uring_want(w);
+    test_seat_turns(&t, 1);
+  }
+  until_received(&s);
+  shutdown(s.peer, SHUT_WR);
+  while (s.ends == 0) test_seat_turns(&t, 1);
+  assert_int_equal(s.end, UV_EOF);
+  end_side(&s);
+  close_seat(&t);
+}
+
+static void a_reset_is_an_error(void** state) {
+  (void) state;
+  test_seat_t t;
+  side_t s;
+  open_seat(&t);
+  open_side(&s, &t, true, 1);
+  start(&s);
+  test_seat_turns(&t, 1);
+  struct linger now = {1, 0};
+  setsockopt(s.peer, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  close(s.peer);
+  s.peer = -1;
+  while (s.ends == 0) test_seat_turns(&t, 1);
+  assert_int_equal(s.end, UV_ECONNRESET);
+  end_side(&s);
+  close_seat(&t);
+}
+
+/* ---- stopping
+ * ---------------------------------------------------------------- */
+
+static void stopped_bytes_and_the_end_wait(void** state) {
+  (void) state;
+  test_seat_t t;
+  side_t s;
+  open_seat(&t);
+  open_side(&s, &t, false, 5);
+  start(&s);
+  test_seat_turns(&t, 1);
+  stop(&s);
+  feed_all(&s, 50000);
+  test_seat_turns(&t, 3);
+  feed_all(&s, 50000);
+  shutdown(s.peer, SHUT_WR);
+  test_seat_turns(&t, 3);
+  stop(&s);
+  start(&s); /* asserts that nothing comes inline */
+  assert_int_equal(s.got, 0);
+  until_received(&s);
+  while (s.ends == 0) test_seat_turns(&t, 1);
+  assert_int_equal(s.end, UV_EOF);
+  end_side(&s);
+  close_seat(&t);
+}
+
+/* A stopped reader does not read for ever: the peer feels it. */
+static void a_stopped_reader_holds_the_peer_back(void** state) {
+  (void) state;
+  test_seat_t t;
+  side_t s;
+  open_seat(&t);
+  open_side(&s, &t, false, 5);
+  start(&s);
+  test_seat_turns(&t, 1);
+  stop(&s);
+  for (int i = 0; i < 100; i++) {
+    feed(&s, MIB);
+    test_seat_turns(&t, 1);
+  }
+  mcq__uring_wire_t* w = mcq__uring_of(s.wire);
+  assert_true(s.fed < 2 * MIB);
+  assert_true(w->parked_bytes < MIB);
+  assert_false(w->receiving);
+  start(&s);
+  until_received(&s);
+  assert_true(w->receiving);
+  end_side(&s);
+  close_seat(&t);
+}
+
+static test_random_t storm;
+
+static void stop_sometimes(side_t* s, mcq__slice_t bytes) {
+  (void) bytes;
+  if (test_random_below(&storm, 3) == 0) stop(s);
+  if (test_random_below(&storm, 4) == 0) start(s);
+  if (test_random_below(&storm, 4) == 0) stop(s);
+}
+
+/* 64 MiB through four wires at once, each stopped and started at random, in
+ * callbacks and between turns, for short and for long. */
+static void storms_of_stops_lose_nothing(void** state) {
+  (void) state;
+  enum { WIRES = 4 };
+  test_seat_t t;
+  side_t s[WIRES];
+  unsigned rest[WIRES] = {0}; /* turns to stay as it is */
+  open_seat(&t);
+  storm.state = 11;
+  for (int i = 0; i < WIRES; i++) {
+    open_side(&s[i], &t, i % 2 == 0, (uint64_t) i + 1);
+    s[i].on_bytes = stop_sometimes;
+    start(&s[i]);
+  }
+  uint64_t total = 0;
+  while (total < 64 * MIB) {
+    total = 0;
+    for (int i = 0; i < WIRES; i++) {
+      feed(&s[i], test_random_below(&storm, MIB));
+      total += s[i].got;
+      if (rest[i] > 0) {
+        rest[i]--;
+      } else if (test_random_below(&storm, 5) == 0) {
+        stop(&s[i]);
+        rest[i] = (unsigned) test_random_below(&storm, 10);
+      } else {
+        start(&s[i]);
+      }
+    }
+    test_seat_turns(&t, 1);
+  }
+  for (int i = 0; i < WIRES; i++) {
+    s[i].on_bytes = NULL;
+    start(&s[i]);
+    until_received(&s[i]);
+    end_side(&s[i]);
+  }
+  close_seat(&t);
+}
+
+/* ---- running out of buffers
+ * ---------------------------------------------------- */
+
+/* Room for so many descriptors besides our own, or fewer. */
+static size_t allowed_descriptors(size_t wanted) {
+  struct rlimit limit;
+  assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  if (limit.rlim_cur < wanted + 64) {
+    limit.rlim_cur =
+        limit.rlim_max < wanted + 64 ? limit.rlim_max : wanted + 64;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  }
+  return limit.rlim_cur < wanted + 64 ? limit.rlim_cur - 64 : wanted;
+}
+
+/* More is waiting at once, on more wires, than the buffers can hold: every
+ * wire gets its bytes in the end. */
+static void a_thousand_wires_share_the_buffers(void** state) {
+  (void) state;
+  size_t wires = allowed_descriptors(2000) / 2;
+  test_seat_t t;
+  side_t* s = (side_t*) calloc(wires, sizeof *s);
+  assert_non_null(s);
+  open_seat(&t);
+  for (size_t i = 0; i < wires; i++) {
+    open_side(&s[i], &t, false, i);
+    feed_all(&s[i], 40 * KIB);
+    start(&s[i]);
+  }
+  bool starved = false;
+  size_t left = wires;
+  for (int round = 0; left > 0; round++) {
+    assert_true(round < 100000);
+    mcq__uring_t* u = uring_of(&t);
+    test_seat_turns(&t, 1);
+    starved = starved || !mcq__list_empty(&u->starved);
+    left = 0;
+    for (size_t i = 0; i < wires; i++) {
+      if (s[i].fed < 120 * KIB) feed(&s[i], 120 * KIB - (size_t) s[i].fed);
+      if (s[i].got < 120 * KIB) left++;
+    }
+  }
+  assert_true(starved || wires < 200);
+  for (size_t i = 0; i < wires; i++) close_side(&s[i]);
+  for (size_t i = 0; i < wires; i++) end_side(&s[i]);
+  free(s);
+  close_seat(&t);
+}
+
+enum { HOLD_MAX = 4096 };
+
+typedef struct holder {
+  mcq__task_t task;
+  mcq__slice_t held[HOLD_MAX];
+  uint64_t at[HOLD_MAX]; /* in the stream */
+  uint64_t seed[HOLD_MAX];
+  size_t count;
+} holder_t;
+
+static holder_t holder;
+
+/* In the next turn: still what it was, and back it goes, last first. */
+static void let_go(mcq__task_t* task) {
+  (void) task;
+  while (holder.count > 0) {
+    size_t i = --holder.count;
+    assert_stream(holder.seed[i], holder.at[i], holder.held[i].data,
+                  holder.held[i].len);
+    mcq__slice_release(&holder.held[i]);
+  }
+}
+
+static void hold_until_next_turn(side_t* s, mcq__slice_t bytes) {
+  assert_true(holder.count < HOLD_MAX);
+  holder.held[holder.count] = mcq__slice_retain(bytes);
+  holder.at[holder.count] = s->got - bytes.len;
+  holder.seed[holder.count] = s->seed;
+  holder.count++;
+  mcq__io_later(&s->seat->io, &holder.task);
+}
+
+static void slices_may_be_held_until_the_next_turn(void** state) {
+  (void) state;
+  enum { WIRES = 40 };
+  test_seat_t t;
+  side_t s[WIRES];
+  open_seat(&t);
+  memset(&holder, 0, sizeof holder);
+  holder.task.run = let_go;
+  for (size_t i = 0; i < WIRES; i++) {
+    open_side(&s[i], &t, false, i);
+    s[i].on_bytes = hold_until_next_turn;
+    start(&s[i]);
+  }
+  bool starved = false;
+  size_t left = WIRES;
+  while (left > 0) {
+    left = 0;
+    for (size_t i = 0; i < WIRES; i++) {
+      feed(&s[i], MIB - (size_t) s[i].fed);
+      if (s[i].got < MIB) left++;
+    }
+    /* It may sleep: whatever is missing must wake it. */
+    mcq__io_ref(&t.io);
+    if (left > 0) (void) uv_run(&t.loop, UV_RUN_ONCE);
+    mcq__io_unref(&t.io);
+    starved = starved || !mcq__list_empty(&uring_of(&t)->starved);
+  }
+  assert_true(starved);
+  test_seat_turns(&t, 2);
+  for (size_t i = 0; i < WIRES; i++) end_side(&s[i]);
+  close_seat(&t);
+}
+
+/* Stopped wires sit on all buffers; a reader that needs some gets them, and
+ * the stopped ones keep their bytes. */
+static void stopped_wires_make_room_for_readers(void** state) {
+  (void) state;
+  enum { WIRES = 60 };
+  test_seat_t t;
+  side_t s[WIRES];
+  side_t reader;
+  open_seat(&t);
+  for (size_t i = 0; i < WIRES; i++) {
+    open_side(&s[i], &t, false, i);
+    start(&s[i]);
+  }
+  open_side(&reader, &t, false, 1000);
+  test_seat_turns(&t, 1);
+  for (size_t i = 0; i < WIRES; i++) stop(&s[i]);
+  /* Small pieces take a buffer each. */
+  mcq__uring_t* u = uring_of(&t);
+  for (int i = 0; i < 10 && mcq__buffers_free(&u->buffers) > 0; i++) {
+    for (size_t k = 0; k < WIRES; k++) feed_all(&s[k], 100);
+    test_seat_turns(&t, 1);
+  }
+  assert_int_equal(mcq__buffers_free(&u->buffers), 0);
+  start(&reader);
+  feed_all(&reader, 100000);
+  /* No memory to copy to: nothing is lost, and it is tried again. */
+  test_alloc_fail_next(&t.pool.alloc, true);
+  test_seat_turns(&t, 3);
+  assert_int_equal(reader.got, 0);
+  t.pool.alloc.fail_at = 0;
+  mcq__io_ref(&t.io);
+  while (reader.got < reader.fed) (void) uv_run(&t.loop, UV_RUN_ONCE);
+  mcq__io_unref(&t.io);
+  for (size_t i = 0; i < WIRES; i++) start(&s[i]);
+  for (size_t i = 0; i < WIRES; i++) {
+    until_received(&s[i]);
+    assert_true(s[i].got > 0);
+    end_side(&s[i]);
+  }
+  end_side(&reader);
+  close_seat(&t);
+}
+
+/* A slice held for too long delays the end, but nothing is unmapped under
+ * it. */
+static void leaving_waits_for_slices(void** state) {
+  (void) state;
+  test_seat_t t;
+  side_t s;
+  open_seat(&t);
+  memset(&holder, 0, sizeof holder);
+  holder.task.run = let_go;
+  open_side(&s, &t, false, 1);
+  s.on_bytes = hold_until_next_turn;
+  start(&s);
+  feed_all(&s, 1000);
+  while (s.got < 1000) (void) uv_run(&t.loop, UV_RUN_NOWAIT);
+  mcq__io_cancel(&holder.task);
+  end_side(&s);
+  mcq__io_close(&t.io);
+  for (int i = 0; i < 5; i++) (void) uv_run(&t.loop, UV_RUN_NOWAIT);
+  assert_false(t.left);
+  let_go(NULL);
+  assert_false(t.left);
+  test_seat_clear(&t);
+}
+
+/* ---- writing
+ * ----------------------------------------------------------------- */
+
+typedef struct sender {
+  side_t* side;
+  uint8_t* bytes;
+  size_t len;
+  size_t at;
+  size_t piece; /* of one slice of a vectored write; 0: a single one */
+} sender_t;
+
+static sender_t sender;
+
+static void send_rest(side_t* s) {
+  enum { PIECES = 100 };
+  mcq__iov_t iov[PIECES];
+  size_t count = 0;
+  assert_true(s->wrote >= 0);
+  sender.at += (size_t) s->wrote;
+  s->wrote = 0;
+  size_t left = sender.len - sender.at;
+  size_t piece = sender.piece == 0 ? left : sender.piece;
+  for (size_t at = sender.at; left > 0 && count < PIECES; count++) {
+    iov[count].base = sender.bytes + at;
+    iov[count].len = left < piece ? left : piece;
+    at += iov[count].len;
+    left -= iov[count].len;
+  }
+  if (count > 0) send_pieces(s, iov, count);
+}
+
+/* `len` bytes through a peer that reads now and then. */
+static void check_sending(size_t len, size_t piece) {
+  test_seat_t t;
+  side_t s;
+  open_seat(&t);
+  open_side(&s, &t, true, 0);
+  uint8_t* sent = (uint8_t*) malloc(len);
+  uint8_t* got = (uint8_t*) malloc(len + 1);
+  assert_true(sent != NULL && got != NULL);
+  stream_bytes(9, 0, sent, len);
+  sender_t job = {&s, sent, len, 0, piece};
+  sender = job;
+  s.on_wrote = send_rest;
+  send_rest(&s);
+  size_t received = 0;
+  while (received < len) {
+    test_seat_turns(&t, 3);
+    received += drain(s.peer, got + received, len + 1 - received);
+  }
+  test_seat_turns(&t, 2);
+  assert_int_equal(s.written, len);
+  assert_int_equal(received, len);
+  assert_memory_equal(got, sent, len);
+  s.wire->backend->shutdown(s.wire);
+  while (recv(s.peer, got, 1, 0) != 0) assert_int_equal(errno, EAGAIN);
+  end_side(&s);
+  close_seat(&t);
+  free(sent);
+  free(got);
+}
+
+static void large_writes_are_continued(void** state) {
+  (void) state;
+  check_sending(20 * MIB, 0);
+}
+
+static void vectored_writes_are_continued(void** state) {
+  (void) state;
+  check_sending(100 * 700, 700);
+  check_sending(8 * MIB, 50000);
+}
+
+static void without_memory_pieces_go_one_by_one(void** state) {
+  (void) state;
+  test_seat_t t;
+  side_t s;
+  uint8_t got[16];
+  open_seat(&t);
+  open_side(&s, &t, false, 0);
+  mcq__iov_t iov[2] = {{"first", 5}, {"second", 6}};
+  test_alloc_fail_next(&t.pool.alloc, true);
+  send_pieces(&s, iov, 2);
+  t.pool.alloc.fail_at = 0;
+  while (s.writes == 0) test_seat_turns(&t, 1);
+  assert_int_equal(s.wrote, 5);
+  assert_int_equal(drain(s.peer, got, sizeof got), 5);
+  assert_memory_equal(got, "first", 5);
+  end_side(&s);
+  close_seat(&t);
+}
+
+/* The write tells; on_end does not come for the same cause. */
+static void a_failed_write_is_told_once(void** state) {
+  (void) state;
+  test_seat_t t;
+  side_t s;
+  open_seat(&t);
+  open_side(&s, &t, false, 0);
+  close(s.peer);
+  s.peer = -1;
+  send_bytes(&s, "x", 1);
+  while (s.writes == 0) test_seat_turns(&t, 1);
+  assert_int_equal(s.wrote, UV_EPIPE);
+  start(&s);
+  test_seat_turns(&t, 5);
+  assert_int_equal(s.ends, 0);
+  end_side(&s);
+  close_seat(&t);
+}
+
+/* ---- many wires
+ * ----------------------------------------------------------------- */
+
+/* Echoes what came; the copy lives until it is written. */
+typedef struct echo {
+  side_t side;
+  uint8_t* copy;
+  size_t len;
+  size_t at;
+} echo_t;
+
+static void echo_rest(side_t* s) {
+  echo_t* e = mcq__container_of(s, echo_t, side);
+  if (s->writes > 0) e->at += (size_t) s->wrote;
+  if (e->at < e->len) {
+    send_bytes(s, e->copy + e->at, e->len - e->at);
+    return;
+  }
+  free(e->copy);
+  e->copy = NULL;
+  start(s);
+}
+
+static void echo_bytes(side_t* s, mcq__slice_t bytes) {
+  echo_t* e = mcq__container_of(s, echo_t, side);
+  e->copy = (uint8_t*) malloc(bytes.len);
+  assert_non_null(e->copy);
+  memcpy(e->copy, bytes.data, bytes.len);
+  e->len = bytes.len;
+  e->at = 0;
+  stop(s);
+  send_bytes(s, e->copy, e->len);
+}
+
+static void two_hundred_wires_echo(void** state) {
+  (void) state;
+  enum { WIRES = 200, EACH = 30000 };
+  allowed_descriptors(2 * WIRES);
+  test_seat_t t;
+  static echo_t e[WIRES];
+  size_t back[WIRES] = {0};
+  open_seat(&t);
+  for (size_t i = 0; i < WIRES; i++) {
+    memset(&e[i], 0, sizeof e[i]);
+    open_side(&e[i].side, &t, i % 4 == 0, i);
+    e[i].side.on_bytes = echo_bytes;
+    e[i].side.on_wrote = echo_rest;
+    start(&e[i].side);
+  }
+  test_random_t r = {5};
+  size_t left = WIRES;
+  while (left > 0) {
+    left = 0;
+    for (size_t i = 0; i < WIRES; i++) {
+      uint8_t bytes[EACH];
+      size_t rest = EACH - (size_t) e[i].side.fed;
+      feed(&e[i].side, test_random_below(&r, rest + 1));
+      size_t n = drain(e[i].side.peer, bytes, sizeof bytes);
+      assert_stream(i, back[i], bytes, n);
+      back[i] += n;
+      if (back[i] < EACH) left++;
+    }
+    test_seat_turns(&t, 1);
+  }
+  for (size_t i = 0; i < WIRES; i++) {
+    end_side(&e[i].side);
+    free(e[i].copy);
+  }
+  close_seat(&t);
+}
+
+/* ---- closing
+ * ---------------------------------------------------------------------- */
+
+static void close_on_bytes(side_t* s, mcq__slice_t bytes) {
+  (void) bytes;
+  close_side(s);
+}
+
+static void closing_is_safe_at_any_moment(void** state) {
+  (void) state;
+  test_seat_t t;
+  test_random_t r = {21};
+  uint8_t* bytes = (uint8_t*) calloc(1, MIB);
+  assert_non_null(bytes);
+  open_seat(&t);
+  for (int round = 0; round < 400; round++) {
+    side_t s;
+    open_side(&s, &t, round % 2 == 0, (uint64_t) round);
+    if (test_random_below(&r, 4) == 0) s.on_bytes = close_on_bytes;
+    if (test_random_below(&r, 4) == 0) s.on_wrote = close_side;
+    size_t steps = test_random_below(&r, 6);
+    bool written = false;
+    for (size_t i = 0; i < steps && !s.closing; i++) {
+      switch (test_random_below(&r, 6)) {
+        case 0:
+          start(&s);
+          break;
+        case 1:
+          stop(&s);
+          break;
+        case 2:
+          feed(&s, test_random_below(&r, 300000));
+          break;
+        case 3:
+          test_seat_turns(&t, 1);
+          break;
+        case 4:
+          shutdown(s.peer, SHUT_WR);
+          break;
+        default:
+          if (!written) send_bytes(&s, bytes, test_random_below(&r, MIB) + 1);
+          written = true;
+          break;
+      }
+    }
+    end_side(&s);
+  }
+  free(bytes);
+  close_seat(&t);
+}
+
+/* The last wire closes the whole seat from its last callback. */
+static test_seat_t* to_close;
+
+static void close_seat_too(mcq__wire_t* wire) {
+  on_closed(wire);
+  mcq__io_close(&to_close->io);
+  assert_false(to_close->left);
+}
+
+static void the_seat_may_close_in_on_closed(void** state) {
+  (void) state;
+  test_seat_t t;
+  side_t s;
+  open_seat(&t);
+  open_side(&s, &t, false, 1);
+  mcq__wire_events_t events = wire_events;
+  events.on_closed = close_seat_too;
+  to_close = &t;
+  s.wire->events = &events;
+  start(&s);
+  test_seat_turns(&t, 1);
+  close_side(&s);
+  test_seat_clear(&t);
+  assert_true(s.closed);
+  close(s.peer);
+}
+
+static void nobody_adopts_without_descriptors(void** state) {
+  (void) state;
+  test_seat_t t;
+  int pair[2];
+  open_seat(&t);
+  assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+  uv_stream_t* stream = stream_of(&t, pair[0]);
+  struct rlimit old;
+  assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+  struct rlimit none = {0, old.rlim_max};
+  assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+  mcq__wire_t* wire = NULL;
+  int rc = t.io.backend->adopt(&wire, &t.io, stream, &wire_events, NULL);
+  assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+  assert_true(rc == UV_EMFILE || rc == UV_EINVAL);
+  assert_null(wire);
+  /* The stream is still ours and works as before. */
+  assert_true((fcntl(pair[0], F_GETFL) & O_NONBLOCK) != 0);
+  mcq__transport_tcp.discard(&t.io, stream);
+  test_seat_turns(&t, 2);
+  close(pair[1]);
+  close_seat(&t);
+}
+
+/* ---- a system that refuses
+ * ---------------------------------------------------------- */
+
+/* Submissions fail for a while.  Everything is kept, is tried again when the
+ * clock has moved, and meanwhile nobody spins. */
+static void refused_submissions_are_repeated(void** state) {
+  (void) state;
+  static const int errors[] = {-EAGAIN, -EBUSY, -ENOMEM, -EINTR};
+  for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+    test_seat_t t;
+    side_t s;
+    uint8_t got[4];
+    memset(&t, 0, sizeof t);
+    test_seat_use_clock(&t);
+    assert_int_equal(test_seat_open(&t, MCQ__BACKEND_URING), 0);
+    open_side(&s, &t, false, 1);
+    refusal = errors[i];
+    refusals = 1000000;
+    start(&s);
+    send_bytes(&s, "abc", 3);
+    feed_all(&s, 1000);
+    mcq__io_ref(&t.io);
+    (void) uv_run(&t.loop, UV_RUN_NOWAIT);
+    submissions = 0;
+    for (int turn = 0; turn < 10; turn++) (void) uv_run(&t.loop, UV_RUN_NOWAIT);
+    /* Two phases a turn, and interruptions are tried again at once. */
+    assert_in_range(submissions, 1, 10 * 2 * 8);
+    assert_true(uring_of(&t)->retry.place != 0);
+    assert_false(uv_is_active((uv_handle_t*) &t.io.turn.idle));
+    mcq__io_unref(&t.io);
+    assert_int_equal(s.got, 0);
+    refusals = 0;
+    t.now += 1000;
+    while (s.got < 1000 || s.writes == 0) test_seat_turns(&t, 1);
+    assert_int_equal(drain(s.peer, got, sizeof got), 3);
+    refusals = 3;
+    end_side(&s);
+    refusals = 0;
+    close_seat(&t);
+  }
+}
+
+static size_t open_descriptors(void) {
+  DIR* dir = opendir("/proc/self/fd");
+  size_t count = 0;
+  assert_non_null(dir);
+  while (readdir(dir) != NULL) count++;
+  closedir(dir);
+  return count;
+}
+
+/* From now on the system call fails in this process. */
+static void refuse_call(long number, int error) {
+  struct sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t) number, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t) error),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog filter = {sizeof program / sizeof *program, program};
+  assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+  assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter), 0);
+}
+
+static void check_refused(long number, int error) {
+  test_seat_t t;
+  refuse_call(number, error);
+  size_t before = open_descriptors();
+  memset(&t, 0, sizeof t);
+  assert_int_equal(test_seat_open(&t, MCQ__BACKEND_URING), -error);
+  test_seat_clear(&t);
+  assert_int_equal(open_descriptors(), before);
+  memset(&t, 0, sizeof t);
+  assert_int_equal(test_seat_open(&t, MCQ__BACKEND_AUTO), 0);
+  assert_int_equal(t.io.fallback, -error);
+  assert_string_equal(t.io.backend->name, "uv");
+  test_seat_close(&t);
+  assert_int_equal(open_descriptors(), before);
+}
+
+/* What sandboxes and settings of the system do.  In a process of its own, for
+ * there is no way back. */
+static void a_refused_call_leaves_no_trace(void** state) {
+  (void) state;
+  static const struct {
+    long number;
+    int error;
+  } calls[] = {
+      {SYS_io_uring_setup, ENOSYS},    {SYS_io_uring_setup, EPERM},
+      {SYS_io_uring_setup, ENOMEM},    {SYS_io_uring_register, EPERM},
+      {SYS_io_uring_register, EINVAL}, {SYS_io_uring_enter, EPERM},
+      {SYS_io_uring_enter, EAGAIN},    {SYS_epoll_create1, 0},
+  };
+  for (size_t i = 0; calls[i].error != 0; i++) {
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+      setenv("CMOCKA_TEST_ABORT", "1", 1);
+      check_refused(calls[i].number, calls[i].error);
+      _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+  }
+}
+
+/* Joining with fewer and fewer descriptors left. */
+static void missing_descriptors_leave_no_trace(void** state) {
+  (void) state;
+  struct rlimit old;
+  assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+  unsigned failures = 0;
+  int rc = -1;
+  for (rlim_t room = 0; rc != 0; room++) {
+    test_seat_t t;
+    memset(&t, 0, sizeof t);
+    test_pool_open(&t.pool);
+    assert_int_equal(uv_loop_init(&t.loop), 0);
+    size_t before = open_descriptors();
+    int lowest = dup(0);
+    close(lowest);
+    struct rlimit few = {(rlim_t) lowest + room, old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    rc = test_seat_sit(&t, MCQ__BACKEND_URING);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_true(room < 64);
+    if (rc == 0) {
+      test_seat_close(&t);
+      break;
+    }
+    failures++;
+    assert_int_equal(rc, UV_EMFILE);
+    assert_int_equal(open_descriptors(), before);
+    test_seat_clear(&t);
+  }
+  assert_true(failures >= 3); /* ring, pair, epoll */
+}
+
+/* With no memory to be locked it works or it does not. */
+static void missing_locked_memory_leaves_no_trace(void** state) {
+  (void) state;
+  struct rlimit old;
+  assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &old), 0);
+  struct rlimit none = {0, old.rlim_max};
+  assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &none), 0);
+  test_seat_t t;
+  memset(&t, 0, sizeof t);
+  int rc = test_seat_open(&t, MCQ__BACKEND_AUTO);
+  assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &old), 0);
+  assert_int_equal(rc, 0);
+  assert_true(t.io.fallback == 0 || t.io.fallback == UV_ENOMEM);
+  test_seat_close(&t);
+}
+
+/* ---- memory
+ * ----------------------------------------------------------------------------
+ */
+
+/* Both directions, parked bytes and a vectored write, with whatever memory
+ * there is; what cannot be had is an error, never a loss. */
+static int exchange(test_seat_t* t, int pair[2]) {
+  side_t s;
+  memset(&s, 0, sizeof s);
+  s.seat = t;
+  s.peer = pair[1];
+  uv_pipe_t* pipe = mcq__new(t->io.mem, uv_pipe_t);
+  if (pipe == NULL) return MCQ_ENOMEM;
+  assert_int_equal(uv_pipe_init(&t->loop, pipe, 0), 0);
+  assert_int_equal(uv_pipe_open(pipe, pair[0]), 0);
+  pair[0] = -1;
+  int rc = t->io.backend->adopt(&s.wire, &t->io, pipe, &wire_events, &s);
+  if (rc != 0) {
+    mcq__transport_tcp.discard(&t->io, pipe);
+    return rc;
+  }
+  mcq__iov_t iov[2] = {{"ab", 2}, {"cd", 2}};
+  send_pieces(&s, iov, 2);
+  start(&s);
+  feed_all(&s, 10000);
+  while (s.writes == 0 || (s.got < s.fed && s.ends == 0)) test_seat_turns(t, 1);
+  if (s.ends == 0) {
+    stop(&s);
+    feed_all(&s, 10000);
+    test_seat_turns(t, 3);
+    start(&s);
+    while (s.got < s.fed && s.ends == 0) test_seat_turns(t, 1);
+  }
+  rc = s.end;
+  close_side(&s);
+  test_seat_until(t, &s.closed);
+  return rc;
+}
+
+static int scene(test_alloc_t* ta, void* arg) {
+  (void) arg;
+  test_seat_t t;
+  memset(&t, 0, sizeof t);
+  mcq_allocator_t allocator = test_alloc_allocator(ta);
+  int rc = mcq__mem_open(&t.pool.mem, &allocator);
+  if (rc != 0) return rc;
+  rc = mcq__pool_open(&t.pool.pool, t.pool.mem);
+  if (rc != 0) {
+    mcq__mem_close(t.pool.mem);
+    return rc;
+  }
+  assert_int_equal(uv_loop_init(&t.loop), 0);
+  rc = test_seat_sit(&t, MCQ__BACKEND_URING);
+  bool open = rc == 0;
+  if (open) {
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair),
+                     0);
+    set_nonblocking(pair[1]);
+    rc = exchange(&t, pair);
+    if (pair[0] >= 0) close(pair[0]);
+    close(pair[1]);
+    mcq__io_close(&t.io);
+  }
+  while (!t.left) (void) uv_run(&t.loop, UV_RUN_ONCE);
+  assert_int_equal(uv_run(&t.loop, UV_RUN_NOWAIT), 0);
+  assert_int_equal(uv_loop_close(&t.loop), 0);
+  mcq__pool_close(t.pool.pool);
+  assert_int_equal(mcq__mem_live(t.pool.mem), 0);
+  mcq__mem_close(t.pool.mem);
+  return rc;
+}
+
+static void every_allocation_may_fail(void** state) {
+  (void) state;
+  test_alloc_t ta;
+  test_alloc_init(&ta);
+  assert_true(test_alloc_sweep(scene, &ta) > 5);
+}
+
+/* Receiving allocates nothing once it has begun. */
+static void receiving_allocates_nothing(void** state) {
+  (void) state;
+#ifndef MCQ_NO_POOL
+  test_seat_t t;
+  side_t s;
+  open_seat(&t);
+  open_side(&s, &t, false, 1);
+  start(&s);
+  for (int i = 0; i < 100; i++) {
+    feed(&s, 70000);
+    until_received(&s);
+  }
+  size_t before = atomic_load(&t.pool.mem->total);
+  for (int i = 0; i < 1000; i++) {
+    feed(&s, 70000);
+    until_received(&s);
+  }
+  assert_int_equal(atomic_load(&t.pool.mem->total), before);
+  end_side(&s);
+  close_seat(&t);
+#endif
+}
+
+/* ---- main
+ * -------------------------------------------------------------------------------
+ */
+
+/* 0, or why this machine cannot run these tests. */
+static int find_out(void) {
+  test_seat_t t;
+  memset(&t, 0, sizeof t);
+  int rc = test_seat_open(&t, MCQ__BACKEND_URING);
+  if (rc == 0)
+    test_seat_close(&t);
+  else
+    test_seat_clear(&t);
+  return rc;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(buffers_go_back_in_order),
+      cmocka_unit_test(buffers_wrap_into_two_slices),
+      cmocka_unit_test(buffers_refuse_what_the_kernel_has_not),
+      cmocka_unit_test(buffers_go_back_when_memory_is_out),
+      cmocka_unit_test(bytes_come_in_order_and_then_the_end),
+      cmocka_unit_test(the_end_is_not_lost_behind_bytes),
+      cmocka_unit_test(a_renewed_receive_loses_nothing),
+      cmocka_unit_test(a_reset_is_an_error),
+      cmocka_unit_test(stopped_bytes_and_the_end_wait),
+      cmocka_unit_test(a_stopped_reader_holds_the_peer_back),
+      cmocka_unit_test(storms_of_stops_lose_nothing),
+      cmocka_unit_test(a_thousand_wires_share_the_buffers),
+      cmocka_unit_test(slices_may_be_held_until_the_next_turn),
+      cmocka_unit_test(stopped_wires_make_room_for_readers),
+      cmocka_unit_test(leaving_waits_for_slices),
+      cmocka_unit_test(large_writes_are_continued),
+      cmocka_unit_test(vectored_writes_are_continued),
+      cmocka_unit_test(without_memory_pieces_go_one_by_one),
+      cmocka_unit_test(a_failed_write_is_told_once),
+      cmocka_unit_test(two_hundred_wires_echo),
+      cmocka_unit_test(closing_is_safe_at_any_moment),
+      cmocka_unit_test(the_seat_may_close_in_on_closed),
+      cmocka_unit_test(nobody_adopts_without_descriptors),
+      cmocka_unit_test(refused_submissions_are_repeated),
+      cmocka_unit_test(a_refused_call_leaves_no_trace),
+      cmocka_unit_test(missing_descriptors_leave_no_trace),
+      cmocka_unit_test(missing_locked_memory_leaves_no_trace),
+      cmocka_unit_test(every_allocation_may_fail),
+      cmocka_unit_test(receiving_allocates_nothing),
+  };
+  int rc = find_out();
+  if (rc != 0) {
+    printf("io_uring cannot be used here: %s\n", uv_strerror(rc));
+    return 77;
+  }
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
