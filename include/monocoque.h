@@ -310,6 +310,14 @@ MCQ_EXTERN const char* mcq_endpoint_uri(const mcq_socket_t* socket,
 MCQ_EXTERN int mcq_send(mcq_socket_t* socket, const mcq_frame_t* frames,
                         size_t count);
 
+/* mcq_send on a socket that picks the peer itself (DEALER, PAIR, ROUTER with
+ * MCQ_ROUTER_BALANCE), telling in `*peer` who got the message, so that what a
+ * lost peer had not answered can be sent again.  A peer that is not connected
+ * yet has a handle too; it gets another one when it is.  MCQ_ENOTSUP on a
+ * ROUTER that sends by routing id. */
+MCQ_EXTERN int mcq_send_next(mcq_socket_t* socket, const mcq_frame_t* frames,
+                             size_t count, mcq_peer_t* peer);
+
 /* The same to one connection, all frames sent.  MCQ_EPEERGONE: the handle is
  * stale. */
 MCQ_EXTERN int mcq_send_to(mcq_socket_t* socket, mcq_peer_t peer,

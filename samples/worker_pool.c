@@ -21,7 +21,7 @@
 #endif
 
 #define WORKERS 4
-#define IN_HAND 64 /* jobs a worker may have at a time */
+#define IN_HAND 64 /* jobs a worker has at a time, on average */
 
 typedef struct job {
   mcq_peer_t worker; /* who has it */
@@ -34,7 +34,6 @@ typedef struct worker {
   uv_process_t process;
   bool zmq; /* speaks libzmq */
   bool alive;
-  unsigned in_hand;
   unsigned answered;
   mcq_peer_t peer;
 } worker_t;
@@ -45,9 +44,11 @@ static mcq_ctx_t* ctx;
 static mcq_socket_t* hub;
 static char address[128];
 static job_t* jobs;
-static unsigned job_count = 200000;
+static unsigned job_count = 1000000;
 static unsigned next_job;
 static unsigned answered;
+static unsigned out_now; /* jobs at workers */
+static unsigned here;    /* workers connected */
 static unsigned given_again;
 static unsigned twice;
 static unsigned wrong;
@@ -182,26 +183,28 @@ static worker_t* by_peer(mcq_peer_t peer) {
   return NULL;
 }
 
-static int give_out(unsigned number, worker_t* w) {
+/* The hub picks the worker and tells who it was. */
+static int give_out(unsigned number) {
   char payload[200];
   size_t len = 20 + number % 180;
   memset(payload, 'a' + (int) (number % 26), len);
   mcq_frame_t job[3] = {{&number, sizeof number}, {"sum", 3}, {payload, len}};
-  int rc = mcq_send_to(hub, w->peer, job, 3);
+  int rc = mcq_send_next(hub, job, 3, &jobs[number].worker);
   if (rc != 0) return rc;
-  jobs[number].worker = w->peer;
   jobs[number].out = true;
-  w->in_hand++;
+  out_now++;
   return 0;
 }
 
-/* Every worker gets work while it has less than its share in hand. */
-static void fill(worker_t* w) {
-  while (w->alive && w->peer.epoch != 0 && w->in_hand < IN_HAND) {
+/* As much work is out as the workers can well have in hand; jobs of a lost
+ * worker first. */
+static void give_out_more(mcq_socket_t* socket) {
+  (void) socket;
+  while (out_now < here * IN_HAND) {
     bool once_more = again_count > 0;
     if (!once_more && next_job == job_count) return;
     unsigned number = once_more ? again[again_count - 1] : next_job;
-    if (give_out(number, w) != 0) return;
+    if (give_out(number) != 0) return;
     if (once_more)
       again_count--;
     else
@@ -209,20 +212,15 @@ static void fill(worker_t* w) {
   }
 }
 
-static void fill_all(mcq_socket_t* socket) {
-  (void) socket;
-  for (unsigned i = 0; i < worker_count; i++) fill(&workers[i]);
-}
-
 static void on_worker_up(mcq_socket_t* socket, const mcq_peer_info_t* info) {
-  (void) socket;
   worker_t* w = by_name(info->routing_id, info->routing_id_len);
   if (w == NULL) return;
   w->peer = info->peer;
   printf("  + %-6s is here, %s from %s (epoch %llu)\n", w->name,
          w->zmq ? "libzmq" : "libmonocoque", info->address,
          (unsigned long long) info->peer.epoch);
-  fill(w);
+  here++;
+  give_out_more(socket);
 }
 
 static void on_worker_down(mcq_socket_t* socket, const mcq_peer_info_t* info) {
@@ -238,13 +236,14 @@ static void on_worker_down(mcq_socket_t* socket, const mcq_peer_info_t* info) {
     had++;
   }
   w->peer = (mcq_peer_t){0, 0};
-  w->in_hand = 0;
   w->alive = false;
+  here--;
+  out_now -= had;
   if (finished) return;
   given_again += had;
   printf("  - %-6s is gone (%s); its %u jobs go to the others\n", w->name,
          mcq_strerror(info->reason), had);
-  fill_all(socket);
+  give_out_more(socket);
 }
 
 static void finish(void) {
@@ -263,7 +262,6 @@ static void kill_one(void) {
 }
 
 static void on_answer(mcq_socket_t* socket, mcq_peer_t peer, mcq_msg_t* msg) {
-  (void) socket;
   unsigned number;
   mcq_frame_t head = mcq_msg_frame(msg, 0);
   mcq_frame_t sum = mcq_msg_frame(msg, 2);
@@ -287,7 +285,7 @@ static void on_answer(mcq_socket_t* socket, mcq_peer_t peer, mcq_msg_t* msg) {
   if (memcmp(&expected, sum.data, sizeof expected) != 0) wrong++;
   job->done = true;
   w->answered++;
-  w->in_hand--;
+  out_now--;
   answered++;
   if (answered % (job_count / 4) == 0 && answered < job_count)
     printf("    %u of %u jobs answered\n", answered, job_count);
@@ -295,7 +293,7 @@ static void on_answer(mcq_socket_t* socket, mcq_peer_t peer, mcq_msg_t* msg) {
   if (answered == job_count)
     finish();
   else
-    fill(w);
+    give_out_more(socket);
 }
 
 static int summary(const char* used) {
@@ -330,7 +328,7 @@ static int run_hub(void) {
                             .on_message = on_answer,
                             .on_peer_up = on_worker_up,
                             .on_peer_down = on_worker_down,
-                            .on_drain = fill_all};
+                            .on_drain = give_out_more};
   jobs = (job_t*) calloc(job_count, sizeof *jobs);
   again = (unsigned*) calloc(job_count, sizeof *again);
   int rc = jobs == NULL || again == NULL ? MCQ_ENOMEM : 0;

@@ -230,6 +230,8 @@ static void run_flush(mcq__task_t* task) {
 static int tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
   mcq__actor_t* a = mcq__actor_of_port(port);
   bool writable = a->state == MCQ__ACTOR_UP;
+  if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING && a->flush_all))
+    return MCQ_EPEERGONE;
   if (mcq__unlikely(mcq__outbox_full(&a->outbox))) {
     if (writable && can_write(a)) write_some(a);
     if (mcq__outbox_full(&a->outbox)) {

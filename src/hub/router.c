@@ -66,6 +66,7 @@ static int tell_next(mcq__router_t* h, const mcq__peer_cmd_t* cmd) {
     int rc = port->tell(port, cmd);
     if (mcq__likely(rc == 0)) {
       mcq__rotation_advance(&h->rotation);
+      h->picked = slot;
       return 0;
     }
     if (rc != MCQ_EAGAIN) return rc;

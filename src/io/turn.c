@@ -14,7 +14,8 @@ static mcq__io_t* io_of(const void* handle) {
   return (mcq__io_t*) ((const uv_handle_t*) handle)->data;
 }
 
-static bool closed(const mcq__turn_t* turn) {
+/* Only the assertions of debug builds ask. */
+__attribute__((unused)) static bool closed(const mcq__turn_t* turn) {
   return uv_is_closing((const uv_handle_t*) &turn->idle) != 0;
 }
 

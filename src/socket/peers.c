@@ -264,6 +264,7 @@ static void on_command(mcq__actor_t* a, mcq__slice_t name) {
 
 static void on_room(mcq__actor_t* a) {
   mcq_socket_t* s = socket_of(a);
+  if (a->state == MCQ__ACTOR_ENDING) return; /* closing: gets no more */
   mcq__router_room(&s->hub, a->peer);
   mcq__socket_drained(s);
 }

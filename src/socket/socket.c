@@ -291,6 +291,17 @@ int mcq_send(mcq_socket_t* socket, const mcq_frame_t* frames, size_t count) {
   return send_body(socket, &body);
 }
 
+int mcq_send_next(mcq_socket_t* socket, const mcq_frame_t* frames, size_t count,
+                  mcq_peer_t* peer) {
+  if (socket->pattern->type == MCQ_ROUTER &&
+      !(socket->options.flags & MCQ_ROUTER_BALANCE))
+    return MCQ_ENOTSUP;
+  int rc = mcq_send(socket, frames, count);
+  if (rc == 0)
+    *peer = mcq__roster_peer(&socket->hub.roster, socket->hub.picked);
+  return rc;
+}
+
 int mcq_send_to(mcq_socket_t* socket, mcq_peer_t peer,
                 const mcq_frame_t* frames, size_t count) {
   mcq__body_t body = {.frames = frames, .count = count};

@@ -95,6 +95,7 @@ typedef struct sim_end {
   bool held;        /* somebody has the stream, or will have it */
   bool left;        /* it was closed: only its holder's end is missing */
   int broken;       /* what writes fail with; 0: they do not */
+  int told;         /* the code its user was given at last */
   int notice_code;
   sim_alarm_t notice;
   void* user; /* the test's */

@@ -60,6 +60,15 @@ static size_t some(sim_net_t* net, size_t max) {
   return sim_odds(net, 300) ? 1 + sim_below(net, max) : max;
 }
 
+static void end_reading(sim_wire_t* w, int code) {
+  w->ended = true;
+  w->reading = false;
+  w->end->told = code;
+  sim_log(net_of(w), "conn %u side %d end %d", w->end->conn->id,
+          sim_side(w->end), code);
+  w->wire.events->on_end(&w->wire, code);
+}
+
 /* ---- loans
  * -----------------------------------------------------------------*/
 
@@ -85,9 +94,7 @@ static void deliver_lent(sim_wire_t* w, const uint8_t* data, size_t n) {
   if (slab == NULL) { /* a real one has its slabs from the start */
     free(loan->bytes);
     free(loan);
-    w->ended = true;
-    w->reading = false;
-    w->wire.events->on_end(&w->wire, MCQ_ENOMEM);
+    end_reading(w, MCQ_ENOMEM);
     return;
   }
   loan->next = host->loans;
@@ -113,14 +120,6 @@ static bool readable(const sim_wire_t* w) {
   const sim_pipe_t* p = sim_in(w->end);
   if (!w->reading || w->ended || w->closing) return false;
   return p->arrived != 0 || p->error != 0 || p->end_there;
-}
-
-static void end_reading(sim_wire_t* w, int code) {
-  w->ended = true;
-  w->reading = false;
-  sim_log(net_of(w), "conn %u side %d end %d", w->end->conn->id,
-          sim_side(w->end), code);
-  w->wire.events->on_end(&w->wire, code);
 }
 
 /* Into the loop's shared window, over and over, or into a block of its own. */
@@ -220,6 +219,7 @@ static void finish_write(sim_wire_t* w) {
     take(w, (size_t) n);
   }
   w->in_flight = false;
+  if (n < 0) w->end->told = (int) n;
   w->wire.events->on_wrote(&w->wire, n);
 }
 
@@ -241,7 +241,7 @@ static ssize_t write_sim(mcq__wire_t* wire, const mcq__iov_t* iov, size_t count,
   sim_require(sum == total);
   bool ring = rings(w);
   bool wait = ring || fitting(w) == 0;
-  if (!wait && w->end->broken != 0) return w->end->broken;
+  if (!wait && w->end->broken != 0) return w->end->told = w->end->broken;
   if (wait) {
     w->in_flight = true;
     w->submitted = !ring;
@@ -377,7 +377,7 @@ static int read_start(mcq__wire_t* wire) {
   sim_wire_t* w = of_wire(wire);
   sim_net_t* net = net_of(w);
   if (w->closing || w->ended || w->reading) return 0;
-  if (sim_odds(net, net->faults.no_read)) return UV_ENOBUFS;
+  if (sim_odds(net, net->faults.no_read)) return w->end->told = UV_ENOBUFS;
   w->reading = true;
   sim_wire_wake(w);
   return 0;

@@ -126,7 +126,11 @@ typedef struct rig_log {
   rig_bytes_t bytes;
   size_t events;
   mcq__event_kind_t last;
-  int code; /* of FAILED */
+  int code;     /* of FAILED */
+  uint64_t sum; /* of the message that is coming in */
+  uint64_t count;
+  uint64_t most_bytes; /* of any message, complete or not */
+  uint64_t most_frames;
 } rig_log_t;
 
 static inline void rig_log_free(rig_log_t* log) {
@@ -150,9 +154,19 @@ static inline void rig_log_hello(rig_log_t* log, const mcq__hello_t* h) {
   }
 }
 
+static inline void rig_log_frame(rig_log_t* log, const mcq__event_t* ev) {
+  rig_byte(&log->bytes, ev->more);
+  log->sum += ev->body.len;
+  log->count++;
+  if (log->sum > log->most_bytes) log->most_bytes = log->sum;
+  if (log->count > log->most_frames) log->most_frames = log->count;
+  if (!ev->more) log->sum = log->count = 0;
+}
+
 static inline void rig_log_event(rig_log_t* log, mcq__session_t* s,
                                  mcq__event_kind_t kind,
                                  const mcq__event_t* ev) {
+  RIG_REQUIRE(log->last != MCQ__EV_FAILED && log->last != MCQ__EV_REFUSED);
   rig_byte(&log->bytes, kind);
   log->events++;
   log->last = kind;
@@ -163,7 +177,7 @@ static inline void rig_log_event(rig_log_t* log, mcq__session_t* s,
     rig_log_slice(log, mcq__slice_static(ev->text, strlen(ev->text)));
     log->code = ev->code;
   } else {
-    if (kind == MCQ__EV_FRAME) rig_byte(&log->bytes, ev->more);
+    if (kind == MCQ__EV_FRAME) rig_log_frame(log, ev);
     rig_log_slice(log, ev->body);
   }
 }

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* Letters and where they are seen: the messages of the scenario test, each of
+ * which tells who sent it and as which of his, and a tap on one direction of
+ * a connection that finds them in the stream.  The wire is read here
+ * independently of src/zmtp. */
+#ifndef TEST_SUPPORT_SIMTAP_H
+#define TEST_SUPPORT_SIMTAP_H
+
+#include "monocoque.h"
+#include "support/simnet.h"
+
+#define SIM_FRAMES_MAX 48
+#define SIM_LETTER_MAX ((size_t) 200000)
+
+/* Enough to make the letter anew. */
+typedef struct sim_letter {
+  uint64_t key; /* of the run */
+  uint32_t sender;
+  uint32_t seq;
+} sim_letter_t;
+
+/* A letter of empty frames alone cannot tell whose it is. */
+#define SIM_ANONYMOUS UINT32_MAX
+
+/* The frames of a letter, `frames[0]` the first.  Good until the next call.
+ * Returns how many. */
+size_t sim_letter_frames(const sim_letter_t* letter,
+                         mcq_frame_t frames[SIM_FRAMES_MAX]);
+
+/* Whether `msg` is the letter, byte for byte. */
+bool sim_letter_is(const sim_letter_t* letter, const mcq_msg_t* msg);
+
+/* A message that has passed the tap. */
+typedef struct sim_seen {
+  uint64_t end; /* bytes of the stream up to and with it */
+  uint32_t sender;
+  uint32_t seq;
+  uint32_t frames;
+} sim_seen_t;
+
+typedef struct sim_tap {
+  uint64_t at; /* bytes that have passed */
+  uint8_t head[9];
+  size_t head_len;
+  uint64_t body;    /* bytes of the frame that are still to come */
+  uint8_t peek[12]; /* its first bytes */
+  size_t peek_len;
+  bool in_body;
+  sim_seen_t now;   /* being put together */
+  sim_seen_t* seen; /* whole ones */
+  size_t count;
+  size_t cap;
+} sim_tap_t;
+
+void sim_tap_feed(sim_tap_t* tap, const uint8_t* data, size_t len);
+void sim_tap_dispose(sim_tap_t* tap);
+
+#endif
