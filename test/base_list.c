@@ -33,6 +33,7 @@ static void zeroed_nodes_are_in_no_list(void** state) {
   assert_false(mcq__list_empty(&head));
   assert_true(item_of(mcq__list_shift(&head)) == &item);
   assert_false(mcq__node_linked(&item.node));
+  assert_null(item.node.prev);
   assert_true(mcq__list_empty(&head));
   mcq__list_insert(&head, &item.node);
   mcq__list_remove(&item.node);

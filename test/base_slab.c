@@ -127,6 +127,28 @@ static void rewind_waits_for_the_last_slice(void** state) {
   test_pool_close(&t);
 }
 
+/* A short header may spill into what is not frozen yet, never behind the end
+ * of the window nor over what is frozen. */
+static void heads_stay_inside_the_room(void** state) {
+  (void) state;
+  test_pool_t t;
+  test_pool_open(&t);
+  static const uint8_t head[16] = {1, 2, 3, 4, 5, 6, 7, 8};
+  for (size_t room = 2; room < 20; room++) {
+    mcq__window_t w = {0};
+    assert_int_equal(mcq__window_open_exact(&w, t.pool, room), 0);
+    for (size_t at = 0; at + 2 <= room; at += 2) {
+      mcq__window_poke_head(&w, head, 2, sizeof head);
+      mcq__slice_t s = mcq__window_freeze(&w, 2);
+      assert_true(mcq__slice_equal(s, head, 2));
+      if (at > 0) assert_memory_equal(s.data - 2, head, 2);
+      mcq__slice_release(&s);
+    }
+    mcq__window_close(&w);
+  }
+  test_pool_close(&t);
+}
+
 /* Opening on a window that still has a slab lets that one go; failing to open
  * keeps it. */
 static void reopening_replaces_the_slab(void** state) {
@@ -632,6 +654,7 @@ int main(void) {
       cmocka_unit_test(impossible_sizes_are_refused),
       cmocka_unit_test(freeze_is_bounded_by_the_room),
       cmocka_unit_test(rewind_waits_for_the_last_slice),
+      cmocka_unit_test(heads_stay_inside_the_room),
       cmocka_unit_test(reopening_replaces_the_slab),
       cmocka_unit_test(slabs_are_recycled_last_in_first_out),
       cmocka_unit_test(idle_memory_is_bounded),

@@ -342,6 +342,7 @@ static void send_anyone(pair_t* p) {
             : rc == MCQ_EAGAIN ? SAW_ALL_FULL
                                : SAW_ERROR]++;
   if (rc != 0) return;
+  expect(p, p->hub.picked == m->peers[port].handle.slot);
   /* Fairness once more, without any line: nobody waits for longer than there
    * were members when it joined or was last told. */
   for (int i = 0; i < PORTS; i++)

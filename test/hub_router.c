@@ -148,6 +148,7 @@ static void empty_hub_reaches_nobody(void** state) {
   bench_t* b = (bench_t*) *state;
   assert_false(mcq__router_open(&b->hub));
   assert_int_equal(send_anyone(b), MCQ_EAGAIN);
+  assert_int_equal(b->hub.picked, MCQ__NO_SLOT);
   assert_int_equal(send_name(b, text("A")), MCQ_EHOSTUNREACH);
   assert_int_equal(send_name(b, unnamed), MCQ_EHOSTUNREACH);
   assert_int_equal(send_peer(b, nobody), MCQ_EPEERGONE);
@@ -214,8 +215,10 @@ static void turns_are_for_the_balanced(void** state) {
   mcq_peer_t a = up(b, 0, text("A"));
   up(b, 1, text("B"));
   expect_picks(b, (const size_t[]){0}, 1);
+  assert_int_equal(b->hub.picked, a.slot);
   assert_int_equal(send_peer(b, a), 0);
   assert_int_equal(send_name(b, text("B")), 0);
+  assert_int_equal(b->hub.picked, a.slot); /* they pick nobody */
   expect_picks(b, (const size_t[]){1, 0, 1}, 3);
 }
 

@@ -17,8 +17,8 @@ void mcq__fifo_dispose(mcq__fifo_t* f) {
   f->count = 0;
 }
 
-/* Invariant: the count elements of the old ring lie in two runs, [head, end)
- * and [0, rest); both fit the new block, which has room for cap > count. */
+/* Invariant: the old ring is full, so its elements are the runs [head, end)
+ * and [0, head); both together fit the new block, which is larger. */
 int mcq__fifo_reserve(mcq__fifo_t* f) {
   if (f->count < f->cap_) return 0;
   if (f->cap_ > SIZE_MAX / 2) return MCQ_ENOMEM;
@@ -27,7 +27,6 @@ int mcq__fifo_reserve(mcq__fifo_t* f) {
   char* items = (char*) mcq__mem_alloc(f->mem, cap * f->elem_);
   if (items == NULL) return MCQ_ENOMEM;
   size_t run = f->cap_ - f->head_;
-  if (run > f->count) run = f->count;
   if (run != 0) memcpy(items, f->items_ + f->head_ * f->elem_, run * f->elem_);
   if (f->count > run)
     memcpy(items + run * f->elem_, f->items_, (f->count - run) * f->elem_);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a wire protocol looks like to the actor that drives it: sans-IO, bytes
- * in, events out, time as an argument.  zmtp/ implements it; a custom protocol
- * plugs in beside it by filling the same table.
+ * in, events out, time as an argument.  One room implements it; a custom
+ * protocol plugs in beside it by filling the same table.
  *
  * Life: open -> start -> {feed, next...}* -> close.  Nothing here calls back,
  * and nothing here does I/O: bytes to send pile up in out(). */

@@ -92,6 +92,7 @@ void mcq__router_init(mcq__router_t* h, mcq__pool_t* pool, uint64_t* epochs,
   h->ids = NULL;
   h->ids_cap = 0;
   h->pool = pool;
+  h->picked = MCQ__NO_SLOT;
   h->refuse_twins = refuse_twins;
 }
 

@@ -18,7 +18,7 @@ typedef struct mcq__router {
   mcq__slice_t* ids; /* by slot: the routing id, counting */
   size_t ids_cap;
   mcq__pool_t* pool;
-  uint32_t picked; /* the slot that got the last TO_ANYONE message */
+  uint32_t picked; /* who got the last TO_ANYONE message, or MCQ__NO_SLOT */
   bool refuse_twins;
 } mcq__router_t;
 
