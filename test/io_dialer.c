@@ -728,27 +728,16 @@ static void an_unknown_zone_is_an_error(void** state) {
 static int dial_once(test_alloc_t* ta, void* arg) {
   script_t s;
   memset(&s, 0, sizeof s);
-  mcq_allocator_t allocator = test_alloc_allocator(ta);
-  int rc = mcq__mem_open(&s.seat.pool.mem, &allocator);
+  int rc = test_seat_open_on(&s.seat, ta, MCQ__BACKEND_UV);
   if (rc != 0) return rc;
-  rc = mcq__pool_open(&s.seat.pool.pool, s.seat.pool.mem);
+  rc = open_dialer(&s, (const char*) arg, MCQ__NEVER, 0, MCQ__NEVER);
   if (rc == 0) {
-    assert_int_equal(uv_loop_init(&s.seat.loop), 0);
-    assert_int_equal(test_seat_sit(&s.seat, MCQ__BACKEND_UV), 0);
-    rc = open_dialer(&s, (const char*) arg, MCQ__NEVER, 0, MCQ__NEVER);
-    if (rc == 0) {
-      while (s.failures == 0) next_event(&s);
-      if (s.code == MCQ_ENOMEM) rc = MCQ_ENOMEM;
-      mcq__dialer_close(&s.dialer);
-      test_seat_until(&s.seat, &s.closed);
-    }
-    mcq__io_close(&s.seat.io);
-    while (!s.seat.left) (void) uv_run(&s.seat.loop, UV_RUN_ONCE);
-    assert_int_equal(uv_loop_close(&s.seat.loop), 0);
-    mcq__pool_close(s.seat.pool.pool);
+    while (s.failures == 0) next_event(&s);
+    if (s.code == MCQ_ENOMEM) rc = MCQ_ENOMEM;
+    mcq__dialer_close(&s.dialer);
+    test_seat_until(&s.seat, &s.closed);
   }
-  assert_int_equal(mcq__mem_live(s.seat.pool.mem), 0);
-  mcq__mem_close(s.seat.pool.mem);
+  test_seat_leave(&s.seat);
   return rc;
 }
 

@@ -695,23 +695,10 @@ static int whole_life(test_alloc_t* ta, void* arg) {
   rig_t r;
   memset(&r, 0, sizeof r);
   r.random.state = 5;
-  mcq_allocator_t allocator = test_alloc_allocator(ta);
-  int rc = mcq__mem_open(&r.seat.pool.mem, &allocator);
+  int rc = test_seat_open_on(&r.seat, ta, choice);
   if (rc != 0) return rc;
-  rc = mcq__pool_open(&r.seat.pool.pool, r.seat.pool.mem);
-  if (rc == 0) {
-    assert_int_equal(uv_loop_init(&r.seat.loop), 0);
-    rc = test_seat_sit(&r.seat, choice);
-    if (rc == 0) {
-      rc = connect_and_talk(&r);
-      mcq__io_close(&r.seat.io);
-    }
-    while (!r.seat.left) (void) uv_run(&r.seat.loop, UV_RUN_ONCE);
-    assert_int_equal(uv_loop_close(&r.seat.loop), 0);
-    mcq__pool_close(r.seat.pool.pool);
-  }
-  assert_int_equal(mcq__mem_live(r.seat.pool.mem), 0);
-  mcq__mem_close(r.seat.pool.mem);
+  rc = connect_and_talk(&r);
+  test_seat_leave(&r.seat);
   return rc;
 }
 
@@ -759,10 +746,7 @@ static int cannot_uring(void) {
   test_seat_t t;
   memset(&t, 0, sizeof t);
   int rc = test_seat_open(&t, MCQ__BACKEND_URING);
-  if (rc == 0)
-    test_seat_close(&t);
-  else
-    test_seat_clear(&t);
+  if (rc == 0) test_seat_close(&t);
   return rc;
 }
 

@@ -5,6 +5,7 @@
  *
  *   MCQ_SIM_SEEDS  how many runs, 300     MCQ_SIM_FIRST  the first seed, 1
  *   MCQ_SIM_LOG    1: the history of each run on stderr */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -101,7 +102,7 @@ static void uri_of(const sim_sock_t* k, char out[32]) {
   snprintf(out, 32, "sim://at-%u", k->number);
 }
 
-static void bind(sim_sock_t* k) {
+static void bind_it(sim_sock_t* k) {
   char uri[32];
   if (k == NULL) return;
   uri_of(k, uri);
@@ -129,22 +130,22 @@ static void star(plan_t* p, int hub_type, int hub_flags, int type, int flags) {
   sim_sock_t* hub = add_numbered(p, hub_type, hub_flags);
   size_t count = 1 + below(p, 6);
   bool outward = odds(p, 300);
-  if (!outward && odds(p, 800)) bind(hub);
+  if (!outward && odds(p, 800)) bind_it(hub);
   for (size_t i = 0; i < count; i++) {
     sim_sock_t* k = add_numbered(p, type, flags);
-    if (outward) bind(k);
+    if (outward) bind_it(k);
     if (outward)
       link_to(p, hub, k);
     else
       link_to(p, k, hub);
   }
-  if (!outward && hub != NULL && hub->end_count == 0) bind(hub);
+  if (!outward && hub != NULL && hub->end_count == 0) bind_it(hub);
 }
 
 static void pairs(plan_t* p) {
   sim_sock_t* a = add_numbered(p, MCQ_PAIR, 0);
   sim_sock_t* b = add_numbered(p, MCQ_PAIR, 0);
-  bind(a);
+  bind_it(a);
   link_to(p, b, a);
   if (p->calm || odds(p, 500)) return;
   link_to(p, add_numbered(p, MCQ_PAIR, 0), a);
@@ -155,7 +156,7 @@ static void mesh(plan_t* p) {
   size_t count = 2 + below(p, 5);
   for (size_t i = 0; i < count; i++) {
     int type = odds(p, 500) ? MCQ_ROUTER : MCQ_DEALER;
-    bind(add_numbered(p, type, 0));
+    bind_it(add_numbered(p, type, 0));
   }
   for (size_t i = 0; i < w->sock_count * 2; i++)
     link_to(p, w->socks[below(p, w->sock_count)],
@@ -288,7 +289,7 @@ static void add_late(plan_t* p) {
   if (twin) p->twins = true;
   sim_sock_t* k = twin ? add(p, like->options.type, 0, like->name)
                        : add_numbered(p, like->options.type, 0);
-  if (odds(p, 300)) bind(k);
+  if (odds(p, 300)) bind_it(k);
   link_to(p, k, to);
 }
 
@@ -296,7 +297,7 @@ static void change_ends(plan_t* p, sim_sock_t* k) {
   if (k->end_count != 0 && odds(p, 500)) {
     sim_sock_end(k, below(p, k->end_count));
   } else if (odds(p, 300)) {
-    bind(k);
+    bind_it(k);
   } else {
     link_to(p, k, p->world.socks[below(p, p->world.sock_count)]);
   }
@@ -486,9 +487,17 @@ static uint64_t run_seed(uint64_t seed) {
   return w->net.log;
 }
 
+/* Sanitizers end the program their own way. */
+void __sanitizer_set_death_callback(void (*call)(void)) __attribute__((weak));
+
 static void last_words(void) {
   fprintf(stderr, "replay: MCQ_SIM_FIRST=%llu MCQ_SIM_SEEDS=1\n",
           (unsigned long long) current_seed);
+}
+
+static void on_abort(int number) {
+  (void) number;
+  last_words();
 }
 
 static uint64_t number_of(const char* name, uint64_t otherwise) {
@@ -500,6 +509,9 @@ int main(void) {
   uint64_t first = number_of("MCQ_SIM_FIRST", 1);
   uint64_t count = number_of("MCQ_SIM_SEEDS", 300);
   sim_last_words = last_words;
+  if (__sanitizer_set_death_callback != NULL)
+    __sanitizer_set_death_callback(last_words);
+  signal(SIGABRT, on_abort);
   for (uint64_t seed = first; seed < first + count; seed++) {
     uint64_t history = run_seed(seed);
     if (seed % 20 == 0 && run_seed(seed) != history)
