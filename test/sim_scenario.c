@@ -198,7 +198,7 @@ static void people(plan_t* p) {
 static sim_sock_t* pick(plan_t* p) {
   sim_world_t* w = &p->world;
   sim_sock_t* k = w->socks[below(p, w->sock_count)];
-  return k->s == NULL ? NULL : k;
+  return sim_sock_usable(k) ? k : NULL;
 }
 
 static int send_once(plan_t* p, sim_sock_t* k) {
@@ -448,7 +448,7 @@ static void close_all(plan_t* p) {
   sim_world_t* w = &p->world;
   w->act = 0;
   for (size_t i = 0; i < w->sock_count; i++) {
-    if (w->socks[i]->s == NULL || odds(p, 300)) continue;
+    if (!sim_sock_usable(w->socks[i]) || odds(p, 300)) continue;
     sim_sock_close(w->socks[i]);
     if (odds(p, 500)) sim_world_run(w, w->net.now + below(p, 50));
   }

@@ -548,6 +548,7 @@ static void forget_connection(mcq__actor_t* a) {
   a->shut = false;
   a->told = false;
   a->was_up = false;
+  a->data = NULL;
 }
 
 int mcq__actor_attach(mcq__actor_t* a, const mcq__transport_t* transport,

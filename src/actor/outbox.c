@@ -36,7 +36,7 @@ void mcq__outbox_dispose(mcq__outbox_t* o) {
 
 /* A connection that fills one window after another gets larger ones. */
 static int next_window(mcq__outbox_t* o, size_t need) {
-  bool again = o->window.slab_ != NULL;
+  bool again = mcq__window_is_open(&o->window);
   mcq__window_close(&o->window);
   if (again) o->window_size = MCQ__SLAB_MEDIUM;
   o->busy = again;

@@ -54,16 +54,22 @@ static inline size_t mcq__outbox_queued_bytes(const mcq__outbox_t* o) {
 }
 
 /* Full when either mark is reached; a message may go over the byte mark, the
- * one after it may not begin. */
+ * one after it may not begin.  With those in flight, which come back to the
+ * queue when a write ends early, it is twice the marks: no trickle of short
+ * writes lets the queue grow for ever. */
 static inline bool mcq__outbox_full(const mcq__outbox_t* o) {
   return mcq__outbox_queued(o) >= o->max_messages ||
-         mcq__outbox_queued_bytes(o) >= o->max_bytes;
+         mcq__outbox_queued_bytes(o) >= o->max_bytes ||
+         o->messages / 2 >= o->max_messages ||
+         (o->chain.bytes - o->written) / 2 >= o->max_bytes;
 }
 
-/* At or below half of both marks. */
+/* At or below half of both marks, and of twice the marks in all. */
 static inline bool mcq__outbox_low(const mcq__outbox_t* o) {
   return mcq__outbox_queued(o) <= o->max_messages / 2 &&
-         mcq__outbox_queued_bytes(o) <= o->max_bytes / 2;
+         mcq__outbox_queued_bytes(o) <= o->max_bytes / 2 &&
+         o->messages <= o->max_messages &&
+         o->chain.bytes - o->written <= o->max_bytes;
 }
 
 /* Queues a message whole, or nothing: 0 or MCQ_ENOMEM.  Does not look at the

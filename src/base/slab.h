@@ -135,6 +135,10 @@ static inline void mcq__window_close(mcq__window_t* w) {
   w->at_ = 0;
 }
 
+static inline bool mcq__window_is_open(const mcq__window_t* w) {
+  return w->slab_ != NULL;
+}
+
 /* Writable bytes left. */
 static inline size_t mcq__window_room(const mcq__window_t* w) {
   return w->slab_ == NULL ? 0 : w->slab_->cap_ - w->at_;

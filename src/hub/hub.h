@@ -30,8 +30,8 @@ typedef enum mcq__address {
 /* From the user to a hub. */
 typedef struct mcq__user_cmd {
   mcq__address_t to;
-  mcq_frame_t name; /* TO_NAME */
-  mcq_peer_t peer;  /* TO_PEER */
+  mcq_frame_t name;        /* TO_NAME */
+  mcq_peer_t peer;         /* TO_PEER */
   const mcq__body_t* body; /* borrowed */
 } mcq__user_cmd_t;
 

@@ -217,9 +217,11 @@ static void on_lost(mcq__actor_t* a, bool was_up, int code, const char* text) {
   }
   mcq_peer_t peer = a->peer;
   mcq__slice_t id = mcq__slice_retain(mcq__router_id(&s->hub, peer));
+  a->was_up = false; /* nobody finds it by handle any more */
   leave_hub(s, a);
   report_down(s, a, peer, id, code, text);
   mcq__slice_release(&id);
+  mcq__socket_drained(s); /* who waited for this peer learns that it is gone */
 }
 
 /* After these there is no point in asking the same peer again. */

@@ -134,9 +134,10 @@ static void dispose(mcq_socket_t* s) {
 static void run_closed(mcq__task_t* task) {
   mcq_socket_t* s = mcq__container_of(task, mcq_socket_t, task);
   mcq__host_t* host = s->host;
-  mcq_close_info_t info = {.lost_messages = s->counts.messages_lost,
-                           .lost_bytes = s->lost_bytes,
-                           .data = s->options.data};
+  mcq_close_info_t info = {
+      .lost_messages = s->counts.messages_lost - s->lost_before,
+      .lost_bytes = s->lost_bytes,
+      .data = s->options.data};
   if (s->on_close != NULL) s->on_close(&info);
   if (s->keeps) mcq__io_unref(&host->io);
   dispose(s);
@@ -222,7 +223,7 @@ void mcq_close(mcq_socket_t* socket, mcq_close_cb on_close) {
   if (socket->closing) return;
   socket->closing = true;
   socket->on_close = on_close;
-  socket->counts.messages_lost = 0;
+  socket->lost_before = socket->counts.messages_lost;
   socket->lost_bytes = 0;
   mcq__io_cancel(&socket->notice);
   mcq__ends_close(socket);

@@ -61,10 +61,11 @@ struct mcq_socket {
   mcq__tally_t tally;
   mcq_stats_t counts; /* what tally does not have */
   mcq_close_cb on_close;
-  mcq__task_t task;   /* finishes the closing */
-  mcq__task_t notice; /* reports the choice of the back end */
-  uint64_t lost_bytes;
-  bool wants_drain; /* a send was answered MCQ_EAGAIN */
+  mcq__task_t task;     /* finishes the closing */
+  mcq__task_t notice;   /* reports the choice of the back end */
+  uint64_t lost_bytes;  /* since the closing began */
+  uint64_t lost_before; /* messages lost until then */
+  bool wants_drain;     /* a send was answered MCQ_EAGAIN */
   bool closing;
   bool unref; /* by the user */
   bool keeps; /* counts in io as a reason to run */

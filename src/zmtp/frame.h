@@ -28,6 +28,16 @@ typedef struct mcq__frame {
  * is accepted for a short body. */
 int mcq__frame_read(mcq__frame_t* f, mcq__slice_t bytes, const char** why);
 
+/* The eight bytes of a long length.  Spelled out because compilers make one
+ * load of this and a loop of a loop. */
+static inline uint64_t mcq__frame_long_len(mcq__slice_t eight) {
+  const uint8_t* b = eight.data;
+  mcq__check(eight.len == 8);
+  return (uint64_t) b[0] << 56 | (uint64_t) b[1] << 48 | (uint64_t) b[2] << 40 |
+         (uint64_t) b[3] << 32 | (uint64_t) b[4] << 24 | (uint64_t) b[5] << 16 |
+         (uint64_t) b[6] << 8 | (uint64_t) b[7];
+}
+
 /* Writes the header of a frame, short form where it fits; MORE and COMMAND
  * are taken from `flags`.  Returns its size. */
 size_t mcq__frame_write(uint8_t out[MCQ__HEAD_MAX], size_t len, uint8_t flags);

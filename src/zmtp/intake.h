@@ -85,4 +85,8 @@ static inline bool mcq__intake_quick(mcq__intake_t* k, uint64_t room,
   return true;
 }
 
+/* The same for a long message frame; less hot, so out of line. */
+bool mcq__intake_quick_long(mcq__intake_t* k, uint64_t room, mcq__slice_t* body,
+                            bool* more);
+
 #endif

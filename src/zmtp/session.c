@@ -6,8 +6,7 @@
 
 #include "zmtp/state.h"
 
-/* ---- endings --------------------------------------------------------------
- */
+/* ---- endings --------------------------------------------------------------- */
 
 int mcq__session_fail(mcq__session_t* s, int code, const char* text) {
   s->stage = MCQ__ENDING;
@@ -42,8 +41,7 @@ int mcq__session_refused(mcq__session_t* s, const mcq__command_t* command,
   return MCQ__EV_REFUSED;
 }
 
-/* ---- events ---------------------------------------------------------------
- */
+/* ---- events ---------------------------------------------------------------- */
 
 int mcq__session_frame(mcq__session_t* s, mcq__frame_t* f, mcq__slice_t* body,
                        bool (*admit)(mcq__session_t* s,
@@ -79,10 +77,26 @@ static int (*const handlers[])(mcq__session_t* s, mcq__event_t* ev) = {
     [MCQ__ENDED] = rest,
 };
 
+/* Counts a frame of the message that is coming in. */
+static inline mcq__event_kind_t count(mcq__session_t* s,
+                                      const mcq__event_t* ev) {
+  if (ev->more) {
+    s->room -= ev->body.len;
+    s->frames--;
+  } else {
+    s->room = s->max_message;
+    s->frames = s->max_frames;
+  }
+  return MCQ__EV_FRAME;
+}
+
 /* Everything but the hot path. */
 static __attribute__((noinline)) mcq__event_kind_t slow(mcq__session_t* s,
                                                         mcq__event_t* ev) {
   int kind;
+  if (s->quick && s->frames != 0 &&
+      mcq__intake_quick_long(&s->intake, s->room, &ev->body, &ev->more))
+    return count(s, ev);
   do {
     kind = handlers[s->stage](s, ev);
   } while (kind == MCQ__AGAIN);
@@ -96,18 +110,10 @@ static mcq__event_kind_t next(mcq__session_t* s, mcq__event_t* ev) {
   if (mcq__unlikely(!s->quick || s->frames == 0) ||
       !mcq__intake_quick(&s->intake, s->room, &ev->body, &ev->more))
     return slow(s, ev);
-  if (ev->more) {
-    s->room -= ev->body.len;
-    s->frames--;
-  } else {
-    s->room = s->max_message;
-    s->frames = s->max_frames;
-  }
-  return MCQ__EV_FRAME;
+  return count(s, ev);
 }
 
-/* ---- bytes in --------------------------------------------------------------
- */
+/* ---- bytes in -------------------------------------------------------------- */
 
 static bool over(const mcq__session_t* s) {
   return s->stage == MCQ__ENDING || s->stage == MCQ__ENDED;
@@ -138,8 +144,7 @@ static bool at_boundary(const mcq__session_t* s) {
          (s->frames == s->max_frames && mcq__intake_even(&s->intake));
 }
 
-/* ---- bytes out -------------------------------------------------------------
- */
+/* ---- bytes out ------------------------------------------------------------- */
 
 static int start(mcq__session_t* s) {
   uint8_t bytes[MCQ__GREETING_SIZE];
@@ -168,8 +173,7 @@ static int refuse(mcq__session_t* s, const char* reason) {
   return rc;
 }
 
-/* ---- time ------------------------------------------------------------------
- */
+/* ---- time ------------------------------------------------------------------ */
 
 static uint64_t expiry(const mcq__session_t* s) {
   return s->stage <= MCQ__HANDSHAKE ? s->deadline : MCQ__NO_DEADLINE;
@@ -181,8 +185,7 @@ static void tick(mcq__session_t* s, uint64_t now) {
   mcq__session_fail(s, MCQ_EHANDSHAKE, "the handshake is not complete");
 }
 
-/* ---- life ------------------------------------------------------------------
- */
+/* ---- life ------------------------------------------------------------------ */
 
 static const mcq__hello_t* hello(const mcq__session_t* s) {
   return &s->hello;

@@ -50,8 +50,9 @@ static void contexts(const mcq__command_t* c) {
   bool fits = c->data.len >= skip && c->data.len <= skip + 16;
   int rc = mcq__command_context(&context, c);
   require(rc == (fits ? 0 : MCQ_ECOMMAND));
-  if (fits)
-    require(mcq__slice_equal(context, c->data.data + skip, c->data.len - skip));
+  if (!fits) return;
+  mcq__slice_t want = mcq__slice_sub(c->data, skip, c->data.len - skip);
+  require(mcq__slice_equal(context, want.data, want.len));
 }
 
 static void reasons(const mcq__command_t* c) {

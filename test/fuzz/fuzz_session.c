@@ -56,7 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t len) {
       {.step = 5000, .seed = 2 + len, .want = true, .hold = true},
   };
   for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
-    if (ways[i].step < 8 && in.len > 20000) continue; /* for speed */
+    if (ways[i].step < 8 && in.len > 3000) continue; /* for speed */
     rig_life_t cut = live(&in, bits, ways[i]);
     RIG_REQUIRE(rig_life_same(&whole, &cut));
     rig_life_free(&cut);

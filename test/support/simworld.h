@@ -157,6 +157,12 @@ void sim_peer_close(sim_sock_t* k, sim_peer_t* p);
 /* A peer that is up, or one that is not; NULL when there is none. */
 sim_peer_t* sim_sock_peer(sim_sock_t* k, bool up);
 
+/* Whether it may be used from outside its callbacks: a socket that its context
+ * closes goes without a word. */
+static inline bool sim_sock_usable(const sim_sock_t* k) {
+  return k->s != NULL && (!k->closing || k->with_cb);
+}
+
 static inline bool sim_sock_open(const sim_sock_t* k) {
   return k->s != NULL && !k->closing && !k->closed;
 }
