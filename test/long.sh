@@ -61,7 +61,7 @@ fi
 
 # setup OPTIONS...: a fresh build directory, configured, not yet built.
 setup() {
-  rm -rf "$top/$step" && mkdir "$top/$step" && cd "$top/$step" &&
+  rm -rf "${top:?}/${step:?}" && mkdir "$top/$step" && cd "$top/$step" &&
     "$src/configure" "$@"
 }
 
@@ -73,7 +73,8 @@ run_tests() {
   else
     make -j"$jobs" check TESTS="$*"
   fi
-  sh "$here/tally.sh" . "$@" >"$top/$step.result"
+  # shellcheck disable=SC2048,SC2086 # names without blanks
+  sh "$here/tally.sh" . $* >"$top/$step.result"
   grep -q '^tally [1-9][0-9]* 0 ' "$top/$step.result"
 }
 
@@ -109,11 +110,12 @@ step_nouring() {
 # What may be touched by another thread is all in base.
 step_tsan() {
   setup --enable-tsan --enable-debug CFLAGS='-g -O1' &&
-    run_tests $(names base_tests)
+    run_tests "$(names base_tests)"
 }
 
 step_valgrind() {
   setup && make -j"$jobs" all && make -j"$jobs" check-valgrind
+  # shellcheck disable=SC2046 # names without blanks
   sh "$here/tally.sh" . $(names unit_tests) >"$top/$step.result"
   grep -q '^tally [1-9][0-9]* 0 ' "$top/$step.result"
 }

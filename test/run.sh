@@ -37,8 +37,10 @@ case $name in
     # shellcheck disable=SC2086 # a wrapper may carry options
     set -- ${MCQ_WRAP:-} "$prog" "$@" "$corpus"
     ;;
-  # shellcheck disable=SC2086
-  *) set -- ${MCQ_WRAP:-} "$prog" "$@" ;;
+  *)
+    # shellcheck disable=SC2086
+    set -- ${MCQ_WRAP:-} "$prog" "$@"
+    ;;
 esac
 
 timeout -k 10 "$seconds" "$@" </dev/null

@@ -407,7 +407,9 @@ static void garbage_is_shown_out(stage_t* g) {
                             .on_peer_down = down,
                             .on_event = on_garbage_event};
   assert_int_equal(mcq_socket_new(g->ctx, &a, &g->a), 0);
-  g->b = make(g, (mcq_socket_options_t){.type = MCQ_DEALER});
+  mcq_socket_options_t b = {
+      .type = MCQ_DEALER, .on_peer_up = up, .on_peer_down = down};
+  assert_int_equal(mcq_socket_new(g->ctx, &b, &g->b), 0);
   g->on_up = a_good_peer;
   assert_int_equal(mcq_bind(g->a, "tcp://127.0.0.1:*", &g->at), 0);
   struct sockaddr_in address;

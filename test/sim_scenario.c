@@ -379,14 +379,17 @@ static void resume_all(plan_t* p) {
 
 /* Whoever refused a send and is still there has room again and has said so. */
 static void check_drains(const sim_sock_t* k) {
+  bool there = k->refused_epoch == 0;
   if (!k->wants_drain) return;
   for (size_t i = 0; i < k->peer_count; i++) {
     const sim_peer_t* p = &k->peers[i];
     if (!p->up || p->ending) continue;
+    there = there || p->handle.epoch == k->refused_epoch;
     if (k->refused_epoch != 0 ? p->handle.epoch == k->refused_epoch
                               : p->handle.epoch <= k->refused_last)
       sim_fail("socket %u was never told that there is room", k->number);
   }
+  if (!there) sim_fail("socket %u waits for a peer that is gone", k->number);
 }
 
 /* What can be delivered is, when the weather is fine. */

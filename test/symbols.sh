@@ -43,6 +43,7 @@ room() {
   symbols '-g --defined-only' "$name" "$@" >"$work/has"
   test -s "$work/has" || fail "$name defines nothing"
   comm -23 "$work/needs" "$work/has" >"$work/missing"
+  # shellcheck disable=SC2013 # words are lines here
   for symbol in $(grep -E "^mcq_|$foreign" "$work/missing"); do
     fail "$name needs $symbol, which is not in: $name $*"
   done
@@ -68,8 +69,9 @@ ${CC:-cc} -E -P -I"$build/include" -I"$src/include" ${UV_CFLAGS:-} \
   sort -u >"$work/declared"
 said=$(grep -c '^MCQ_EXTERN ' "$src/include/monocoque.h")
 read_=$(wc -l <"$work/declared")
-test "$said" -gt 0 && test "$said" = "$read_" ||
+if test "$said" = 0 || test "$said" != "$read_"; then
   fail "monocoque.h says MCQ_EXTERN $said times, $read_ functions read"
+fi
 
 library=$build/.libs/libmonocoque.so
 if test ! -f "$library"; then
@@ -79,6 +81,7 @@ if test ! -f "$library"; then
 fi
 $nm -P -D --defined-only "$library" | awk '{ print $1 }' | sed 's/@.*//' |
   sort -u >"$work/exported"
+# shellcheck disable=SC2013
 for symbol in $(grep -vE '^mcq_[^_]' "$work/exported"); do
   fail "exported, but not of the API: $symbol"
 done

@@ -144,6 +144,26 @@ static void heads_byte_for_byte(void** state) {
   assert_memory_equal(head, "\3\0\0\0\0\1\2\3\4", 9);
 }
 
+/* From exactly the header's bytes, and from more than those. */
+static void heads_are_read_back(void** state) {
+  (void) state;
+  for (size_t i = 0; i < LENGTHS; i++) {
+    if (lengths[i] > SIZE_MAX) continue;
+    for (int more = 0; more < 2; more++) {
+      uint8_t head[MCQ__HEAD_MAX];
+      memset(head, 0xEE, sizeof head);
+      size_t size = mcq__frame_head(head, (size_t) lengths[i], more != 0);
+      for (size_t have = size; have <= sizeof head; have++) {
+        uint64_t len = 99;
+        bool flag = more == 0;
+        assert_int_equal(mcq__frame_unhead(head, have, &len, &flag), size);
+        assert_true(len == lengths[i]);
+        assert_int_equal(flag, more);
+      }
+    }
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(flags_are_known_ones_only),
@@ -153,6 +173,7 @@ int main(void) {
       cmocka_unit_test(a_cut_header_is_awaited),
       cmocka_unit_test(what_is_written_is_read),
       cmocka_unit_test(heads_byte_for_byte),
+      cmocka_unit_test(heads_are_read_back),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

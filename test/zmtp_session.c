@@ -43,6 +43,7 @@ static void the_table_has_no_holes(void** state) {
   assert_non_null(mcq__zmtp.expiry);
   assert_non_null(mcq__zmtp.tick);
   assert_non_null(mcq__zmtp.head);
+  assert_non_null(mcq__zmtp.unhead);
 }
 
 /* ---- streams

@@ -515,11 +515,11 @@ static void an_error_ends_it(void** state) {
   end(s);
 }
 
-/* ---- under a seal
- * ---------------------------------------------------------------------- A
- * mechanism that is no good for anything but showing that the session asks it:
- * READY as NULL has it, then every frame is a command of one byte of flags and
- * a body, all bits turned over. */
+/* ---- under a seal ------------------------------------------------------ */
+
+/* A mechanism that is no good for anything but showing that the session asks
+ * it: READY as NULL has it, then every frame is a command of one byte of flags
+ * and a body, all bits turned over. */
 
 #define TOY_OVERHEAD 1
 

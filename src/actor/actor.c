@@ -32,12 +32,19 @@ static const mcq__protocol_t* protocol_of(const mcq__actor_t* a) {
   return a->config->protocol;
 }
 
+/* A connection whose end was decided on says and hears nothing more. */
+static bool doomed(const mcq__actor_t* a) {
+  return mcq__node_linked(&a->fail.node);
+}
+
 static bool talking(const mcq__actor_t* a) {
-  return a->state == MCQ__ACTOR_OPENING || a->state == MCQ__ACTOR_UP;
+  return (a->state == MCQ__ACTOR_OPENING || a->state == MCQ__ACTOR_UP) &&
+         !doomed(a);
 }
 
 /* Handshakes go on while messages are paused. */
 static bool may_deliver(const mcq__actor_t* a) {
+  if (mcq__unlikely(doomed(a))) return false;
   if (a->state == MCQ__ACTOR_OPENING) return true;
   return a->state == MCQ__ACTOR_UP && !a->paused && !a->config->paused;
 }
@@ -197,7 +204,7 @@ static bool write_some(mcq__actor_t* a) {
 
 static bool can_write(const mcq__actor_t* a) {
   return a->wire != NULL && !a->in_flight && !a->shut &&
-         a->state != MCQ__ACTOR_CLOSING && !mcq__node_linked(&a->fail.node);
+         a->state != MCQ__ACTOR_CLOSING && !doomed(a);
 }
 
 /* ENDING and everything has left: our side is done, the peer's is awaited. */
@@ -368,13 +375,11 @@ static void finish_end(mcq__actor_t* a) {
   cut(a);
 }
 
-/* What was not delivered waits: a turn where it is, longer in memory that
- * nobody else needs. */
-static void wait_for_turn(mcq__actor_t* a, bool again) {
+/* What was not delivered waits, in memory that nobody else needs. */
+static void wait_for_turn(mcq__actor_t* a) {
   stop_reading(a);
   bool paused = !may_deliver(a);
-  int rc = 0;
-  if (paused || again) rc = protocol_of(a)->hold(a->session);
+  int rc = protocol_of(a)->hold(a->session);
   if (rc == 0) rc = mcq__bridge_hold(&a->bridge);
   if (rc != 0)
     fail_later(a, rc, "out of memory");
@@ -382,7 +387,7 @@ static void wait_for_turn(mcq__actor_t* a, bool again) {
     mcq__io_later(io_of(a), &a->pump);
 }
 
-static void pump(mcq__actor_t* a, bool again) {
+static void pump(mcq__actor_t* a) {
   if (a->delivering || !talking(a)) return;
   a->delivering = true;
   deliver_all(a);
@@ -391,7 +396,7 @@ static void pump(mcq__actor_t* a, bool again) {
   if (protocol_of(a)->out(a->session)->bytes != 0)
     mcq__io_flush(io_of(a), &a->flush);
   if (!a->hungry) {
-    wait_for_turn(a, again);
+    wait_for_turn(a);
   } else if (a->end_code != 0) {
     finish_end(a);
   } else if (mcq__bridge_hold(&a->bridge) != 0) {
@@ -404,7 +409,7 @@ static void pump(mcq__actor_t* a, bool again) {
 }
 
 static void run_pump(mcq__task_t* task) {
-  pump(mcq__container_of(task, mcq__actor_t, pump), true);
+  pump(mcq__container_of(task, mcq__actor_t, pump));
 }
 
 /* ---- wire events
@@ -420,7 +425,7 @@ static void on_bytes(mcq__wire_t* wire, mcq__slice_t bytes) {
   mcq__check(a->hungry);
   a->hungry = false;
   protocol_of(a)->feed(a->session, bytes);
-  pump(a, false);
+  pump(a);
 }
 
 static mcq__window_t* on_want(mcq__wire_t* wire) {
@@ -434,7 +439,7 @@ static void on_filled(mcq__wire_t* wire, size_t n) {
   if (!talking(a)) return;
   a->hungry = false;
   protocol_of(a)->filled(a->session, n);
-  pump(a, false);
+  pump(a);
 }
 
 static void on_wrote(mcq__wire_t* wire, ssize_t n) {
@@ -491,7 +496,7 @@ static void on_timer(mcq__timer_t* timer) {
     cut(a);
   } else if (talking(a)) {
     protocol_of(a)->tick(a->session, mcq__io_now(io_of(a)));
-    pump(a, false);
+    pump(a);
     arm(a);
   }
 }

@@ -191,6 +191,13 @@ static void receive_over(wire_t* w, int res) {
   }
 }
 
+/* If it was to end, and the cancel has been answered, that missed it. */
+static void receive_goes_on(wire_t* w) {
+  if (!w->cancelling || w->cancels != 0 || w->closing) return;
+  w->cancelling = false;
+  mcq__uring_want(w);
+}
+
 void mcq__uring_received(wire_t* w, const mcq__done_t* done) {
   mcq__slice_t parts[2];
   int count = 0;
@@ -203,7 +210,10 @@ void mcq__uring_received(wire_t* w, const mcq__done_t* done) {
   }
   for (int i = 0; i < count; i++) deliver(w, &parts[i]);
   if (count < 0) end(w, count);
-  if ((done->flags & IORING_CQE_F_MORE) == 0) receive_over(w, done->res);
+  if ((done->flags & IORING_CQE_F_MORE) == 0)
+    receive_over(w, done->res);
+  else
+    receive_goes_on(w);
 }
 
 /* A receive still with the kernel may have missed the end; a new one will

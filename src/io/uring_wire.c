@@ -99,14 +99,15 @@ static void sent(wire_t* w, int res) {
   w->wire.events->on_wrote(&w->wire, res);
 }
 
-/* A cancel that found nothing passed a request between two of the kernel's
- * states: it is tried again while there is a reason to. */
+/* A cancel that found nothing was too late, or passed a request between two
+ * of the kernel's states.  When closing, nothing else may be left to end it. */
 static void cancelled(wire_t* w, int res) {
   w->cancels--;
+  if (!w->closing) return;
   mcq__uring_want(w);
-  if (res >= 0 || !w->cancelling) return;
+  if (res >= 0 || !in_use(w)) return;
   w->cancelling = false;
-  if (w->closing && in_use(w)) shutdown(w->fd, SHUT_RDWR);
+  shutdown(w->fd, SHUT_RDWR);
 }
 
 void mcq__uring_done(const mcq__done_t* done) {

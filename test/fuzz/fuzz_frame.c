@@ -30,6 +30,9 @@ static void same_when_written(const mcq__frame_t* f, const uint8_t* data) {
     bool more = (f->flags & MCQ__FRAME_MORE) != 0;
     require(mcq__frame_head(hot, (size_t) f->len, more) == size);
     require(memcmp(hot, head, size) == 0);
+    uint64_t len;
+    require(mcq__frame_unhead(hot, size, &len, &more) == size);
+    require(len == f->len && more == ((f->flags & MCQ__FRAME_MORE) != 0));
   }
 }
 

@@ -260,7 +260,7 @@ static void on_notice(sim_alarm_t* alarm) {
   drop_pieces(out, 0);
   in->hole = out->hole = true;
   if (code == UV_EOF) {
-    in->ended = in->end_there = true;
+    in->end_there = true;
     end->broken = UV_EPIPE;
   } else {
     if (sim_odds(net, net->faults.purge)) {

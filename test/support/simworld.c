@@ -180,11 +180,12 @@ static void on_peer_up(mcq_socket_t* s, const mcq_peer_info_t* info) {
   sim_require(info->version_major == 3 && info->version_minor == 1);
   sim_require(k->options.type != MCQ_PAIR || k->up == 0);
   sim_record_t* record = k->world->records[id];
-  sim_require(record->conn != NULL && record->dir[side].sock == NULL);
-  record->dir[side].sock = k;
+  sim_require(record->conn != NULL && record->dir[side].sock == k);
   sim_peer_t* p = add_peer(k, info);
   p->record = record;
   p->side = side;
+  p->end = k->expect_end;
+  sim_require((p->end == 0) == info->incoming);
   maybe(k);
 }
 
@@ -288,6 +289,16 @@ static sim_ending_t* find_end(sim_sock_t* k, mcq_endpoint_t id) {
   return NULL;
 }
 
+/* From the handshake on this socket may write there. */
+static void claim_dir(sim_sock_t* k, const char* address) {
+  unsigned id;
+  int side;
+  sim_require(sscanf(address, "sim://conn/%u/%d", &id, &side) == 2);
+  sim_record_t* record = k->world->records[id];
+  sim_require(record->conn != NULL && record->dir[side].sock == NULL);
+  record->dir[side].sock = k;
+}
+
 static void on_event(mcq_socket_t* s, const mcq_event_t* e) {
   sim_sock_t* k = entered(s);
   sim_ending_t* ending = find_end(k, e->endpoint);
@@ -300,7 +311,11 @@ static void on_event(mcq_socket_t* s, const mcq_event_t* e) {
     k->expect_down = (mcq_peer_t){0, 0};
   }
   if (k->expect_down.epoch != 0) sim_fail("no event after a down");
-  if (e->kind == MCQ_EVENT_HANDSHAKE_OK) k->expect_up = e->peer;
+  if (e->kind == MCQ_EVENT_HANDSHAKE_OK) {
+    k->expect_up = e->peer;
+    k->expect_end = e->endpoint;
+    claim_dir(k, e->address);
+  }
   if (e->kind == MCQ_EVENT_CLOSED) {
     sim_require(ending != NULL && (ending->closing || k->closing));
     if (++ending->closed != 1) sim_fail("an endpoint closed twice");
@@ -336,20 +351,39 @@ static mcq_msg_t* as_message(sim_sock_t* k, const mcq_frame_t* frames,
   return msg;
 }
 
+static bool picks(const sim_sock_t* k) {
+  return k->options.type != MCQ_ROUTER ||
+         (k->options.flags & MCQ_ROUTER_BALANCE) != 0;
+}
+
+/* Somebody who may get messages: up and not ending, or to be connected. */
+static void check_pick(sim_sock_t* k, mcq_peer_t got) {
+  const sim_peer_t* p = find_peer(k, got);
+  if (p != NULL) sim_require(p->up && !p->ending);
+  if (p == NULL)
+    sim_require((k->options.flags & MCQ_IMMEDIATE) == 0 ||
+                same(got, k->expect_up));
+}
+
 static int hand_in(sim_sock_t* k, const mcq_frame_t* frames, size_t count,
                    const sim_peer_t* to) {
   sim_world_t* w = k->world;
   mcq_msg_t* msg = NULL;
+  mcq_peer_t got = {0, 0};
+  bool next = picks(k) && sim_odds(&w->net, 500);
   int rc;
   if (sim_odds(&w->net, 300)) msg = as_message(k, frames, count);
   begin(w);
   if (msg != NULL)
     rc = to != NULL ? mcq_send_msg_to(k->s, to->handle, msg)
                     : mcq_send_msg(k->s, msg);
+  else if (to != NULL)
+    rc = mcq_send_to(k->s, to->handle, frames, count);
   else
-    rc = to != NULL ? mcq_send_to(k->s, to->handle, frames, count)
-                    : mcq_send(k->s, frames, count);
+    rc = next ? mcq_send_next(k->s, frames, count, &got)
+              : mcq_send(k->s, frames, count);
   end(w);
+  if (got.epoch != 0) check_pick(k, got);
   mcq_msg_release(msg);
   return rc;
 }
@@ -407,7 +441,7 @@ int sim_sock_send(sim_sock_t* k) {
 }
 
 int sim_sock_send_to(sim_sock_t* k, const sim_peer_t* to) {
-  int otherwise = to->up ? 0 : MCQ_EPEERGONE;
+  int otherwise = to->up && !to->ending ? 0 : MCQ_EPEERGONE;
   if (k->closing) otherwise = MCQ_ECLOSED;
   return send_letter(k, NULL, to, otherwise, to->handle.epoch);
 }
@@ -416,6 +450,7 @@ int sim_sock_send_name(sim_sock_t* k, const void* id, size_t len) {
   const sim_peer_t* p = find_name(k, id, len);
   mcq_frame_t address = {id, len};
   int otherwise = p != NULL ? 0 : MCQ_EHOSTUNREACH;
+  if (p != NULL && p->ending) otherwise = MCQ_EPEERGONE;
   if (k->closing) otherwise = MCQ_ECLOSED;
   return send_letter(k, &address, NULL, otherwise,
                      p == NULL ? 0 : p->handle.epoch);
@@ -533,7 +568,6 @@ int sim_sock_connect(sim_sock_t* k, const char* uri,
   return rc == 0 ? note_end(k, uri, true, id) : rc;
 }
 
-/* Which connections go with an endpoint is not told: any may now. */
 void sim_sock_end(sim_sock_t* k, size_t i) {
   sim_ending_t* e = &k->ends[i];
   bool known = !e->closing && !k->closing;
@@ -548,7 +582,7 @@ void sim_sock_end(sim_sock_t* k, size_t i) {
   sim_require(rc == (known ? 0 : MCQ_ENOENT));
   e->closing = true;
   for (size_t n = 0; e->connecting && n < k->peer_count; n++)
-    if (k->peers[n].up && k->peers[n].side == 0) k->peers[n].ending = true;
+    if (k->peers[n].up && k->peers[n].end == e->id) k->peers[n].ending = true;
 }
 
 void sim_sock_close(sim_sock_t* k) {
@@ -767,7 +801,7 @@ static void audit_sock(sim_sock_t* k) {
   sim_require(stats.sends_unroutable == k->unroutable);
   audit_peers(k);
   uint64_t flying = audit_queues(k);
-  uint64_t lost = k->lost + stats.messages_lost;
+  uint64_t lost = stats.messages_lost;
   uint64_t known = k->handed + stats.messages_queued + lost;
   if (known > k->accepted || k->accepted - known > k->unsure + flying)
     sim_fail(

@@ -42,7 +42,8 @@ typedef struct sim_peer {
   size_t id_len;
   bool up;
   bool paused;
-  bool ending; /* we asked for its end */
+  bool ending;        /* we asked for its end */
+  mcq_endpoint_t end; /* it was dialed by; 0: accepted */
 } sim_peer_t;
 
 typedef struct sim_ending {
@@ -77,6 +78,7 @@ struct sim_sock {
   uint64_t refused_last;  /* the last epoch up then */
   /* The next events that must come. */
   mcq_peer_t expect_up;
+  mcq_endpoint_t expect_end; /* of that one */
   mcq_peer_t expect_down;
   bool expect_successor; /* of the id below */
   uint8_t successor[255];
