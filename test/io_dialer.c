@@ -3,17 +3,20 @@
  * transport that does what it is told; and a few with the real one. */
 #include "io/dialer.h"
 
+#include <net/if.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support/io_seat.h"
 
-/* ---- a transport that is told what to do ----------------------------------
- */
+/* ---- a transport that is told what to do --------------------------------- */
 
 typedef struct fake {
   int refuse;     /* what dial answers at once */
@@ -73,8 +76,7 @@ static const mcq__transport_t transport = {.scheme = "fake",
                                            .hangup = fake_hangup,
                                            .discard = fake_discard};
 
-/* ---- what the dialer says -------------------------------------------------
- */
+/* ---- what the dialer says ------------------------------------------------ */
 
 enum when { NEVER, IN_DIALING, IN_STREAM, IN_FAILED, IN_RETRY };
 
@@ -145,8 +147,7 @@ static void on_closed(mcq__dialer_t* d) {
 static const mcq__dialer_events_t events = {on_dialing, on_stream, on_failed,
                                             on_retry, on_closed};
 
-/* ---- the stage ------------------------------------------------------------
- */
+/* ---- the stage ----------------------------------------------------------- */
 
 static void turns(script_t* s) {
   test_seat_turns(&s->seat, 2);
@@ -213,8 +214,7 @@ static void expect_wait(const script_t* s, uint64_t full) {
   assert_in_range(s->wait, least, full);
 }
 
-/* ---- attempts -------------------------------------------------------------
- */
+/* ---- attempts ------------------------------------------------------------ */
 
 static void it_dials_in_the_next_phase(void** state) {
   (void) state;
@@ -431,8 +431,7 @@ static void errors_known_at_once_are_failures_too(void** state) {
   assert_int_equal(fake.hangups, 0);
 }
 
-/* ---- the limit of an attempt ----------------------------------------------
- */
+/* ---- the limit of an attempt --------------------------------------------- */
 
 static void an_attempt_has_a_limit(void** state) {
   (void) state;
@@ -482,8 +481,7 @@ static void a_stream_that_comes_too_late_is_thrown_away(void** state) {
   teardown(&s);
 }
 
-/* ---- closing --------------------------------------------------------------
- */
+/* ---- closing ------------------------------------------------------------- */
 
 static void closing_before_the_first_attempt(void** state) {
   (void) state;
@@ -581,8 +579,7 @@ static void closing_inside_each_callback(void** state) {
   }
 }
 
-/* ---- opening --------------------------------------------------------------
- */
+/* ---- opening ------------------------------------------------------------- */
 
 static void what_cannot_be_dialed_is_refused(void** state) {
   (void) state;
@@ -597,8 +594,7 @@ static void what_cannot_be_dialed_is_refused(void** state) {
   teardown(&s);
 }
 
-/* ---- with real sockets ----------------------------------------------------
- */
+/* ---- with real sockets --------------------------------------------------- */
 
 static void setup_real(script_t* s) {
   memset(s, 0, sizeof *s);
@@ -680,8 +676,8 @@ static void closing_during_a_lookup(void** state) {
   }
 }
 
-/* More lookups than the resolver has threads: some can be called off, others
- * have begun and are left behind. */
+/* More lookups than the resolver has threads: most can be called off, one
+ * has begun and is left behind. */
 static void many_lookups_are_called_off(void** state) {
   (void) state;
   enum { COUNT = 12 };
@@ -710,6 +706,135 @@ static void many_lookups_are_called_off(void** state) {
   free(all);
 }
 
+/* The resolver's one thread, held up and let go. */
+typedef struct jam {
+  uv_work_t blocks;
+  uv_work_t ends;
+  uv_sem_t go;
+  uv_sem_t done;
+  mcq__dialer_t* closes; /* from the callback that comes before the lookup's */
+  bool over;
+} jam_t;
+
+static void block(uv_work_t* work) {
+  uv_sem_wait(&((jam_t*) work->data)->go);
+}
+
+static void say_done(uv_work_t* work) {
+  uv_sem_post(&((jam_t*) work->data)->done);
+}
+
+static void after_block(uv_work_t* work, int status) {
+  jam_t* jam = (jam_t*) work->data;
+  assert_int_equal(status, 0);
+  if (jam->closes != NULL) mcq__dialer_close(jam->closes);
+}
+
+static void after_end(uv_work_t* work, int status) {
+  assert_int_equal(status, 0);
+  ((jam_t*) work->data)->over = true;
+}
+
+/* A dialer whose lookup is finished, but not heard of yet. */
+static void finish_lookup(script_t* s, jam_t* jam) {
+  setup_real(s);
+  memset(jam, 0, sizeof *jam);
+  jam->blocks.data = jam->ends.data = jam;
+  uv_loop_t* loop = &s->seat.loop;
+  assert_int_equal(uv_sem_init(&jam->go, 0), 0);
+  assert_int_equal(uv_sem_init(&jam->done, 0), 0);
+  assert_int_equal(uv_queue_work(loop, &jam->blocks, block, after_block), 0);
+  assert_int_equal(
+      open_dialer(s, "tcp://localhost:1", MCQ__NEVER, 0, MCQ__NEVER), 0);
+  test_seat_turns(&s->seat, 1);
+  assert_int_equal(s->dialer.state, MCQ__DIALER_DIALING);
+  uv_sem_post(&jam->go);
+  assert_int_equal(uv_queue_work(loop, &jam->ends, say_done, after_end), 0);
+  uv_sem_wait(&jam->done); /* it is after the lookup in the one thread */
+}
+
+static void end_jam(script_t* s, jam_t* jam) {
+  test_seat_until(&s->seat, &s->closed);
+  test_seat_until(&s->seat, &jam->over);
+  uv_sem_destroy(&jam->go);
+  uv_sem_destroy(&jam->done);
+  assert_int_equal(s->failures, 0);
+  teardown(s);
+}
+
+static void a_lookup_that_is_too_late_is_left_behind(void** state) {
+  (void) state;
+  script_t s;
+  jam_t jam;
+  finish_lookup(&s, &jam);
+  s.inside = true;
+  mcq__dialer_close(&s.dialer);
+  s.inside = false;
+  end_jam(&s, &jam);
+}
+
+static void a_lookup_that_ends_while_it_is_called_off(void** state) {
+  (void) state;
+  script_t s;
+  jam_t jam;
+  finish_lookup(&s, &jam);
+  jam.closes = &s.dialer;
+  end_jam(&s, &jam);
+}
+
+/* A network of the process's own in which the only port to connect from is
+ * the one that is dialed.  False where that is not allowed. */
+static bool enter_network_of_one_port(void) {
+  if (unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) return false;
+  int fd = socket(AF_INET, SOCK_DGRAM, 0);
+  if (fd < 0) return false;
+  struct ifreq lo;
+  memset(&lo, 0, sizeof lo);
+  strcpy(lo.ifr_name, "lo");
+  lo.ifr_flags = IFF_UP | IFF_RUNNING;
+  bool up = ioctl(fd, SIOCSIFFLAGS, &lo) == 0;
+  close(fd);
+  FILE* range = fopen("/proc/sys/net/ipv4/ip_local_port_range", "w");
+  if (range == NULL) return false;
+  bool set = fputs("40001 40001", range) >= 0;
+  return fclose(range) == 0 && set && up;
+}
+
+static int dial_oneself(const char* uri) {
+  script_t s;
+  setup_real(&s);
+  assert_int_equal(open_dialer(&s, uri, MCQ__NEVER, 0, MCQ__NEVER), 0);
+  next_event(&s);
+  while (s.failures == 0 && s.streams == 0) next_event(&s);
+  int code = s.streams != 0 ? 0 : s.code;
+  if (code != 0) teardown(&s);
+  return code;
+}
+
+static void nobody_is_connected_with_oneself(void** state) {
+  (void) state;
+  fflush(NULL);
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    if (!enter_network_of_one_port()) _exit(77);
+    int v4 = dial_oneself("tcp://127.0.0.1:40001");
+    int v6 = dial_oneself("tcp://[::1]:40001");
+    bool good = v4 == UV_ECONNREFUSED &&
+                (v6 == UV_ECONNREFUSED || v6 == UV_EADDRNOTAVAIL ||
+                 v6 == UV_EAFNOSUPPORT);
+    _exit(good ? 0 : 1);
+  }
+  int status;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 77) {
+    printf("no network of one's own to be had\n");
+    skip();
+  }
+  assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void an_unknown_zone_is_an_error(void** state) {
   (void) state;
   script_t s;
@@ -722,8 +847,7 @@ static void an_unknown_zone_is_an_error(void** state) {
   teardown(&s);
 }
 
-/* ---- memory ---------------------------------------------------------------
- */
+/* ---- memory -------------------------------------------------------------- */
 
 static int dial_once(test_alloc_t* ta, void* arg) {
   script_t s;
@@ -778,8 +902,13 @@ int main(void) {
       cmocka_unit_test(a_name_is_looked_up),
       cmocka_unit_test(closing_during_a_lookup),
       cmocka_unit_test(many_lookups_are_called_off),
+      cmocka_unit_test(a_lookup_that_is_too_late_is_left_behind),
+      cmocka_unit_test(a_lookup_that_ends_while_it_is_called_off),
+      cmocka_unit_test(nobody_is_connected_with_oneself),
       cmocka_unit_test(an_unknown_zone_is_an_error),
       cmocka_unit_test(dialing_survives_every_failing_allocation),
   };
+  /* One thread of the resolver's: what is asked is answered in order. */
+  setenv("UV_THREADPOOL_SIZE", "1", 1);
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -152,8 +152,7 @@ static void text_without_an_end_is_not_run_through(void** state) {
   assert_int_equal(mcq__endpoint_parse(&e, uri), MCQ_EINVAL);
 }
 
-/* ---- addresses ------------------------------------------------------------
- */
+/* ---- addresses ----------------------------------------------------------- */
 
 static void numbers_survive_the_round_trip(void** state) {
   (void) state;

@@ -123,8 +123,7 @@ static bool have_v6(void) {
   return good;
 }
 
-/* ---- addresses ------------------------------------------------------------
- */
+/* ---- addresses ----------------------------------------------------------- */
 
 static void reach(const char* uri, const char* prefix, const char* host) {
   test_seat_t t;
@@ -209,8 +208,7 @@ static void a_listener_keeps_nothing_going(void** state) {
   test_seat_close(&t);
 }
 
-/* ---- accepting ------------------------------------------------------------
- */
+/* ---- accepting ----------------------------------------------------------- */
 
 static void a_crowd(void** state) {
   (void) state;
@@ -247,8 +245,7 @@ static void closing_in_the_middle_of_a_crowd(void** state) {
   test_seat_close(&t);
 }
 
-/* ---- running out ----------------------------------------------------------
- */
+/* ---- running out --------------------------------------------------------- */
 
 static struct rlimit limit_descriptors(int most) {
   struct rlimit old;
@@ -368,8 +365,7 @@ static void listening_survives_every_failing_allocation(void** state) {
   test_alloc_sweep(listen_once, NULL);
 }
 
-/* ---- any transport --------------------------------------------------------
- */
+/* ---- any transport ------------------------------------------------------- */
 
 static unsigned discarded;
 

@@ -43,8 +43,7 @@ static void setup(test_seat_t* t) {
   assert_int_equal(test_seat_open(t, MCQ__BACKEND_UV), 0);
 }
 
-/* ---- order ----------------------------------------------------------------
- */
+/* ---- order --------------------------------------------------------------- */
 
 static void nothing_runs_inside_the_call(void** state) {
   (void) state;
@@ -144,8 +143,7 @@ static void tasks_may_be_cancelled(void** state) {
   test_seat_close(&t);
 }
 
-/* ---- bounds ---------------------------------------------------------------
- */
+/* ---- bounds -------------------------------------------------------------- */
 
 static void post_self(actor_t* a) {
   if (a->again == 0) return;
@@ -251,8 +249,7 @@ static void later_is_once_a_turn(void** state) {
   test_seat_close(&t);
 }
 
-/* ---- what keeps the loop going --------------------------------------------
- */
+/* ---- what keeps the loop going ------------------------------------------- */
 
 static void an_idle_seat_keeps_nothing_going(void** state) {
   (void) state;
@@ -337,8 +334,7 @@ static void work_posted_behind_our_back_wakes_the_loop(void** state) {
   test_seat_close(&t);
 }
 
-/* ---- timers ---------------------------------------------------------------
- */
+/* ---- timers -------------------------------------------------------------- */
 
 typedef struct alarm {
   mcq__timer_t timer;
@@ -502,8 +498,7 @@ static void a_restless_timer_lets_the_loop_turn(void** state) {
   test_seat_close(&t);
 }
 
-/* ---- the back end's part --------------------------------------------------
- */
+/* ---- the back end's part ------------------------------------------------- */
 
 static int fake_result;
 static unsigned fake_submits;
@@ -590,8 +585,7 @@ static void the_choice_of_back_ends(void** state) {
   test_seat_close(&t);
 }
 
-/* ---- the end --------------------------------------------------------------
- */
+/* ---- the end ------------------------------------------------------------- */
 
 static void close_the_seat(actor_t* a) {
   mcq__io_close(&a->seat->io);
@@ -628,8 +622,7 @@ static void opening_survives_every_failing_allocation(void** state) {
   test_alloc_sweep(open_and_close, NULL);
 }
 
-/* ---- numbers and names ----------------------------------------------------
- */
+/* ---- numbers and names --------------------------------------------------- */
 
 static void a_seed_gives_a_sequence(void** state) {
   (void) state;

@@ -458,6 +458,8 @@ static void bytes_come_in_order_and_then_the_end(void** state) {
   side_t s;
   open_seat(&t);
   open_side(&s, &t, false, 1);
+  int flags = fcntl(mcq__uring_of(s.wire)->fd, F_GETFL);
+  assert_int_equal(flags & O_NONBLOCK, 0); /* it would not wait for bytes */
   feed_all(&s, 100);
   test_seat_turns(&t, 3);
   assert_int_equal(s.got, 0); /* a new wire does not read */
@@ -567,6 +569,42 @@ static void stopped_bytes_and_the_end_wait(void** state) {
   while (s.ends == 0) sleep_once(&t);
   assert_int_equal(s.end, UV_EOF);
   end_side(&s);
+  close_seat(&t);
+}
+
+static side_t* started;
+
+static void start_the_other(side_t* s, mcq__slice_t bytes) {
+  (void) s;
+  (void) bytes;
+  start(started);
+}
+
+/* More arrives after a stopped reader was started and before it got what had
+ * arrived. */
+static void what_came_earlier_comes_first(void** state) {
+  (void) state;
+  test_seat_t t;
+  side_t one;
+  side_t two;
+  open_seat(&t);
+  open_side(&one, &t, false, 1);
+  open_side(&two, &t, false, 2);
+  started = &two;
+  one.on_bytes = start_the_other;
+  start(&one);
+  start(&two);
+  test_seat_turns(&t, 1);
+  stop(&two);
+  feed_all(&two, 1000);
+  test_seat_turns(&t, 1);
+  assert_int_equal(mcq__uring_of(two.wire)->parked.count, 1);
+  feed_all(&one, 10);
+  feed_all(&two, 1000);
+  until_received(&two);
+  assert_int_equal(two.reads, 2);
+  end_side(&one);
+  end_side(&two);
   close_seat(&t);
 }
 
@@ -769,6 +807,34 @@ static void slices_may_be_held_until_the_next_turn(void** state) {
   close_seat(&t);
 }
 
+/* Whoever waits for buffers waits asleep, and wakes when some come back. */
+static void buffers_that_come_back_wake_the_loop(void** state) {
+  (void) state;
+  enum { WIRES = 300 };
+  static side_t s[WIRES];
+  test_seat_t t;
+  if (allowed_descriptors(2 * WIRES) < 2 * WIRES) skip();
+  open_seat(&t);
+  memset(&holder, 0, sizeof holder);
+  for (size_t i = 0; i < WIRES; i++) {
+    open_side(&s[i], &t, false, i);
+    s[i].on_bytes = hold;
+    start(&s[i]);
+  }
+  test_seat_turns(&t, 1);
+  for (size_t i = 0; i < WIRES; i++) feed_all(&s[i], 100);
+  test_seat_turns(&t, 5);
+  uv_handle_t* idle = (uv_handle_t*) &t.io.turn.idle;
+  assert_int_equal(holder.count, MCQ__BUFFER_COUNT);
+  assert_false(uv_is_active(idle));
+  let_go();
+  assert_true(uv_is_active(idle));
+  for (size_t i = 0; i < WIRES; i++) until_received(&s[i]);
+  let_go();
+  for (size_t i = 0; i < WIRES; i++) end_side(&s[i]);
+  close_seat(&t);
+}
+
 /* Stopped wires sit on all buffers; a reader that needs some gets them, and
  * the stopped ones keep their bytes. */
 static void stopped_wires_make_room_for_readers(void** state) {
@@ -798,6 +864,7 @@ static void stopped_wires_make_room_for_readers(void** state) {
   test_alloc_fail_next(&t.pool.alloc, true);
   test_seat_turns(&t, 3);
   assert_int_equal(reader.got, 0);
+  assert_true(u->retry.place != 0);
   t.pool.alloc.fail_at = 0;
   until_received(&reader);
   for (size_t i = 0; i < WIRES; i++) start(&s[i]);
@@ -1062,6 +1129,22 @@ static void closing_is_safe_at_any_moment(void** state) {
     end_side(&s);
   }
   free(bytes);
+  close_seat(&t);
+}
+
+/* Nothing else does: our handles are unref'd. */
+static void closing_keeps_the_loop_alive(void** state) {
+  (void) state;
+  test_seat_t t;
+  side_t s;
+  open_seat(&t);
+  open_side(&s, &t, true, 1);
+  start(&s);
+  test_seat_turns(&t, 1);
+  close_side(&s);
+  while (uv_run(&t.loop, UV_RUN_DEFAULT) != 0) continue;
+  assert_true(s.closed);
+  end_side(&s);
   close_seat(&t);
 }
 
@@ -1393,10 +1476,12 @@ int main(void) {
       cmocka_unit_test(a_renewed_receive_loses_nothing),
       cmocka_unit_test(a_reset_is_an_error),
       cmocka_unit_test(stopped_bytes_and_the_end_wait),
+      cmocka_unit_test(what_came_earlier_comes_first),
       cmocka_unit_test(a_stopped_reader_holds_the_peer_back),
       cmocka_unit_test(storms_of_stops_lose_nothing),
       cmocka_unit_test(a_thousand_wires_share_the_buffers),
       cmocka_unit_test(slices_may_be_held_until_the_next_turn),
+      cmocka_unit_test(buffers_that_come_back_wake_the_loop),
       cmocka_unit_test(stopped_wires_make_room_for_readers),
       cmocka_unit_test(leaving_waits_for_slices),
       cmocka_unit_test(large_writes_are_continued),
@@ -1405,6 +1490,7 @@ int main(void) {
       cmocka_unit_test(a_failed_write_is_told_once),
       cmocka_unit_test(two_hundred_wires_echo),
       cmocka_unit_test(closing_is_safe_at_any_moment),
+      cmocka_unit_test(closing_keeps_the_loop_alive),
       cmocka_unit_test(the_seat_may_close_in_on_closed),
       cmocka_unit_test(nobody_adopts_without_descriptors),
       cmocka_unit_test(refused_submissions_are_repeated),

@@ -56,8 +56,7 @@ static void reset_raw(int fd) {
   assert_int_equal(close(fd), 0);
 }
 
-/* ---- bytes ----------------------------------------------------------------
- */
+/* ---- bytes --------------------------------------------------------------- */
 
 static void bytes_go_both_ways(void** state) {
   (void) state;
@@ -185,8 +184,7 @@ static void starting_and_stopping_at_once_reads_nothing(void** state) {
   rig_close(&r);
 }
 
-/* ---- windows of the user's own --------------------------------------------
- */
+/* ---- windows of the user's own ------------------------------------------- */
 
 static void own_windows(size_t size) {
   rig_t r;
@@ -259,8 +257,7 @@ static void closing_when_asked_for_a_window(void** state) {
   rig_close(&r);
 }
 
-/* ---- closing from callbacks -----------------------------------------------
- */
+/* ---- closing from callbacks ---------------------------------------------- */
 
 static void close_me(side_t* s) {
   side_close(s);
@@ -345,8 +342,7 @@ static void stopping_in_on_bytes_stops(void** state) {
   close_pair(&r, &a, &b);
 }
 
-/* ---- writes in flight -----------------------------------------------------
- */
+/* ---- writes in flight ---------------------------------------------------- */
 
 static void closing_with_a_write_in_flight(void** state) {
   (void) state;
@@ -414,8 +410,7 @@ static void many_pieces(void** state) {
   close_pair(&r, &a, &b);
 }
 
-/* ---- half a connection ----------------------------------------------------
- */
+/* ---- half a connection --------------------------------------------------- */
 
 static void our_end_may_come_first(void** state) {
   (void) state;
@@ -445,8 +440,7 @@ static void our_end_may_come_first(void** state) {
   close_pair(&r, &a, &b);
 }
 
-/* ---- peers that go away ---------------------------------------------------
- */
+/* ---- peers that go away -------------------------------------------------- */
 
 static void a_reset_ends_reading_once(void** state) {
   (void) state;
@@ -539,8 +533,7 @@ static void writing_to_nobody_is_an_error_and_no_more(void** state) {
   }
 }
 
-/* ---- many -----------------------------------------------------------------
- */
+/* ---- many ---------------------------------------------------------------- */
 
 static void two_hundred_at_once(void** state) {
   (void) state;
@@ -596,8 +589,7 @@ static void a_flood_leaves_room_for_others(void** state) {
   close_pair(&r, &a, &b);
 }
 
-/* ---- what the kernel and the loop see -------------------------------------
- */
+/* ---- what the kernel and the loop see ------------------------------------ */
 
 static void a_quiet_connection_keeps_nothing_going(void** state) {
   (void) state;
@@ -662,8 +654,7 @@ static void the_steady_state_allocates_nothing(void** state) {
   close_pair(&r, &a, &b);
 }
 
-/* ---- memory ---------------------------------------------------------------
- */
+/* ---- memory -------------------------------------------------------------- */
 
 static int connect_and_talk(rig_t* r) {
   side_t a = {.rig = r};

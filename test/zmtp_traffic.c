@@ -206,6 +206,38 @@ static void lengths_beyond_the_limit(void** state) {
   }
 }
 
+/* With all of the body at hand the header decides just the same. */
+static void bodies_beyond_the_limit(void** state) {
+  (void) state;
+  static char body[302];
+  static const size_t limits[] = {1, 20, 255, 256, 300};
+  for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+    for (unsigned flags = 0; flags < 3; flags += 2) {
+      rig_bytes_t b = {0};
+      mcq__session_config_t c = rig_config(bench.pool);
+      c.max_message = limits[i];
+      mcq__session_t* s = open_ready(&c);
+      rig_frame(&b, flags, body, limits[i]);
+      rig_frame(&b, flags | 1, body, limits[i]);
+      rig_frame(&b, flags, body, 0);
+      rig_frame(&b, flags | 1, body, 1);
+      rig_frame(&b, flags, body, limits[i]);
+      feed(s, &b);
+      expect_frame(s, body, limits[i], false);
+      expect_frame(s, body, limits[i], true);
+      expect_frame(s, body, 0, false);
+      expect_frame(s, body, 1, true);
+      expect_failure(s, MCQ_EMSGLIMIT, "max_message_size");
+      end(s);
+      s = open_ready(&c);
+      rig_frame(&b, flags, body, limits[i] + 1);
+      feed(s, &b);
+      expect_failure(s, MCQ_EMSGLIMIT, "max_message_size");
+      end(s);
+    }
+  }
+}
+
 static void the_sum_of_frames_is_limited(void** state) {
   (void) state;
   rig_bytes_t b = {0};
@@ -683,6 +715,7 @@ int main(void) {
       TEST(empty_messages_are_messages),
       TEST(malformed_frames),
       TEST(lengths_beyond_the_limit),
+      TEST(bodies_beyond_the_limit),
       TEST(the_sum_of_frames_is_limited),
       TEST(the_number_of_frames_is_limited),
       TEST(a_flood_of_more_ends_at_the_limit),

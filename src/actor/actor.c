@@ -220,8 +220,16 @@ static bool all_written(const mcq__actor_t* a) {
          (!a->flush_all || a->outbox.chain.bytes == 0);
 }
 
+/* ENDING, however long that takes: what arrived and will not be delivered may
+ * lie in memory that others need.  Without memory for a copy it stays there. */
+static void let_go(mcq__actor_t* a) {
+  mcq__bridge_reset(&a->bridge);
+  (void) protocol_of(a)->hold(a->session);
+}
+
 static void run_flush(mcq__task_t* task) {
   mcq__actor_t* a = mcq__container_of(task, mcq__actor_t, flush);
+  if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING)) let_go(a);
   if (can_write(a) && write_some(a)) mcq__io_later(io_of(a), &a->flush);
   mcq__outbox_rest(&a->outbox);
   if (a->state == MCQ__ACTOR_ENDING && !a->shut && can_write(a) &&

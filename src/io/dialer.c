@@ -13,8 +13,7 @@ static uint64_t after(mcq__dialer_t* d, uint64_t ms) {
   return ms < MCQ__NEVER - now ? now + ms : MCQ__NEVER;
 }
 
-/* ---- the wait
- * --------------------------------------------------------------*/
+/* ---- the wait ------------------------------------------------------------ */
 
 /* Doubled with each failure in a row up to the cap, of which a random half is
  * taken off, so that those who lost a server together do not all come back
@@ -45,8 +44,7 @@ static void count_failure(mcq__dialer_t* d) {
   if (d->failures < UINT32_MAX) d->failures++;
 }
 
-/* ---- the attempt
- * -----------------------------------------------------------*/
+/* ---- the attempt --------------------------------------------------------- */
 
 static void fail(mcq__dialer_t* d, int code) {
   count_failure(d);
@@ -80,8 +78,7 @@ static void on_retry_timer(mcq__timer_t* timer) {
   run_start(&d->task);
 }
 
-/* ---- the end
- * ---------------------------------------------------------------*/
+/* ---- the end ------------------------------------------------------------- */
 
 static void finish(mcq__dialer_t* d) {
   d->state = MCQ__DIALER_CLOSED;
@@ -111,8 +108,7 @@ void mcq__dialer_done(mcq__dialer_t* d, void* stream, const char* address,
   }
 }
 
-/* ---- for the socket above
- * --------------------------------------------------*/
+/* ---- for the socket above ------------------------------------------------ */
 
 int mcq__dialer_open(mcq__dialer_t* d, mcq__io_t* io,
                      const mcq__endpoint_t* endpoint,

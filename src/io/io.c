@@ -7,8 +7,7 @@
 
 #include "io/seat.h"
 
-/* ---- random numbers
- * --------------------------------------------------------*/
+/* ---- random numbers ------------------------------------------------------ */
 
 /* Spreads a seed over 64 bits: one step of splitmix64. */
 static uint64_t mix(uint64_t* x) {
@@ -43,8 +42,7 @@ uint64_t mcq__io_random(mcq__io_t* io) {
   return sum;
 }
 
-/* ---- transports
- * ------------------------------------------------------------*/
+/* ---- transports ---------------------------------------------------------- */
 
 static bool serves(const mcq__transport_t* transport, const char* scheme,
                    size_t len) {
@@ -59,8 +57,7 @@ const mcq__transport_t* mcq__transport_find(const mcq__io_t* io,
   return NULL;
 }
 
-/* ---- open and close
- * --------------------------------------------------------*/
+/* ---- open and close ------------------------------------------------------ */
 
 int mcq__io_open(mcq__io_t* io, uv_loop_t* loop, mcq__pool_t* pool,
                  enum mcq__backend_choice choice, const mcq__seams_t* seams) {

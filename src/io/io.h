@@ -22,7 +22,7 @@
 typedef struct mcq__io mcq__io_t;
 typedef struct mcq__wire mcq__wire_t;
 
-/* ---- turn: when things happen ------------------------------------------ */
+/* ---- turn: when things happen -------------------------------------------- */
 
 /* Work for the next phase.  Embedded in its object; zeroed is idle. */
 typedef struct mcq__task {
@@ -39,12 +39,12 @@ typedef struct mcq__turn {
   uv_idle_t idle;
   uv_timer_t timer;
   mcq__timers_t timers;
-  uint64_t armed;         /* the deadline the uv timer is set to */
-  unsigned keep;          /* reasons to keep the loop running */
-  unsigned open_handles;  /* what on_left waits for: the four above, and what
-                             transports leave behind in the loop */
-  bool busy;              /* inside a phase */
-  bool ending;            /* the handles close when no task is left */
+  uint64_t armed;        /* the deadline the uv timer is set to */
+  unsigned keep;         /* reasons to keep the loop running */
+  unsigned open_handles; /* what on_left waits for: the four above, and what
+                            transports leave behind in the loop */
+  bool busy;             /* inside a phase */
+  bool ending;           /* the handles close when no task is left */
 } mcq__turn_t;
 
 /* Runs `task` in the next phase (of this turn where one is left).  A task that
@@ -73,7 +73,7 @@ void mcq__io_timer_stop(mcq__io_t* io, mcq__timer_t* timer);
 void mcq__io_ref(mcq__io_t* io);
 void mcq__io_unref(mcq__io_t* io);
 
-/* ---- wire: one connection ---------------------------------------------- */
+/* ---- wire: one connection ------------------------------------------------ */
 
 /* What a wire tells its user (the actor).  All are called from loop phases. */
 typedef struct mcq__wire_events {
@@ -154,7 +154,7 @@ extern const mcq__backend_t mcq__backend_uv;
 /* The uring back end, or NULL in a build without it. */
 const mcq__backend_t* mcq__backend_uring(void);
 
-/* ---- transport: making streams ------------------------------------------ */
+/* ---- transport: making streams ------------------------------------------- */
 
 typedef struct mcq__listener mcq__listener_t;
 typedef struct mcq__dialer mcq__dialer_t;
@@ -190,7 +190,7 @@ extern const mcq__transport_t mcq__transport_tcp;
 const mcq__transport_t* mcq__transport_find(const mcq__io_t* io,
                                             const char* scheme, size_t len);
 
-/* ---- io: all of it, per context ----------------------------------------- */
+/* ---- io: all of it, per context ------------------------------------------ */
 
 typedef uint64_t (*mcq__clock_fn)(void* arg);
 
@@ -209,7 +209,7 @@ struct mcq__io {
   mcq__mem_t* mem;
   mcq__pool_t* pool;
   const mcq__backend_t* backend;
-  int fallback; /* why auto did not take uring; 0 when it did or was not asked */
+  int fallback; /* why auto did not take uring, or 0 */
   void* pump;   /* the back end's own state */
   mcq__turn_t turn;
   mcq__seams_t seams;

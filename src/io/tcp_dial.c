@@ -31,8 +31,7 @@ typedef struct attempt {
 
 static int try_next(attempt_t* a);
 
-/* ---- the end of an attempt
- * -------------------------------------------------*/
+/* ---- the end of an attempt ----------------------------------------------- */
 
 static void free_attempt(attempt_t* a) {
   if (a->found != NULL) uv_freeaddrinfo(a->found);
@@ -87,8 +86,7 @@ static void succeed(attempt_t* a) {
   report(a, stream, text, 0);
 }
 
-/* ---- one address
- * -----------------------------------------------------------*/
+/* ---- one address --------------------------------------------------------- */
 
 static void on_poll_closed(uv_handle_t* handle) {
   attempt_t* a = mcq__container_of(handle, attempt_t, poll);
@@ -152,8 +150,7 @@ static int try_next(attempt_t* a) {
   return rc;
 }
 
-/* ---- names
- * -----------------------------------------------------------------*/
+/* ---- names --------------------------------------------------------------- */
 
 static void on_found(uv_getaddrinfo_t* lookup, int status,
                      struct addrinfo* found) {
@@ -192,8 +189,7 @@ static int look_up(attempt_t* a, const mcq__endpoint_t* endpoint) {
   return 0;
 }
 
-/* ---- for the dialer
- * --------------------------------------------------------*/
+/* ---- for the dialer ------------------------------------------------------ */
 
 static void run_ended(mcq__task_t* task) {
   attempt_t* a = mcq__container_of(task, attempt_t, ended);

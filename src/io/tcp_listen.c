@@ -31,8 +31,7 @@ typedef struct door {
 
 static void on_readable(uv_poll_t* poll, int status, int events);
 
-/* ---- accepting
- * -------------------------------------------------------------*/
+/* ---- accepting ----------------------------------------------------------- */
 
 static void pause_door(door_t* door, int code) {
   uint64_t now = mcq__io_now(door->io);
@@ -102,8 +101,7 @@ static void on_readable(uv_poll_t* poll, int status, int events) {
   }
 }
 
-/* ---- listening
- * -------------------------------------------------------------*/
+/* ---- listening ----------------------------------------------------------- */
 
 static int bind_to(const mcq__address_t* a, int backlog) {
   int fd = mcq__tcp_socket(a->any.sa_family);

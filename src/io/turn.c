@@ -14,13 +14,7 @@ static mcq__io_t* io_of(const void* handle) {
   return (mcq__io_t*) ((const uv_handle_t*) handle)->data;
 }
 
-/* Only the assertions of debug builds ask. */
-__attribute__((unused)) static bool closed(const mcq__turn_t* turn) {
-  return uv_is_closing((const uv_handle_t*) &turn->idle) != 0;
-}
-
-/* ---- timers
- * ----------------------------------------------------------------*/
+/* ---- timers -------------------------------------------------------------- */
 
 static void on_timer(uv_timer_t* timer);
 
@@ -52,8 +46,7 @@ static bool virtual_due(const mcq__io_t* io) {
          mcq__timers_next(&io->turn.timers) <= mcq__io_now(io);
 }
 
-/* ---- phases
- * ----------------------------------------------------------------*/
+/* ---- phases -------------------------------------------------------------- */
 
 static void on_idle(uv_idle_t* idle) {
   (void) idle; /* being active is all it does: the loop polls without sleep */
@@ -132,11 +125,10 @@ static void on_check(uv_check_t* check) {
   run_phase(io_of(check));
 }
 
-/* ---- tasks and timers, for everybody
- * ---------------------------------------*/
+/* ---- tasks and timers, for everybody ------------------------------------- */
 
 static void post(mcq__io_t* io, mcq__node_t* list, mcq__task_t* task) {
-  mcq__check(!closed(&io->turn));
+  mcq__check(uv_is_closing((uv_handle_t*) &io->turn.idle) == 0);
   if (mcq__node_linked(&task->node)) return;
   mcq__list_insert(list, &task->node);
   if (!io->turn.busy) uv_idle_start(&io->turn.idle, on_idle);
@@ -181,8 +173,7 @@ void mcq__io_unref(mcq__io_t* io) {
   if (--io->turn.keep == 0) uv_unref((uv_handle_t*) &io->turn.prepare);
 }
 
-/* ---- the seat's own
- * --------------------------------------------------------*/
+/* ---- the seat's own ------------------------------------------------------ */
 
 void mcq__io_pin(mcq__io_t* io) {
   io->turn.open_handles++;

@@ -45,8 +45,7 @@ static pump_t* of_wire(mcq__wire_t* wire) {
   return mcq__container_of(wire, pump_t, wire);
 }
 
-/* ---- polling
- * ---------------------------------------------------------------*/
+/* ---- polling ------------------------------------------------------------- */
 
 static void on_poll(uv_poll_t* poll, int status, int events);
 
@@ -68,8 +67,7 @@ static int watch(pump_t* p) {
   return (want & ~p->armed) == 0 ? 0 : poll_for(p, want);
 }
 
-/* ---- reading
- * ---------------------------------------------------------------*/
+/* ---- reading ------------------------------------------------------------- */
 
 static bool may_read(const pump_t* p) {
   return p->reading && !p->closing;
@@ -136,8 +134,7 @@ static void read_some(pump_t* p) {
     if (!read_once(p)) return;
 }
 
-/* ---- writing
- * ---------------------------------------------------------------*/
+/* ---- writing ------------------------------------------------------------- */
 
 /* Bytes taken, UV_EAGAIN or another error. */
 static ssize_t send_pieces(int fd, const mcq__iov_t* iov, size_t count) {
@@ -175,8 +172,7 @@ static ssize_t wait_for_room(pump_t* p, const mcq__iov_t* iov, size_t count) {
   return rc;
 }
 
-/* ---- events
- * ----------------------------------------------------------------*/
+/* ---- events -------------------------------------------------------------- */
 
 static void on_poll(uv_poll_t* poll, int status, int events) {
   pump_t* p = mcq__container_of(poll, pump_t, poll);
@@ -203,8 +199,7 @@ static void on_handle_closed(uv_handle_t* handle) {
   mcq__mem_free(mem, p);
 }
 
-/* ---- the table
- * -------------------------------------------------------------*/
+/* ---- the table ----------------------------------------------------------- */
 
 static int join(mcq__io_t* io) {
   (void) io;

@@ -35,6 +35,7 @@ typedef struct sim_loan {
   struct sim_loan* next;
   struct sim_loan** link;
   uint64_t turn;
+  const sim_wire_t* wire; /* NULL: closed */
   uint8_t* bytes;
 } sim_loan_t;
 
@@ -86,6 +87,7 @@ static void deliver_lent(sim_wire_t* w, const uint8_t* data, size_t n) {
   sim_loan_t* loan = (sim_loan_t*) calloc(1, sizeof *loan);
   sim_require(loan != NULL);
   loan->turn = host->turn;
+  loan->wire = w;
   loan->bytes = (uint8_t*) malloc(n);
   sim_require(loan->bytes != NULL);
   memcpy(loan->bytes, data, n);
@@ -109,7 +111,8 @@ static void deliver_lent(sim_wire_t* w, const uint8_t* data, size_t n) {
 void sim_host_turned(sim_host_t* host) {
   host->turn++;
   for (const sim_loan_t* loan = host->loans; loan != NULL; loan = loan->next)
-    if (host->turn - loan->turn > 2)
+    if (host->turn - loan->turn > 2 &&
+        (loan->wire == NULL || !loan->wire->closing))
       sim_fail("memory that was lent is held for more than a turn");
 }
 
@@ -274,6 +277,8 @@ static void finish_close(sim_wire_t* w) {
   sim_log(net_of(w), "conn %u side %d closed", end->conn->id, sim_side(end));
   mcq__list_remove(&w->node);
   mcq__io_cancel(&w->task);
+  for (sim_loan_t* l = w->host->loans; l != NULL; l = l->next)
+    if (l->wire == w) l->wire = NULL;
   net_of(w)->live--;
   w->wire.events->on_closed(&w->wire);
   sim_end_drop(end);

@@ -87,8 +87,7 @@ static inline void rig_make_text(void) {
     rig_text[i] = rig_text[i - TEXT_PERIOD];
 }
 
-/* ---- receiving ------------------------------------------------------------
- */
+/* ---- receiving ----------------------------------------------------------- */
 
 static inline void side_check(side_t* s, const void* data, size_t len) {
   const uint8_t* at = (const uint8_t*) data;
@@ -177,8 +176,7 @@ static inline int side_read(side_t* s, bool on) {
   return rc;
 }
 
-/* ---- sending --------------------------------------------------------------
- */
+/* ---- sending ------------------------------------------------------------- */
 
 static inline void side_spoil(side_t* s) {
   if (s->buffer != NULL) memset(s->buffer, 0xa5, SIDE_BUFFER);
@@ -259,8 +257,7 @@ static inline void side_send(side_t* s, uint64_t n) {
   mcq__io_flush(&s->rig->seat.io, &s->sender);
 }
 
-/* ---- ending ---------------------------------------------------------------
- */
+/* ---- ending -------------------------------------------------------------- */
 
 static inline void side_on_closed(mcq__wire_t* wire) {
   side_t* s = (side_t*) wire->user;
@@ -302,8 +299,7 @@ static const mcq__wire_events_t side_events = {
     .on_closed = side_on_closed,
 };
 
-/* ---- making pairs ---------------------------------------------------------
- */
+/* ---- making pairs -------------------------------------------------------- */
 
 static inline void side_init(side_t* s, rig_t* r, const char* name) {
   memset(s, 0, sizeof *s);
