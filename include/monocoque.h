@@ -78,7 +78,7 @@ MCQ_EXTERN void mcq_ctx_dump(const mcq_ctx_t* ctx,
                              void (*line)(const char* text, void* arg),
                              void* arg);
 
-/* ---- sockets -------------------------------------------------------------- */
+/* ---- sockets ------------------------------------------------------------- */
 
 enum { /* mcq_socket_options_t.type: libzmq's numbers */
   MCQ_PAIR = 0,
@@ -256,7 +256,7 @@ MCQ_EXTERN int mcq_socket_type(const mcq_socket_t* socket);
 MCQ_EXTERN void mcq_ref(mcq_socket_t* socket);
 MCQ_EXTERN void mcq_unref(mcq_socket_t* socket);
 
-/* ---- endpoints ------------------------------------------------------------ */
+/* ---- endpoints ----------------------------------------------------------- */
 
 /* Listens at "tcp://host:port": host is numeric (IPv6 in brackets), an
  * interface name, "localhost" or "*"; port 0 or "*" takes a free one.  Errors
@@ -297,7 +297,7 @@ MCQ_EXTERN int mcq_disconnect(mcq_socket_t* socket, mcq_endpoint_t endpoint);
 MCQ_EXTERN const char* mcq_endpoint_uri(const mcq_socket_t* socket,
                                         mcq_endpoint_t endpoint);
 
-/* ---- sending -------------------------------------------------------------- */
+/* ---- sending ------------------------------------------------------------- */
 
 /* Sends one message of `count` frames (at least one), copying them.
  *
@@ -334,7 +334,7 @@ MCQ_EXTERN int mcq_send_bytes(mcq_socket_t* socket, const void* data,
                               size_t len);
 MCQ_EXTERN int mcq_send_text(mcq_socket_t* socket, const char* text);
 
-/* ---- receiving ------------------------------------------------------------ */
+/* ---- receiving ----------------------------------------------------------- */
 
 /* No on_message of this socket until mcq_resume; exact to one message, also
  * inside a callback.  Connections are not read meanwhile. */
@@ -345,7 +345,7 @@ MCQ_EXTERN int mcq_resume(mcq_socket_t* socket);
 MCQ_EXTERN int mcq_peer_pause(mcq_socket_t* socket, mcq_peer_t peer);
 MCQ_EXTERN int mcq_peer_resume(mcq_socket_t* socket, mcq_peer_t peer);
 
-/* ---- messages ------------------------------------------------------------- */
+/* ---- messages ------------------------------------------------------------ */
 
 MCQ_EXTERN size_t mcq_msg_count(const mcq_msg_t* msg);
 
@@ -373,7 +373,7 @@ MCQ_EXTERN int mcq_msg_wrap(mcq_ctx_t* ctx, const void* data, size_t len,
                             void (*release)(void* data, void* arg), void* arg,
                             mcq_msg_t** out);
 
-/* ---- peers ---------------------------------------------------------------- */
+/* ---- peers --------------------------------------------------------------- */
 
 /* The live connection of a routing id.  MCQ_ENOENT. */
 MCQ_EXTERN int mcq_peer_find(const mcq_socket_t* socket, const void* id,
@@ -403,7 +403,7 @@ MCQ_EXTERN int mcq_peer_close(mcq_socket_t* socket, mcq_peer_t peer);
 MCQ_EXTERN int mcq_peer_set_data(mcq_socket_t* socket, mcq_peer_t peer,
                                  void* data);
 
-/* ---- statistics ----------------------------------------------------------- */
+/* ---- statistics ---------------------------------------------------------- */
 
 typedef struct mcq_stats {
   uint64_t peers;             /* connected now */
@@ -428,7 +428,7 @@ typedef struct mcq_stats {
 
 MCQ_EXTERN void mcq_stats(const mcq_socket_t* socket, mcq_stats_t* out);
 
-/* ---- codes and versions ---------------------------------------------------- */
+/* ---- codes and versions -------------------------------------------------- */
 
 /* A sentence about a code, and its name ("MCQ_EFRAME", "ECONNRESET").  Static
  * text; unknown codes have one too. */

@@ -68,8 +68,7 @@ static uint32_t sum_of(const void* data, size_t len) {
   return sum;
 }
 
-/* ---- workers
- * ---------------------------------------------------------------*/
+/* ---- workers ------------------------------------------------------------- */
 
 static void work(mcq_socket_t* socket, mcq_peer_t peer, mcq_msg_t* msg) {
   (void) peer;
@@ -166,8 +165,7 @@ static void hire(uv_loop_t* loop, bool zmq) {
   w->alive = true;
 }
 
-/* ---- the hub
- * ---------------------------------------------------------------*/
+/* ---- the hub ------------------------------------------------------------- */
 
 static worker_t* by_name(const void* name, size_t len) {
   for (unsigned i = 0; i < worker_count; i++)

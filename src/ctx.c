@@ -8,8 +8,7 @@
 
 #include "zmtp/session.h"
 
-/* ---- life
- * ------------------------------------------------------------------*/
+/* ---- life ---------------------------------------------------------------- */
 
 /* The last call of io: nothing of ours is in the loop any more. */
 static void on_left(mcq__io_t* io) {
@@ -114,8 +113,7 @@ void mcq_ctx_close(mcq_ctx_t* ctx, mcq_ctx_close_cb on_close) {
   leave_when_empty(&ctx->host);
 }
 
-/* ---- questions
- * -------------------------------------------------------------*/
+/* ---- questions ----------------------------------------------------------- */
 
 void* mcq_ctx_data(const mcq_ctx_t* ctx) {
   return ctx->data;
@@ -190,8 +188,7 @@ int mcq_socket_new(mcq_ctx_t* ctx, const mcq_socket_options_t* options,
   return mcq__socket_make(&ctx->host, options, out);
 }
 
-/* ---- messages
- * --------------------------------------------------------------*/
+/* ---- messages ------------------------------------------------------------ */
 
 size_t mcq_msg_count(const mcq_msg_t* msg) {
   return msg->count;

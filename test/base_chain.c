@@ -24,7 +24,7 @@ static void expect_text(const mcq__chain_t* c, const char* text) {
   assert_string_equal(found, text);
 }
 
-/* ---- joining ------------------------------------------------------------ */
+/* ---- joining ------------------------------------------------------------- */
 
 static void neighbours_in_a_slab_join(void** state) {
   (void) state;
@@ -152,7 +152,7 @@ static void a_slab_goes_with_its_last_byte(void** state) {
   test_pool_close(&t);
 }
 
-/* ---- filling ------------------------------------------------------------ */
+/* ---- filling ------------------------------------------------------------- */
 
 static void fill_skips_and_stops(void** state) {
   (void) state;
@@ -181,7 +181,7 @@ static void fill_skips_and_stops(void** state) {
   test_pool_close(&t);
 }
 
-/* ---- against a model ---------------------------------------------------- */
+/* ---- against a model ----------------------------------------------------- */
 
 enum { CHAINS = 3, MODEL_MAX = 20000 };
 
@@ -310,7 +310,7 @@ static void same_bytes_as_a_flat_array(void** state) {
   test_pool_close(&t);
 }
 
-/* ---- failing allocations ------------------------------------------------ */
+/* ---- failing allocations ------------------------------------------------- */
 
 /* Whatever fails, the chain is as it was. */
 static int append(test_pool_t* t, mcq__chain_t* c) {

@@ -19,7 +19,7 @@ static void expect(const mcq__hash_t* h, const char* key, uint32_t value) {
   assert_int_equal(*found, value);
 }
 
-/* ---- the function ------------------------------------------------------- */
+/* ---- the function -------------------------------------------------------- */
 
 /* Values computed by two other implementations (CPython's bytes hash with a
  * fixed seed, OCaml's string hash tests). */
@@ -56,7 +56,7 @@ static void siphash_is_what_others_compute(void** state) {
                 known[i].sum);
 }
 
-/* ---- the table ---------------------------------------------------------- */
+/* ---- the table ----------------------------------------------------------- */
 
 static void puts_gets_and_removes(void** state) {
   (void) state;
@@ -149,7 +149,7 @@ static void same_as_an_array(void** state) {
   test_pool_close(&t);
 }
 
-/* ---- hostile keys ------------------------------------------------------- */
+/* ---- hostile keys -------------------------------------------------------- */
 
 /* Entries looked at when each key is looked up once: in a chain of n, the
  * first costs 1, the last n. */
@@ -214,7 +214,7 @@ static void seeds_matter(void** state) {
   assert_true(same > 20 && same < 150);
 }
 
-/* ---- failing allocations ------------------------------------------------ */
+/* ---- failing allocations ------------------------------------------------- */
 
 /* Puts keys while every other allocation fails; what was refused is absent,
  * what was accepted stays, and the table goes on growing afterwards. */

@@ -35,7 +35,7 @@ static mcq__slice_t slice_of(test_pool_t* t, size_t size, size_t n,
   return s;
 }
 
-/* ---- windows ------------------------------------------------------------ */
+/* ---- windows ------------------------------------------------------------- */
 
 static void windows_have_the_room_asked_for(void** state) {
   (void) state;
@@ -169,7 +169,7 @@ static void reopening_replaces_the_slab(void** state) {
   test_pool_close(&t);
 }
 
-/* ---- the pool ----------------------------------------------------------- */
+/* ---- the pool ------------------------------------------------------------ */
 
 static void slabs_are_recycled_last_in_first_out(void** state) {
   (void) state;
@@ -335,7 +335,7 @@ static void pool_moves_to_another_thread(void** state) {
   assert_int_equal(atomic_load(&t.alloc.live), 0);
 }
 
-/* ---- foreign memory ----------------------------------------------------- */
+/* ---- foreign memory ------------------------------------------------------ */
 
 typedef struct owner {
   void* data;
@@ -398,7 +398,7 @@ static void release_may_close_the_pool(void** state) {
   assert_int_equal(atomic_load(&t.alloc.live), 0);
 }
 
-/* ---- keeping ------------------------------------------------------------ */
+/* ---- keeping ------------------------------------------------------------- */
 
 static void expect_kept(test_pool_t* t, mcq__slice_t s, bool counted) {
   mcq__slice_t kept;
@@ -497,7 +497,7 @@ static void small_kept_slices_are_cheap(void** state) {
   test_pool_close(&t);
 }
 
-/* ---- everything at once ------------------------------------------------- */
+/* ---- everything at once -------------------------------------------------- */
 
 typedef struct seen {
   mcq__slice_t slice;

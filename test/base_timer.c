@@ -88,7 +88,7 @@ static void expect_heap(const mcq__timers_t* t) {
   assert_int_equal(t->late, 0);
 }
 
-/* ---- plain use ---------------------------------------------------------- */
+/* ---- plain use ----------------------------------------------------------- */
 
 static void fire_when_due_in_order(void** state) {
   (void) state;
@@ -146,7 +146,7 @@ static void stopped_and_moved(void** state) {
   bench_close(&b);
 }
 
-/* ---- from inside a callback --------------------------------------------- */
+/* ---- from inside a callback ---------------------------------------------- */
 
 static void restart_now(probe_t* p) {
   mcq__timer_start(&p->bench->timers, &p->timer, p->bench->now);
@@ -267,7 +267,7 @@ static void reserving_inside_a_callback(void** state) {
   bench_close(&b);
 }
 
-/* ---- against a model ---------------------------------------------------- */
+/* ---- against a model ----------------------------------------------------- */
 
 typedef struct entry {
   uint64_t deadline;
@@ -355,7 +355,7 @@ static void same_as_a_sorted_list(void** state) {
   bench_close(b);
 }
 
-/* ---- memory ------------------------------------------------------------- */
+/* ---- memory -------------------------------------------------------------- */
 
 static void only_reserving_allocates(void** state) {
   (void) state;

@@ -452,8 +452,7 @@ static void hub_is_its_model_refusing_twins(void** state) {
   run(true);
 }
 
-/* ---- two lives under one name ---------------------------------------------
- */
+/* ---- two lives under one name -------------------------------------------- */
 
 enum { UP_1, DOWN_1, UP_2, DOWN_2 };
 

@@ -134,7 +134,7 @@ static bool reaches(bench_t* b, mcq_frame_t name, size_t port) {
   return b->fakes[port].told == before + 1;
 }
 
-/* ---- to whom ------------------------------------------------------------ */
+/* ---- to whom ------------------------------------------------------------- */
 
 static void zeroed_is_disposable(void** state) {
   (void) state;
@@ -490,8 +490,7 @@ static void twins_are_refused_when_asked(void** state) {
   assert_true(reaches(b, text("A"), 2));
 }
 
-/* ---- short of memory ------------------------------------------------------
- */
+/* ---- short of memory ----------------------------------------------------- */
 
 /* All that can be told of a hub from outside, as one number. */
 static uint64_t portrait(const mcq__router_t* h) {

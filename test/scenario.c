@@ -103,8 +103,7 @@ static void join(stage_t* g, mcq_socket_options_t a, mcq_socket_options_t b) {
   g->in_call = false;
 }
 
-/* ---- request and answer, many, multipart, in order
- * -------------------------*/
+/* ---- request and answer, many, multipart, in order ----------------------- */
 
 static void echo(mcq_socket_t* s, mcq_peer_t peer, mcq_msg_t* msg) {
   assert_int_equal(mcq_send_msg_to(s, peer, msg), 0);
@@ -156,8 +155,7 @@ static void many_round_trips(stage_t* g) {
   assert_int_equal(g->reason, MCQ_ELOCAL);
 }
 
-/* ---- one frame of every kind of size
- * ---------------------------------------*/
+/* ---- one frame of every kind of size ------------------------------------- */
 
 static const size_t sizes[] = {0,       1,       255,     256,    2048,
                                2049,    16384,   65535,   262144, 262145,
@@ -195,8 +193,7 @@ static void all_sizes(stage_t* g) {
   assert_int_equal(g->messages, SIZES);
 }
 
-/* ---- pausing is exact
- * ------------------------------------------------------*/
+/* ---- pausing is exact ---------------------------------------------------- */
 
 static void send_three(stage_t* g, mcq_socket_t* s) {
   if (s != g->b) return;
@@ -235,8 +232,7 @@ static void pause_stops_after_this_message(stage_t* g) {
   assert_int_equal(g->messages, 3);
 }
 
-/* ---- closing from inside a callback
- * ----------------------------------------*/
+/* ---- closing from inside a callback -------------------------------------- */
 
 static void close_all(mcq_socket_t* s, mcq_peer_t peer, mcq_msg_t* msg) {
   stage_t* g = of(s);
@@ -271,8 +267,7 @@ static void close_in_peer_up(stage_t* g) {
   assert_int_equal(g->ups, g->downs);
 }
 
-/* ---- what waits leaves within linger
- * ---------------------------------------*/
+/* ---- what waits leaves within linger ------------------------------------- */
 
 static void count_close(const mcq_close_info_t* info) {
   assert_int_equal(info->lost_messages, 0);
@@ -297,8 +292,7 @@ static void queued_messages_survive_close(stage_t* g) {
   assert_int_equal(g->closed, 1);
 }
 
-/* ---- wrong partners
- * --------------------------------------------------------*/
+/* ---- wrong partners ------------------------------------------------------ */
 
 static void on_type_event(mcq_socket_t* s, const mcq_event_t* e) {
   stage_t* g = of(s);
@@ -321,8 +315,7 @@ static void types_that_do_not_fit(stage_t* g) {
   assert_true(g->failure == MCQ_ETYPE || g->failure == MCQ_EREFUSED);
 }
 
-/* ---- epochs
- * ----------------------------------------------------------------*/
+/* ---- epochs -------------------------------------------------------------- */
 
 static mcq_socket_t* second;
 
@@ -361,8 +354,7 @@ static void a_twin_takes_over(stage_t* g) {
   assert_int_equal(g->ups, g->downs);
 }
 
-/* ---- garbage on a live listener
- * --------------------------------------------*/
+/* ---- garbage on a live listener ------------------------------------------ */
 
 static const char* const garbage[] = {
     "GET / HTTP/1.1\r\nHost: example\r\n\r\n",
@@ -425,8 +417,7 @@ static void garbage_is_shown_out(stage_t* g) {
   assert_int_equal(g->ups, g->downs);
 }
 
-/* ---- one PAIR at a time
- * ----------------------------------------------------*/
+/* ---- one PAIR at a time -------------------------------------------------- */
 
 static void second_pair(stage_t* g, mcq_socket_t* s) {
   if (s != g->a || second != NULL) return;
@@ -467,8 +458,7 @@ static void a_second_pair_is_refused(stage_t* g) {
   assert_int_equal(g->messages, 1);
 }
 
-/* ---- the table
- * -------------------------------------------------------------*/
+/* ---- the table ----------------------------------------------------------- */
 
 typedef struct scenario {
   const char* name;

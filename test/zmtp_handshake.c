@@ -85,7 +85,7 @@ static void expect_failure(mcq__session_t* s, rig_bytes_t* b, int code) {
   assert_string_not_equal(ev.text, "");
 }
 
-/* ---- what we say ------------------------------------------------------- */
+/* ---- what we say --------------------------------------------------------- */
 
 static void the_greeting_comes_first_and_whole(void** state) {
   (void) state;

@@ -62,7 +62,7 @@ static uint8_t* pattern(size_t len) {
   return data;
 }
 
-/* ---- want and filled --------------------------------------------------- */
+/* ---- want and filled ----------------------------------------------------- */
 
 /* A body of 1 MiB: what came with the header is copied once, the rest is
  * written where it stays. */
@@ -280,7 +280,7 @@ static void an_announced_body_is_not_touched(void** state) {
   rig_free(&b);
 }
 
-/* ---- holding ----------------------------------------------------------- */
+/* ---- holding ------------------------------------------------------------- */
 
 static void freed(void* data, void* arg) {
   free(data);

@@ -547,7 +547,7 @@ static void an_error_ends_it(void** state) {
   end(s);
 }
 
-/* ---- under a seal ------------------------------------------------------ */
+/* ---- under a seal -------------------------------------------------------- */
 
 /* A mechanism that is no good for anything but showing that the session asks
  * it: READY as NULL has it, then every frame is a command of one byte of flags

@@ -1,68 +1,30 @@
 /* SPDX-License-Identifier: MIT */
-/* The life of one peer (see actor.h): what arrives goes through the session
- * to the socket, what is told goes through the outbox to the wire.  Called by
- * the wire (events), by hubs (port) and by its socket; never decides who gets
- * a message and never reads a byte of one. */
+/* The life of one peer (see actor.h): from the wire it is given to the word
+ * that the wire is gone.  Called by the wire (events) and by its socket; never
+ * decides who gets a message and never reads a byte of one. */
 #include "actor/actor.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* Handed to the back end at once: large writes are cheaper a byte, up to the
- * size where they leave the cache. */
-#define WRITE_MAX ((size_t) 524288)
-#define WRITE_PIECES 64
-
-/* Writes one connection makes in a row before others have their turn. */
-#define WRITE_ROUNDS 8
+#include "actor/parts.h"
 
 /* How long a refused or finished peer may take to close its side, ms. */
 #define FAREWELL ((uint64_t) 1000)
 
-/* Messages between two looks at the clock. */
-#define CLOCK_EVERY 64
+/* ---- endings ------------------------------------------------------------- */
 
-static const mcq__wire_events_t wire_events;
-
-static mcq__io_t* io_of(const mcq__actor_t* a) {
-  return a->config->io;
-}
-
-static const mcq__protocol_t* protocol_of(const mcq__actor_t* a) {
-  return a->config->protocol;
-}
-
-/* A connection whose end was decided on says and hears nothing more. */
-static bool doomed(const mcq__actor_t* a) {
-  return mcq__node_linked(&a->fail.node);
-}
-
-static bool talking(const mcq__actor_t* a) {
-  return (a->state == MCQ__ACTOR_OPENING || a->state == MCQ__ACTOR_UP) &&
-         !doomed(a);
-}
-
-/* Handshakes go on while messages are paused. */
-static bool may_deliver(const mcq__actor_t* a) {
-  if (mcq__unlikely(doomed(a))) return false;
-  if (a->state == MCQ__ACTOR_OPENING) return true;
-  return a->state == MCQ__ACTOR_UP && !a->paused && !a->config->paused;
-}
-
-/* ---- endings
- * ---------------------------------------------------------------*/
-
-static void arm(mcq__actor_t* a) {
+void mcq__actor_arm(mcq__actor_t* a) {
   uint64_t at = MCQ__NEVER;
-  if (talking(a)) at = protocol_of(a)->expiry(a->session);
+  if (mcq__actor_talking(a)) at = mcq__actor_protocol(a)->expiry(a->session);
   if (a->state == MCQ__ACTOR_ENDING) at = a->stop_at;
   if (at == MCQ__NEVER)
-    mcq__io_timer_stop(io_of(a), &a->timer);
+    mcq__io_timer_stop(mcq__actor_io(a), &a->timer);
   else
-    mcq__io_timer_start(io_of(a), &a->timer, at);
+    mcq__io_timer_start(mcq__actor_io(a), &a->timer, at);
 }
 
-static void set_reason(mcq__actor_t* a, int code, const char* text) {
+void mcq__actor_reason(mcq__actor_t* a, int code, const char* text) {
   a->code = code;
   snprintf(a->text, sizeof a->text, "%s", text == NULL ? "" : text);
 }
@@ -75,10 +37,10 @@ static void tell_lost(mcq__actor_t* a) {
   a->config->events->on_lost(a, a->was_up, a->code, a->text);
 }
 
-static void cut(mcq__actor_t* a) {
+void mcq__actor_cut(mcq__actor_t* a) {
   if (a->state == MCQ__ACTOR_IDLE || a->state == MCQ__ACTOR_CLOSING) return;
   a->state = MCQ__ACTOR_CLOSING;
-  mcq__io_timer_stop(io_of(a), &a->timer);
+  mcq__io_timer_stop(mcq__actor_io(a), &a->timer);
   mcq__io_cancel(&a->flush);
   mcq__io_cancel(&a->pump);
   mcq__io_cancel(&a->fail);
@@ -86,342 +48,57 @@ static void cut(mcq__actor_t* a) {
   tell_lost(a);
 }
 
-static void start_reading(mcq__actor_t* a) {
+void mcq__actor_read(mcq__actor_t* a) {
   if (a->reading) return;
   a->reading = true;
   int rc = a->wire->backend->read_start(a->wire);
   if (rc != 0) {
-    set_reason(a, rc, "cannot read");
-    mcq__io_work(io_of(a), &a->fail);
+    mcq__actor_reason(a, rc, "cannot read");
+    mcq__io_work(mcq__actor_io(a), &a->fail);
   }
 }
 
-static void stop_reading(mcq__actor_t* a) {
+void mcq__actor_stop(mcq__actor_t* a) {
   if (!a->reading) return;
   a->reading = false;
   a->wire->backend->read_stop(a->wire);
 }
 
-/* From a phase: the peer broke a rule or is not wanted.  What the session has
- * to say about it goes out before the connection is closed, unless that would
- * be inside a frame. */
-static void fail_politely(mcq__actor_t* a, int code, const char* text) {
-  if (!talking(a)) return;
-  set_reason(a, code, text);
-  if (protocol_of(a)->out(a->session)->bytes == 0 ||
+void mcq__actor_refuse(mcq__actor_t* a, int code, const char* text) {
+  if (!mcq__actor_talking(a)) return;
+  mcq__actor_reason(a, code, text);
+  if (mcq__actor_protocol(a)->out(a->session)->bytes == 0 ||
       mcq__outbox_rest_of_frame(&a->outbox) != 0 || a->outbox.flight != 0) {
-    cut(a);
+    mcq__actor_cut(a);
     return;
   }
   a->state = MCQ__ACTOR_ENDING;
   a->flush_all = false;
   a->linger = FAREWELL;
-  a->stop_at = mcq__io_now(io_of(a)) + FAREWELL;
-  start_reading(a);
-  arm(a);
-  mcq__io_flush(io_of(a), &a->flush);
+  a->stop_at = mcq__io_now(mcq__actor_io(a)) + FAREWELL;
+  mcq__actor_read(a);
+  mcq__actor_arm(a);
+  mcq__io_flush(mcq__actor_io(a), &a->flush);
   tell_lost(a);
 }
 
 static void run_fail(mcq__task_t* task) {
-  cut(mcq__container_of(task, mcq__actor_t, fail));
+  mcq__actor_cut(mcq__container_of(task, mcq__actor_t, fail));
 }
 
-/* From anywhere, also inside a call of the user's: ends in the next phase. */
-static void fail_later(mcq__actor_t* a, int code, const char* text) {
-  set_reason(a, code, text);
-  mcq__io_work(io_of(a), &a->fail);
+void mcq__actor_fail(mcq__actor_t* a, int code, const char* text) {
+  mcq__actor_reason(a, code, text);
+  mcq__io_work(mcq__actor_io(a), &a->fail);
 }
 
-/* ---- outward
- * ---------------------------------------------------------------*/
-
-/* Queued bytes that may leave now; the session's own go first, but never
- * inside a frame. */
-static size_t fill(mcq__actor_t* a, mcq__iov_t* iov, size_t* total,
-                   size_t* control) {
-  const mcq__chain_t* out = protocol_of(a)->out(a->session);
-  bool messages = a->state == MCQ__ACTOR_UP ||
-                  (a->state == MCQ__ACTOR_ENDING && a->flush_all);
-  size_t limit = WRITE_MAX;
-  size_t pieces = 0;
-  *total = 0;
-  *control = 0;
-  if (mcq__unlikely(out->bytes != 0)) {
-    size_t rest = mcq__outbox_rest_of_frame(&a->outbox);
-    if (rest == 0)
-      pieces = mcq__chain_fill(out, 0, limit, iov, WRITE_PIECES / 2, control);
-    else if (rest < limit)
-      limit = rest;
-  }
-  if (messages)
-    pieces += mcq__outbox_fill(&a->outbox, limit, iov + pieces,
-                               WRITE_PIECES - pieces, total);
-  *total += *control;
-  return pieces;
-}
-
-/* `n` bytes of the last batch are written. */
-static void account(mcq__actor_t* a, size_t n, size_t control) {
-  if (mcq__unlikely(control != 0)) {
-    size_t own = n < control ? n : control;
-    mcq__chain_drain(protocol_of(a)->out(a->session), own);
-    n -= own;
-  }
-  mcq__outbox_wrote(&a->outbox, n);
-  if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING) && !a->shut) {
-    if (a->linger != MCQ__NO_DEADLINE)
-      a->stop_at = mcq__io_now(io_of(a)) + a->linger;
-    arm(a);
-  }
-}
-
-/* Writes until nothing is left, the back end is busy or it has been enough.
- * True when more could be written at once.  Calls nobody back. */
-static bool write_some(mcq__actor_t* a) {
-  for (int round = 0; round < WRITE_ROUNDS; round++) {
-    if (a->in_flight) return false;
-    mcq__iov_t iov[WRITE_PIECES];
-    size_t total;
-    size_t control;
-    size_t pieces = fill(a, iov, &total, &control);
-    if (total == 0) return false;
-    ssize_t n = a->wire->backend->write(a->wire, iov, pieces, total);
-    if (n < 0) {
-      fail_later(a, (int) n, "cannot write");
-      return false;
-    }
-    if (n == MCQ__IN_FLIGHT) {
-      a->in_flight = true;
-      a->control = control;
-      mcq__outbox_hand(&a->outbox, total - control);
-      return false;
-    }
-    account(a, (size_t) n, control);
-  }
-  return true;
-}
-
-static bool can_write(const mcq__actor_t* a) {
-  return a->wire != NULL && !a->in_flight && !a->shut &&
-         a->state != MCQ__ACTOR_CLOSING && !doomed(a);
-}
-
-/* ENDING and everything has left: our side is done, the peer's is awaited. */
-static void say_goodbye(mcq__actor_t* a) {
+void mcq__actor_goodbye(mcq__actor_t* a) {
   a->shut = true;
-  a->stop_at = mcq__io_now(io_of(a)) + FAREWELL;
-  arm(a);
+  a->stop_at = mcq__io_now(mcq__actor_io(a)) + FAREWELL;
+  mcq__actor_arm(a);
   a->wire->backend->shutdown(a->wire);
 }
 
-static bool all_written(const mcq__actor_t* a) {
-  return !a->in_flight && protocol_of(a)->out(a->session)->bytes == 0 &&
-         (!a->flush_all || a->outbox.chain.bytes == 0);
-}
-
-/* ENDING, however long that takes: what arrived and will not be delivered may
- * lie in memory that others need.  Without memory for a copy it stays there. */
-static void let_go(mcq__actor_t* a) {
-  mcq__bridge_reset(&a->bridge);
-  (void) protocol_of(a)->hold(a->session);
-}
-
-static void run_flush(mcq__task_t* task) {
-  mcq__actor_t* a = mcq__container_of(task, mcq__actor_t, flush);
-  if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING)) let_go(a);
-  if (can_write(a) && write_some(a)) mcq__io_later(io_of(a), &a->flush);
-  mcq__outbox_rest(&a->outbox);
-  if (a->state == MCQ__ACTOR_ENDING && !a->shut && can_write(a) &&
-      all_written(a))
-    say_goodbye(a);
-  if (a->starved && mcq__outbox_low(&a->outbox)) {
-    a->starved = false;
-    a->config->events->on_room(a);
-  }
-}
-
-/* Hot: once for every message sent. */
-static int tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
-  mcq__actor_t* a = mcq__actor_of_port(port);
-  bool writable = a->state == MCQ__ACTOR_UP;
-  if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING && a->flush_all))
-    return MCQ_EPEERGONE;
-  if (mcq__unlikely(mcq__outbox_full(&a->outbox))) {
-    if (writable && can_write(a)) write_some(a);
-    if (mcq__outbox_full(&a->outbox)) {
-      a->starved = true;
-      return MCQ_EAGAIN;
-    }
-  }
-  uint64_t payload;
-  int rc = mcq__outbox_put(&a->outbox, cmd->body, &payload);
-  if (mcq__unlikely(rc != 0)) return rc;
-  a->tally->messages_out++;
-  a->tally->frames_out += cmd->body->count;
-  a->tally->bytes_out += payload;
-  if (!mcq__node_linked(&a->flush.node)) mcq__io_flush(io_of(a), &a->flush);
-  if (mcq__unlikely(mcq__outbox_queued_bytes(&a->outbox) >= WRITE_MAX) &&
-      writable && can_write(a))
-    write_some(a);
-  return 0;
-}
-
-/* ---- inward
- * ----------------------------------------------------------------*/
-
-static int deliver_part(mcq__actor_t* a, const mcq__event_t* ev) {
-  int rc = mcq__bridge_add(&a->bridge, ev->body);
-  if (rc != 0 || ev->more) return rc;
-  mcq_msg_t msg;
-  mcq__bridge_view(&a->bridge, &msg);
-  a->tally->messages_in++;
-  a->config->events->on_message(a, &msg);
-  mcq__bridge_reset(&a->bridge);
-  return 0;
-}
-
-/* Hot: once for every frame received. */
-static inline int deliver(mcq__actor_t* a, const mcq__event_t* ev) {
-  a->tally->frames_in++;
-  a->tally->bytes_in += ev->body.len;
-  if (mcq__unlikely(ev->more || !mcq__bridge_empty(&a->bridge)))
-    return deliver_part(a, ev);
-  mcq_msg_t msg;
-  mcq__msg_view(&msg, a->config->session.pool, &ev->body, 1, ev->body.len);
-  a->tally->messages_in++;
-  a->config->events->on_message(a, &msg);
-  return 0;
-}
-
-static void become_ready(mcq__actor_t* a) {
-  const char* text = "";
-  int rc = a->config->events->on_ready(a, &text);
-  if (!talking(a)) return; /* ended in the callback */
-  if (rc != 0) {
-    protocol_of(a)->refuse(a->session, text);
-    fail_politely(a, rc, text);
-    return;
-  }
-  arm(a);
-}
-
-static void refused(mcq__actor_t* a, mcq__slice_t reason) {
-  char text[sizeof a->text];
-  int len = reason.len < sizeof text ? (int) reason.len : (int) sizeof text - 1;
-  snprintf(text, sizeof text, "%.*s", len, (const char*) reason.data);
-  fail_politely(a, MCQ_EREFUSED, text);
-}
-
-static void handle(mcq__actor_t* a, mcq__event_kind_t kind,
-                   const mcq__event_t* ev) {
-  switch (kind) {
-    case MCQ__EV_READY:
-      become_ready(a);
-      break;
-    case MCQ__EV_COMMAND:
-      a->config->events->on_command(a, ev->body);
-      break;
-    case MCQ__EV_REFUSED:
-      refused(a, ev->body);
-      break;
-    case MCQ__EV_FAILED:
-      fail_politely(a, ev->code, ev->text);
-      break;
-    case MCQ__EV_SUBSCRIBE:
-    case MCQ__EV_CANCEL: /* no type that exists has a use for them */
-    case MCQ__EV_PONG:
-    case MCQ__EV_FRAME:
-    case MCQ__EV_NONE:
-      break;
-  }
-}
-
-/* Delivers until the session is hungry, the user paused or closed, or this
- * connection had its share of the turn. */
-static void deliver_all(mcq__actor_t* a) {
-  const mcq__protocol_t* protocol = protocol_of(a);
-  uint64_t messages = a->tally->messages_in + a->config->turn_messages;
-  uint64_t bytes = a->tally->bytes_in + a->config->turn_bytes;
-  uint64_t started = 0;
-  unsigned look = CLOCK_EVERY;
-  while (may_deliver(a)) {
-    mcq__event_t ev;
-    mcq__event_kind_t kind = protocol->next(a->session, &ev);
-    if (mcq__unlikely(kind != MCQ__EV_FRAME)) {
-      if (kind == MCQ__EV_NONE) {
-        a->hungry = true;
-        return;
-      }
-      handle(a, kind, &ev);
-      continue;
-    }
-    int rc = deliver(a, &ev);
-    if (mcq__unlikely(rc != 0)) {
-      fail_politely(a, rc, "message over the limits");
-      return;
-    }
-    if (a->tally->messages_in >= messages || a->tally->bytes_in >= bytes)
-      return;
-    if (--look == 0) {
-      look = CLOCK_EVERY;
-      uint64_t now = uv_hrtime();
-      if (started == 0) started = now;
-      if (now - started > a->config->turn_ns) return;
-    }
-  }
-}
-
-/* The peer closed or broke off, and everything before that was delivered. */
-static void finish_end(mcq__actor_t* a) {
-  int code = a->end_code;
-  bool whole =
-      protocol_of(a)->at_boundary(a->session) && mcq__bridge_empty(&a->bridge);
-  if (code == UV_EOF && !whole && a->state == MCQ__ACTOR_UP)
-    code = MCQ_EPARTIAL;
-  set_reason(a, code, "");
-  cut(a);
-}
-
-/* What was not delivered waits, in memory that nobody else needs. */
-static void wait_for_turn(mcq__actor_t* a) {
-  stop_reading(a);
-  bool paused = !may_deliver(a);
-  int rc = protocol_of(a)->hold(a->session);
-  if (rc == 0) rc = mcq__bridge_hold(&a->bridge);
-  if (rc != 0)
-    fail_later(a, rc, "out of memory");
-  else if (!paused)
-    mcq__io_later(io_of(a), &a->pump);
-}
-
-static void pump(mcq__actor_t* a) {
-  if (a->delivering || !talking(a)) return;
-  a->delivering = true;
-  deliver_all(a);
-  a->delivering = false;
-  if (!talking(a)) return;
-  if (protocol_of(a)->out(a->session)->bytes != 0)
-    mcq__io_flush(io_of(a), &a->flush);
-  if (!a->hungry) {
-    wait_for_turn(a);
-  } else if (a->end_code != 0) {
-    finish_end(a);
-  } else if (mcq__bridge_hold(&a->bridge) != 0) {
-    fail_later(a, MCQ_ENOMEM, "out of memory");
-  } else if (may_deliver(a)) {
-    start_reading(a);
-  } else {
-    stop_reading(a);
-  }
-}
-
-static void run_pump(mcq__task_t* task) {
-  pump(mcq__container_of(task, mcq__actor_t, pump));
-}
-
-/* ---- wire events
- * -----------------------------------------------------------*/
+/* ---- wire events --------------------------------------------------------- */
 
 static mcq__actor_t* of_wire(mcq__wire_t* wire) {
   return (mcq__actor_t*) wire->user;
@@ -429,49 +106,50 @@ static mcq__actor_t* of_wire(mcq__wire_t* wire) {
 
 static void on_bytes(mcq__wire_t* wire, mcq__slice_t bytes) {
   mcq__actor_t* a = of_wire(wire);
-  if (!talking(a)) return;
+  if (!mcq__actor_talking(a)) return;
   mcq__check(a->hungry);
   a->hungry = false;
-  protocol_of(a)->feed(a->session, bytes);
-  pump(a);
+  mcq__actor_protocol(a)->feed(a->session, bytes);
+  mcq__actor_pump(a);
 }
 
 static mcq__window_t* on_want(mcq__wire_t* wire) {
   mcq__actor_t* a = of_wire(wire);
-  if (!talking(a) || !a->hungry) return NULL;
-  return protocol_of(a)->want(a->session);
+  if (!mcq__actor_talking(a) || !a->hungry) return NULL;
+  return mcq__actor_protocol(a)->want(a->session);
 }
 
 static void on_filled(mcq__wire_t* wire, size_t n) {
   mcq__actor_t* a = of_wire(wire);
-  if (!talking(a)) return;
+  if (!mcq__actor_talking(a)) return;
   a->hungry = false;
-  protocol_of(a)->filled(a->session, n);
-  pump(a);
+  mcq__actor_protocol(a)->filled(a->session, n);
+  mcq__actor_pump(a);
 }
 
 static void on_wrote(mcq__wire_t* wire, ssize_t n) {
   mcq__actor_t* a = of_wire(wire);
   a->in_flight = false;
-  account(a, n < 0 ? 0 : (size_t) n, a->control);
+  mcq__actor_wrote(a, n < 0 ? 0 : (size_t) n, a->control);
   a->control = 0;
   if (a->state == MCQ__ACTOR_CLOSING) return;
   if (n < 0) {
-    if (talking(a) || a->flush_all) set_reason(a, (int) n, "cannot write");
-    cut(a);
+    if (mcq__actor_talking(a) || a->flush_all)
+      mcq__actor_reason(a, (int) n, "cannot write");
+    mcq__actor_cut(a);
     return;
   }
-  mcq__io_flush(io_of(a), &a->flush);
+  mcq__io_flush(mcq__actor_io(a), &a->flush);
 }
 
 static void on_end(mcq__wire_t* wire, int code) {
   mcq__actor_t* a = of_wire(wire);
   a->reading = false;
   if (a->state == MCQ__ACTOR_ENDING) {
-    cut(a);
-  } else if (talking(a)) {
+    mcq__actor_cut(a);
+  } else if (mcq__actor_talking(a)) {
     a->end_code = code;
-    if (a->hungry) finish_end(a);
+    if (a->hungry) mcq__actor_finish(a);
   }
 }
 
@@ -480,10 +158,10 @@ static void on_closed(mcq__wire_t* wire) {
   a->wire = NULL;
   a->in_flight = false;
   mcq__outbox_rewind(&a->outbox);
-  protocol_of(a)->close(a->session);
+  mcq__actor_protocol(a)->close(a->session);
   a->session = NULL;
   mcq__bridge_reset(&a->bridge);
-  mcq__mem_free(io_of(a)->mem, a->address);
+  mcq__mem_free(mcq__actor_io(a)->mem, a->address);
   a->address = NULL;
   a->state = MCQ__ACTOR_IDLE;
   a->config->events->on_idle(a);
@@ -501,25 +179,27 @@ static const mcq__wire_events_t wire_events = {
 static void on_timer(mcq__timer_t* timer) {
   mcq__actor_t* a = mcq__container_of(timer, mcq__actor_t, timer);
   if (a->state == MCQ__ACTOR_ENDING) {
-    cut(a);
-  } else if (talking(a)) {
-    protocol_of(a)->tick(a->session, mcq__io_now(io_of(a)));
-    pump(a);
-    arm(a);
+    mcq__actor_cut(a);
+  } else if (mcq__actor_talking(a)) {
+    mcq__actor_protocol(a)->tick(a->session, mcq__io_now(mcq__actor_io(a)));
+    mcq__actor_pump(a);
+    mcq__actor_arm(a);
   }
 }
 
-/* ---- life
- * ------------------------------------------------------------------*/
+/* ---- life ---------------------------------------------------------------- */
+static void run_pump(mcq__task_t* task) {
+  mcq__actor_pump(mcq__container_of(task, mcq__actor_t, pump));
+}
 
 int mcq__actor_init(mcq__actor_t* a, const mcq__actor_config_t* config,
                     mcq__tally_t* tally, void* owner) {
   memset(a, 0, sizeof *a);
-  a->port.tell = tell;
+  a->port.tell = mcq__actor_tell;
   a->config = config;
   a->tally = tally;
   a->owner = owner;
-  a->flush.run = run_flush;
+  a->flush.run = mcq__actor_flush;
   a->pump.run = run_pump;
   a->fail.run = run_fail;
   a->timer.run = on_timer;
@@ -538,8 +218,8 @@ void mcq__actor_dispose(mcq__actor_t* a) {
   mcq__io_cancel(&a->flush);
   mcq__io_cancel(&a->pump);
   mcq__io_cancel(&a->fail);
-  mcq__io_timer_stop(io_of(a), &a->timer);
-  if (a->has_timer) mcq__timers_unreserve(&io_of(a)->turn.timers);
+  mcq__io_timer_stop(mcq__actor_io(a), &a->timer);
+  if (a->has_timer) mcq__timers_unreserve(&mcq__actor_io(a)->turn.timers);
   mcq__bridge_dispose(&a->bridge);
   mcq__outbox_dispose(&a->outbox);
   mcq__list_remove(&a->node);
@@ -566,8 +246,8 @@ static void forget_connection(mcq__actor_t* a) {
 
 int mcq__actor_attach(mcq__actor_t* a, const mcq__transport_t* transport,
                       void* stream, const char* address, bool incoming) {
-  mcq__io_t* io = io_of(a);
-  const mcq__protocol_t* protocol = protocol_of(a);
+  mcq__io_t* io = mcq__actor_io(a);
+  const mcq__protocol_t* protocol = mcq__actor_protocol(a);
   const mcq__backend_t* backend =
       transport->pump != NULL ? transport->pump : io->backend;
   mcq__check(a->state == MCQ__ACTOR_IDLE);
@@ -589,8 +269,8 @@ int mcq__actor_attach(mcq__actor_t* a, const mcq__transport_t* transport,
     return rc;
   }
   a->state = MCQ__ACTOR_OPENING;
-  start_reading(a);
-  arm(a);
+  mcq__actor_read(a);
+  mcq__actor_arm(a);
   mcq__io_flush(io, &a->flush);
   return 0;
 }
@@ -598,31 +278,33 @@ int mcq__actor_attach(mcq__actor_t* a, const mcq__transport_t* transport,
 void mcq__actor_up(mcq__actor_t* a) {
   a->state = MCQ__ACTOR_UP;
   a->was_up = true;
-  if (a->outbox.chain.bytes != 0) mcq__io_flush(io_of(a), &a->flush);
+  if (a->outbox.chain.bytes != 0) mcq__io_flush(mcq__actor_io(a), &a->flush);
 }
 
 void mcq__actor_end(mcq__actor_t* a, int code, uint64_t linger) {
-  if (!talking(a)) {
-    if (a->state == MCQ__ACTOR_ENDING && linger == 0) fail_later(a, code, "");
+  if (!mcq__actor_talking(a)) {
+    if (a->state == MCQ__ACTOR_ENDING && linger == 0)
+      mcq__actor_fail(a, code, "");
     return;
   }
   if (a->state == MCQ__ACTOR_OPENING || linger == 0) {
-    fail_later(a, code, "");
+    mcq__actor_fail(a, code, "");
     return;
   }
-  set_reason(a, code, "");
+  mcq__actor_reason(a, code, "");
   a->state = MCQ__ACTOR_ENDING;
   a->flush_all = true;
   a->linger = linger;
-  a->stop_at =
-      linger == MCQ__NO_DEADLINE ? MCQ__NEVER : mcq__io_now(io_of(a)) + linger;
+  a->stop_at = linger == MCQ__NO_DEADLINE
+                   ? MCQ__NEVER
+                   : mcq__io_now(mcq__actor_io(a)) + linger;
   mcq__io_cancel(&a->pump);
-  start_reading(a);
-  arm(a);
-  mcq__io_flush(io_of(a), &a->flush);
+  mcq__actor_read(a);
+  mcq__actor_arm(a);
+  mcq__io_flush(mcq__actor_io(a), &a->flush);
 }
 
 void mcq__actor_pause_changed(mcq__actor_t* a) {
   if (a->state == MCQ__ACTOR_UP && !a->delivering)
-    mcq__io_work(io_of(a), &a->pump);
+    mcq__io_work(mcq__actor_io(a), &a->pump);
 }

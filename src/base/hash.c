@@ -22,7 +22,7 @@ typedef struct mcq__hash_entry {
   uint8_t key[];
 } entry_t;
 
-/* ---- SipHash-1-3 ------------------------------------------------------- */
+/* ---- SipHash-1-3 --------------------------------------------------------- */
 
 static uint64_t rotate(uint64_t x, int by) {
   return x << by | x >> (64 - by);
@@ -74,7 +74,7 @@ uint64_t mcq__siphash(const uint64_t key[2], const void* data, size_t len) {
   return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-/* ---- the table --------------------------------------------------------- */
+/* ---- the table ----------------------------------------------------------- */
 
 static unsigned digest(const mcq__hash_t* h, const void* key, size_t len) {
   uint64_t sum = mcq__siphash(h->seed, key, len);

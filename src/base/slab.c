@@ -99,7 +99,7 @@ static void unveil(mcq__slab_t* slab) {
   ASAN_UNPOISON_MEMORY_REGION(slab->base_, slab->cap_);
 }
 
-/* ---- blocks ------------------------------------------------------------ */
+/* ---- blocks -------------------------------------------------------------- */
 
 /* A new slab of `size` payload bytes, or NULL.  Invariant: base_ lies inside
  * the block and base_ + cap_ not behind its end, for head + slack + size does
@@ -128,7 +128,7 @@ static void unmake(mcq__slab_t* slab) {
   mcq__pool_release(pool);
 }
 
-/* ---- shelves ----------------------------------------------------------- */
+/* ---- shelves ------------------------------------------------------------- */
 
 /* True on the one thread that may touch the shelves. */
 static bool at_home(mcq__pool_t* pool) {
@@ -183,7 +183,7 @@ static void thin(mcq__pool_t* pool, unsigned shelf, unsigned leave) {
   }
 }
 
-/* ---- pool -------------------------------------------------------------- */
+/* ---- pool ---------------------------------------------------------------- */
 
 int mcq__pool_open(mcq__pool_t** out, mcq__mem_t* mem) {
   mcq__pool_t* pool = mcq__new(mem, mcq__pool_t);
@@ -226,7 +226,7 @@ mcq__mem_t* mcq__pool_mem(const mcq__pool_t* pool) {
   return pool->mem;
 }
 
-/* ---- slab -------------------------------------------------------------- */
+/* ---- slab ---------------------------------------------------------------- */
 
 /* Invariant: base_ is cast free of const only to be stored; no function
  * writes through a foreign slab, because no window ever opens on one. */
@@ -267,7 +267,7 @@ void mcq__slab_destroy(mcq__slab_t* slab) {
   if (release != NULL) release(data, arg);
 }
 
-/* ---- window ------------------------------------------------------------ */
+/* ---- window -------------------------------------------------------------- */
 
 static int open_on(mcq__window_t* w, mcq__slab_t* slab, uint8_t kind) {
   if (slab == NULL) return MCQ_ENOMEM;
@@ -295,7 +295,7 @@ int mcq__window_open_exact(mcq__window_t* w, mcq__pool_t* pool, size_t size) {
   return open_on(w, slab, MCQ__SLAB_EXACT);
 }
 
-/* ---- slice ------------------------------------------------------------- */
+/* ---- slice --------------------------------------------------------------- */
 
 int mcq__slice_copy(mcq__slice_t* out, mcq__pool_t* pool, const void* data,
                     size_t len) {

@@ -62,7 +62,7 @@ typedef struct mcq__window {
   size_t at_;         /* first writable byte */
 } mcq__window_t;
 
-/* ---- pool ------------------------------------------------------------- */
+/* ---- pool ---------------------------------------------------------------- */
 
 /* A pool for the calling thread.  Slabs released on other threads are freed,
  * not recycled.  The pool object lives until its last slab is gone. */
@@ -85,7 +85,7 @@ void mcq__pool_trim(mcq__pool_t* pool);
 
 mcq__mem_t* mcq__pool_mem(const mcq__pool_t* pool);
 
-/* ---- slab ------------------------------------------------------------- */
+/* ---- slab ---------------------------------------------------------------- */
 
 /* Wraps `len` bytes at `data` that somebody else owns; `release` runs when
  * the last slice lets go.  A transient slab is one whose memory its owner
@@ -117,7 +117,7 @@ static inline bool mcq__slab_sole(mcq__slab_t* slab) {
   return atomic_load_explicit(&slab->refs_, memory_order_acquire) == 1;
 }
 
-/* ---- window ----------------------------------------------------------- */
+/* ---- window -------------------------------------------------------------- */
 
 /* Opens `*w` (zeroed or used up; what it held is let go) on a slab of at least
  * `size` bytes: the smallest pooled class that fits, else an exact block.  0 or
@@ -195,7 +195,7 @@ static inline bool mcq__window_rewind(mcq__window_t* w) {
   return true;
 }
 
-/* ---- slice ------------------------------------------------------------ */
+/* ---- slice --------------------------------------------------------------- */
 
 static inline mcq__slice_t mcq__slice_retain(mcq__slice_t s) {
   mcq__slab_retain(s.slab_);

@@ -16,8 +16,7 @@ static void event(mcq__end_t* end, mcq_event_kind_t kind, const char* address,
   mcq__socket_event(end->socket, &e);
 }
 
-/* ---- life of an endpoint
- * ---------------------------------------------------*/
+/* ---- life of an endpoint ------------------------------------------------- */
 
 static void destroy(mcq__end_t* end) {
   mcq_socket_t* s = end->socket;
@@ -55,8 +54,7 @@ static void run_announce(mcq__task_t* task) {
   event(end, MCQ_EVENT_LISTENING, end->listener.address, 0, 0);
 }
 
-/* ---- accepting
- * -------------------------------------------------------------*/
+/* ---- accepting ----------------------------------------------------------- */
 
 static int accept_stream(mcq_socket_t* s, mcq__listener_t* l, void* stream,
                          const char* address) {
@@ -102,8 +100,7 @@ static const mcq__listener_events_t listener_events = {
     .on_closed = on_listener_closed,
 };
 
-/* ---- dialing
- * ---------------------------------------------------------------*/
+/* ---- dialing ------------------------------------------------------------- */
 
 static mcq__end_t* end_of_dialer(const mcq__dialer_t* d) {
   return (mcq__end_t*) d->user;
@@ -180,8 +177,7 @@ void mcq__end_idle(mcq__end_t* end, bool retry) {
   check_gone(end);
 }
 
-/* ---- closing
- * ---------------------------------------------------------------*/
+/* ---- closing ------------------------------------------------------------- */
 
 /* Messages that wait for a connection may still get one within linger. */
 static void close_dialed(mcq__end_t* end) {
@@ -215,8 +211,7 @@ void mcq__ends_close(mcq_socket_t* s) {
     close_end(mcq__container_of(n, mcq__end_t, node));
 }
 
-/* ---- API
- * -------------------------------------------------------------------*/
+/* ---- API ----------------------------------------------------------------- */
 
 static mcq__end_t* find(const mcq_socket_t* s, mcq_endpoint_t id) {
   for (mcq__node_t* n = s->ends.next; n != &s->ends; n = n->next) {

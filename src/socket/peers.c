@@ -35,8 +35,7 @@ static void describe(const mcq__actor_t* a, mcq_peer_t peer, mcq__slice_t id,
   };
 }
 
-/* ---- up
- * --------------------------------------------------------------------*/
+/* ---- up ------------------------------------------------------------------ */
 
 static mcq__actor_t* by_handle(mcq_socket_t* s, mcq_peer_t peer) {
   for (mcq__node_t* n = s->actors.next; n != &s->actors; n = n->next) {
@@ -111,8 +110,7 @@ static int on_ready(mcq__actor_t* a, const char** text) {
   return 0;
 }
 
-/* ---- down
- * ------------------------------------------------------------------*/
+/* ---- down ---------------------------------------------------------------- */
 
 /* Messages that a lost worker had not begun to receive go to the others. */
 static uint64_t requeue(mcq_socket_t* s, const mcq__actor_t* a) {
@@ -242,8 +240,7 @@ static void on_idle(mcq__actor_t* a) {
   mcq__socket_check_closed(s);
 }
 
-/* ---- in between
- * ------------------------------------------------------------*/
+/* ---- in between ---------------------------------------------------------- */
 
 static void on_message(mcq__actor_t* a, mcq_msg_t* msg) {
   mcq_socket_t* s = socket_of(a);
@@ -284,8 +281,7 @@ const mcq__actor_events_t* mcq__peers_events(void) {
   return &actor_events;
 }
 
-/* ---- by handle
- * -------------------------------------------------------------*/
+/* ---- by handle ----------------------------------------------------------- */
 
 mcq__actor_t* mcq__peers_actor(const mcq_socket_t* s, mcq_peer_t peer) {
   mcq__port_t* port = mcq__roster_port(&s->hub.roster, peer);

@@ -5,8 +5,7 @@
 
 #include <string.h>
 
-/* ---- events to the user
- * ----------------------------------------------------*/
+/* ---- events to the user -------------------------------------------------- */
 
 void mcq__socket_event(mcq_socket_t* s, const mcq_event_t* event) {
   if (s->options.on_event != NULL) s->options.on_event(s, event);
@@ -18,8 +17,7 @@ void mcq__socket_drained(mcq_socket_t* s) {
   if (s->options.on_drain != NULL) s->options.on_drain(s);
 }
 
-/* ---- options
- * ---------------------------------------------------------------*/
+/* ---- options ------------------------------------------------------------- */
 
 /* Zero becomes the default; -1 stays where the option has such a meaning. */
 static int settle(int64_t* value, int64_t standard, bool may_be_none) {
@@ -113,8 +111,7 @@ static void configure(mcq_socket_t* s) {
   c->session.handshake_ms = unlimited(o->handshake_ms);
 }
 
-/* ---- life
- * ------------------------------------------------------------------*/
+/* ---- life ---------------------------------------------------------------- */
 
 static void dispose(mcq_socket_t* s) {
   mcq__host_t* host = s->host;
@@ -258,8 +255,7 @@ int mcq_socket_type(const mcq_socket_t* socket) {
   return socket->pattern->type;
 }
 
-/* ---- sending
- * ---------------------------------------------------------------*/
+/* ---- sending ------------------------------------------------------------- */
 
 static int note_failure(mcq_socket_t* s, int rc) {
   if (rc == MCQ_EAGAIN) {
@@ -329,8 +325,7 @@ int mcq_send_text(mcq_socket_t* socket, const char* text) {
   return mcq_send_bytes(socket, text, strlen(text));
 }
 
-/* ---- receiving
- * -------------------------------------------------------------*/
+/* ---- receiving ----------------------------------------------------------- */
 
 static int set_paused(mcq_socket_t* s, bool paused) {
   if (s->closing) return MCQ_ECLOSED;
@@ -348,8 +343,7 @@ int mcq_resume(mcq_socket_t* socket) {
   return set_paused(socket, false);
 }
 
-/* ---- counting
- * --------------------------------------------------------------*/
+/* ---- counting ------------------------------------------------------------ */
 
 void mcq_stats(const mcq_socket_t* socket, mcq_stats_t* out) {
   const mcq__tally_t* t = &socket->tally;

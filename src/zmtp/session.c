@@ -6,7 +6,7 @@
 
 #include "zmtp/state.h"
 
-/* ---- endings ----------------------------------------------------------- */
+/* ---- endings ------------------------------------------------------------- */
 
 int mcq__session_fail(mcq__session_t* s, int code, const char* text) {
   s->stage = MCQ__ENDING;
@@ -41,7 +41,7 @@ int mcq__session_refused(mcq__session_t* s, const mcq__command_t* command,
   return MCQ__EV_REFUSED;
 }
 
-/* ---- events ------------------------------------------------------------ */
+/* ---- events -------------------------------------------------------------- */
 
 int mcq__session_frame(mcq__session_t* s, mcq__frame_t* f, mcq__slice_t* body,
                        bool (*admit)(mcq__session_t* s,
@@ -113,7 +113,7 @@ static mcq__event_kind_t next(mcq__session_t* s, mcq__event_t* ev) {
   return count(s, ev);
 }
 
-/* ---- bytes in ---------------------------------------------------------- */
+/* ---- bytes in ------------------------------------------------------------ */
 
 static bool over(const mcq__session_t* s) {
   return s->stage == MCQ__ENDING || s->stage == MCQ__ENDED;
@@ -144,7 +144,7 @@ static bool at_boundary(const mcq__session_t* s) {
          (s->frames == s->max_frames && mcq__intake_even(&s->intake));
 }
 
-/* ---- bytes out --------------------------------------------------------- */
+/* ---- bytes out ----------------------------------------------------------- */
 
 static int start(mcq__session_t* s) {
   uint8_t bytes[MCQ__GREETING_SIZE];
@@ -173,7 +173,7 @@ static int refuse(mcq__session_t* s, const char* reason) {
   return rc;
 }
 
-/* ---- time -------------------------------------------------------------- */
+/* ---- time ---------------------------------------------------------------- */
 
 static uint64_t expiry(const mcq__session_t* s) {
   return s->stage <= MCQ__HANDSHAKE ? s->deadline : MCQ__NO_DEADLINE;
@@ -185,7 +185,7 @@ static void tick(mcq__session_t* s, uint64_t now) {
   mcq__session_fail(s, MCQ_EHANDSHAKE, "the handshake is not complete");
 }
 
-/* ---- life -------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------- */
 
 static const mcq__hello_t* hello(const mcq__session_t* s) {
   return &s->hello;

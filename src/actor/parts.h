@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* What the three files of an actor share: actor.c (its life), send.c (to the
+ * wire) and receive.c (from it).  Included by these alone. */
+#ifndef MCQ__ACTOR_PARTS_H
+#define MCQ__ACTOR_PARTS_H
+
+#include "actor/actor.h"
+
+static inline mcq__io_t* mcq__actor_io(const mcq__actor_t* a) {
+  return a->config->io;
+}
+
+static inline const mcq__protocol_t* mcq__actor_protocol(
+    const mcq__actor_t* a) {
+  return a->config->protocol;
+}
+
+/* A connection whose end was decided on says and hears nothing more. */
+static inline bool mcq__actor_doomed(const mcq__actor_t* a) {
+  return mcq__node_linked(&a->fail.node);
+}
+
+static inline bool mcq__actor_talking(const mcq__actor_t* a) {
+  return (a->state == MCQ__ACTOR_OPENING || a->state == MCQ__ACTOR_UP) &&
+         !mcq__actor_doomed(a);
+}
+
+/* ---- actor.c ------------------------------------------------------------- */
+
+/* Sets the timer to what the state waits for. */
+void mcq__actor_arm(mcq__actor_t* a);
+
+/* Why it ends, for on_lost. */
+void mcq__actor_reason(mcq__actor_t* a, int code, const char* text);
+
+/* From a phase: closes the wire now. */
+void mcq__actor_cut(mcq__actor_t* a);
+
+/* From a phase: the peer broke a rule or is not wanted.  What the session has
+ * to say about it goes out before the connection is closed, unless that would
+ * be inside a frame. */
+void mcq__actor_refuse(mcq__actor_t* a, int code, const char* text);
+
+/* From anywhere, also inside a call of the user's: ends in the next phase. */
+void mcq__actor_fail(mcq__actor_t* a, int code, const char* text);
+
+void mcq__actor_read(mcq__actor_t* a);
+void mcq__actor_stop(mcq__actor_t* a);
+
+/* ENDING and everything has left: our side is done, the peer's is awaited. */
+void mcq__actor_goodbye(mcq__actor_t* a);
+
+/* ---- send.c -------------------------------------------------------------- */
+
+/* The port's: queues a message for the peer. */
+int mcq__actor_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd);
+
+/* The flush task's: writes what is queued. */
+void mcq__actor_flush(mcq__task_t* task);
+
+/* `n` bytes of the last batch are written, which began with `control` bytes
+ * of the session's own. */
+void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control);
+
+/* ---- receive.c ----------------------------------------------------------- */
+
+/* Delivers what the session has, as much as the turn allows. */
+void mcq__actor_pump(mcq__actor_t* a);
+
+/* The peer closed or broke off, and everything before that was delivered. */
+void mcq__actor_finish(mcq__actor_t* a);
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* An actor's way out: what hubs tell it goes through the outbox to the wire,
+ * what its session has to say goes before, never inside a frame.  Calls nobody
+ * back but on_room, from the flush task. */
+#include "actor/parts.h"
+
+/* Handed to the back end at once: large writes are cheaper a byte, up to the
+ * size where they leave the cache. */
+#define WRITE_MAX ((size_t) 524288)
+#define WRITE_PIECES 64
+
+/* Writes one connection makes in a row before others have their turn. */
+#define WRITE_ROUNDS 8
+
+/* Queued bytes that may leave now; the session's own go first, but never
+ * inside a frame. */
+static size_t fill(mcq__actor_t* a, mcq__iov_t* iov, size_t* total,
+                   size_t* control) {
+  const mcq__chain_t* out = mcq__actor_protocol(a)->out(a->session);
+  bool messages = a->state == MCQ__ACTOR_UP ||
+                  (a->state == MCQ__ACTOR_ENDING && a->flush_all);
+  size_t limit = WRITE_MAX;
+  size_t pieces = 0;
+  *total = 0;
+  *control = 0;
+  if (mcq__unlikely(out->bytes != 0)) {
+    size_t rest = mcq__outbox_rest_of_frame(&a->outbox);
+    if (rest == 0)
+      pieces = mcq__chain_fill(out, 0, limit, iov, WRITE_PIECES / 2, control);
+    else if (rest < limit)
+      limit = rest;
+  }
+  if (messages)
+    pieces += mcq__outbox_fill(&a->outbox, limit, iov + pieces,
+                               WRITE_PIECES - pieces, total);
+  *total += *control;
+  return pieces;
+}
+
+void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control) {
+  if (mcq__unlikely(control != 0)) {
+    size_t own = n < control ? n : control;
+    mcq__chain_drain(mcq__actor_protocol(a)->out(a->session), own);
+    n -= own;
+  }
+  mcq__outbox_wrote(&a->outbox, n);
+  if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING) && !a->shut) {
+    if (a->linger != MCQ__NO_DEADLINE)
+      a->stop_at = mcq__io_now(mcq__actor_io(a)) + a->linger;
+    mcq__actor_arm(a);
+  }
+}
+
+/* Writes until nothing is left, the back end is busy or it has been enough.
+ * True when more could be written at once.  Calls nobody back. */
+static bool write_some(mcq__actor_t* a) {
+  for (int round = 0; round < WRITE_ROUNDS; round++) {
+    if (a->in_flight) return false;
+    mcq__iov_t iov[WRITE_PIECES];
+    size_t total;
+    size_t control;
+    size_t pieces = fill(a, iov, &total, &control);
+    if (total == 0) return false;
+    ssize_t n = a->wire->backend->write(a->wire, iov, pieces, total);
+    if (n < 0) {
+      mcq__actor_fail(a, (int) n, "cannot write");
+      return false;
+    }
+    if (n == MCQ__IN_FLIGHT) {
+      a->in_flight = true;
+      a->control = control;
+      mcq__outbox_hand(&a->outbox, total - control);
+      return false;
+    }
+    mcq__actor_wrote(a, (size_t) n, control);
+  }
+  return true;
+}
+
+static bool can_write(const mcq__actor_t* a) {
+  return a->wire != NULL && !a->in_flight && !a->shut &&
+         a->state != MCQ__ACTOR_CLOSING && !mcq__actor_doomed(a);
+}
+
+static bool all_written(const mcq__actor_t* a) {
+  return !a->in_flight && mcq__actor_protocol(a)->out(a->session)->bytes == 0 &&
+         (!a->flush_all || a->outbox.chain.bytes == 0);
+}
+
+/* ENDING, however long that takes: what arrived and will not be delivered may
+ * lie in memory that others need.  Without memory for a copy it stays there. */
+static void let_go(mcq__actor_t* a) {
+  mcq__bridge_reset(&a->bridge);
+  (void) mcq__actor_protocol(a)->hold(a->session);
+}
+
+void mcq__actor_flush(mcq__task_t* task) {
+  mcq__actor_t* a = mcq__container_of(task, mcq__actor_t, flush);
+  if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING)) let_go(a);
+  if (can_write(a) && write_some(a)) mcq__io_later(mcq__actor_io(a), &a->flush);
+  mcq__outbox_rest(&a->outbox);
+  if (a->state == MCQ__ACTOR_ENDING && !a->shut && can_write(a) &&
+      all_written(a))
+    mcq__actor_goodbye(a);
+  if (a->starved && mcq__outbox_low(&a->outbox)) {
+    a->starved = false;
+    a->config->events->on_room(a);
+  }
+}
+
+/* Hot: once for every message sent. */
+int mcq__actor_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
+  mcq__actor_t* a = mcq__actor_of_port(port);
+  bool writable = a->state == MCQ__ACTOR_UP;
+  if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING && a->flush_all))
+    return MCQ_EPEERGONE;
+  if (mcq__unlikely(mcq__outbox_full(&a->outbox))) {
+    if (writable && can_write(a)) write_some(a);
+    if (mcq__outbox_full(&a->outbox)) {
+      a->starved = true;
+      return MCQ_EAGAIN;
+    }
+  }
+  uint64_t payload;
+  int rc = mcq__outbox_put(&a->outbox, cmd->body, &payload);
+  if (mcq__unlikely(rc != 0)) return rc;
+  a->tally->messages_out++;
+  a->tally->frames_out += cmd->body->count;
+  a->tally->bytes_out += payload;
+  if (!mcq__node_linked(&a->flush.node))
+    mcq__io_flush(mcq__actor_io(a), &a->flush);
+  if (mcq__unlikely(mcq__outbox_queued_bytes(&a->outbox) >= WRITE_MAX) &&
+      writable && can_write(a))
+    write_some(a);
+  return 0;
+}
