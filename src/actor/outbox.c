@@ -45,16 +45,15 @@ static int next_window(mcq__outbox_t* o, size_t need) {
 }
 
 static inline int put_copied(mcq__outbox_t* o, mcq_frame_t frame, bool more) {
-  uint8_t head[MCQ__HEAD_MAX];
-  size_t head_len = o->protocol->head(head, frame.len, more);
-  size_t need = head_len + frame.len;
+  size_t need = MCQ__HEAD_MAX + frame.len;
   if (mcq__unlikely(mcq__window_room(&o->window) < need)) {
     int rc = next_window(o, need);
     if (rc != 0) return rc;
   }
-  mcq__window_poke_head(&o->window, head, head_len, sizeof head);
+  uint8_t* head = mcq__window_head(&o->window, MCQ__HEAD_MAX);
+  size_t head_len = o->protocol->head(head, frame.len, more);
   mcq__window_poke(&o->window, head_len, frame.data, frame.len);
-  return mcq__chain_commit(&o->chain, &o->window, need);
+  return mcq__chain_commit(&o->chain, &o->window, head_len + frame.len);
 }
 
 static int put_shared(mcq__outbox_t* o, mcq__slice_t frame, bool more) {
@@ -108,13 +107,7 @@ static int put_frames(mcq__outbox_t* o, const mcq__body_t* body,
 int mcq__outbox_put(mcq__outbox_t* o, const mcq__body_t* body,
                     uint64_t* payload) {
   size_t before = o->chain.bytes;
-  int rc;
-  if (mcq__likely(body->count == 1 && body->frames != NULL)) {
-    *payload = body->frames->len;
-    rc = put_copied(o, *body->frames, false);
-  } else {
-    rc = put_frames(o, body, payload);
-  }
+  int rc = put_frames(o, body, payload);
   if (mcq__likely(rc == 0)) rc = note_message(o, o->chain.bytes - before);
   if (mcq__unlikely(rc != 0)) mcq__chain_cut(&o->chain, before);
   return rc;

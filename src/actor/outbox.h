@@ -58,6 +58,9 @@ static inline size_t mcq__outbox_queued_bytes(const mcq__outbox_t* o) {
  * queue when a write ends early, it is twice the marks: no trickle of short
  * writes lets the queue grow for ever. */
 static inline bool mcq__outbox_full(const mcq__outbox_t* o) {
+  if (mcq__likely(o->messages < o->max_messages &&
+                  o->chain.bytes - o->written < o->max_bytes))
+    return false;
   return mcq__outbox_queued(o) >= o->max_messages ||
          mcq__outbox_queued_bytes(o) >= o->max_bytes ||
          o->messages / 2 >= o->max_messages ||
@@ -70,6 +73,27 @@ static inline bool mcq__outbox_low(const mcq__outbox_t* o) {
          mcq__outbox_queued_bytes(o) <= o->max_bytes / 2 &&
          o->messages <= o->max_messages &&
          o->chain.bytes - o->written <= o->max_bytes;
+}
+
+/* Queues a message of one frame, copied, where the last one went: false when
+ * that is not possible just so, and then nothing happened.  Does not look at
+ * the marks.  The hot path. */
+static inline bool mcq__outbox_quick(mcq__outbox_t* o, mcq_frame_t frame) {
+  mcq__run_t* run = (mcq__run_t*) mcq__fifo_last(&o->runs);
+  if (mcq__unlikely(run == NULL)) return false;
+  size_t room = mcq__window_room(&o->window);
+  if (mcq__unlikely(room < MCQ__HEAD_MAX || frame.len > room - MCQ__HEAD_MAX))
+    return false;
+  uint8_t* head = mcq__window_head(&o->window, MCQ__HEAD_MAX);
+  size_t head_len = o->protocol->head(head, frame.len, false);
+  size_t size = head_len + frame.len;
+  if (mcq__unlikely(run->size != size)) return false;
+  mcq__window_poke(&o->window, head_len, frame.data, frame.len);
+  if (mcq__unlikely(!mcq__chain_extend(&o->chain, &o->window, size)))
+    return false;
+  run->count++;
+  o->messages++;
+  return true;
 }
 
 /* Queues a message whole, or nothing: 0 or MCQ_ENOMEM.  Does not look at the

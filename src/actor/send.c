@@ -121,16 +121,23 @@ int mcq__actor_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
       return MCQ_EAGAIN;
     }
   }
+  const mcq__body_t* body = cmd->body;
   uint64_t payload;
-  int rc = mcq__outbox_put(&a->outbox, cmd->body, &payload);
-  if (mcq__unlikely(rc != 0)) return rc;
-  a->tally->messages_out++;
-  a->tally->frames_out += cmd->body->count;
-  a->tally->bytes_out += payload;
+  if (mcq__likely(body->count == 1 && body->frames != NULL &&
+                  mcq__outbox_quick(&a->outbox, *body->frames))) {
+    payload = body->frames->len;
+  } else {
+    int rc = mcq__outbox_put(&a->outbox, body, &payload);
+    if (mcq__unlikely(rc != 0)) return rc;
+  }
+  mcq__tally_t* tally = a->tally;
+  tally->messages_out++;
+  tally->frames_out += body->count;
+  tally->bytes_out += payload;
   if (!mcq__node_linked(&a->flush.node))
     mcq__io_flush(mcq__actor_io(a), &a->flush);
-  if (mcq__unlikely(mcq__outbox_queued_bytes(&a->outbox) >= WRITE_MAX) &&
-      writable && can_write(a))
+  if (mcq__unlikely(a->outbox.chain.bytes >= WRITE_MAX) && writable &&
+      mcq__outbox_queued_bytes(&a->outbox) >= WRITE_MAX && can_write(a))
     write_some(a);
   return 0;
 }

@@ -33,20 +33,28 @@ void mcq__chain_clear(mcq__chain_t* c);
  * 0 or MCQ_ENOMEM, nothing changed. */
 int mcq__chain_push(mcq__chain_t* c, mcq__slice_t s);
 
-/* Appends the next `n` bytes of the window, which must have been written.
- * Hot: when they touch the last part nothing but its length changes. */
-static inline int mcq__chain_commit(mcq__chain_t* c, mcq__window_t* w,
-                                    size_t n) {
+/* Appends the next `n` bytes of the window, which must have been written, when
+ * they touch the last part: nothing but its length changes.  False when they
+ * do not, and then nothing happened.  Hot. */
+static inline bool mcq__chain_extend(mcq__chain_t* c, mcq__window_t* w,
+                                     size_t n) {
   mcq__slice_t* last = (mcq__slice_t*) mcq__fifo_last(&c->parts_);
   mcq__check(n <= mcq__window_room(w));
-  if (n == 0) return 0; /* the window may have no slab */
-  if (mcq__likely(last != NULL && last->slab_ == w->slab_ &&
-                  last->data + last->len == w->slab_->base_ + w->at_)) {
-    last->len += n;
-    w->at_ += n;
-    c->bytes += n;
-    return 0;
-  }
+  if (mcq__unlikely(last == NULL || w->slab_ == NULL ||
+                    last->slab_ != w->slab_ ||
+                    last->data + last->len != w->slab_->base_ + w->at_))
+    return false;
+  last->len += n;
+  w->at_ += n;
+  c->bytes += n;
+  return true;
+}
+
+/* Appends them in any case.  0 or MCQ_ENOMEM, nothing changed. */
+static inline int mcq__chain_commit(mcq__chain_t* c, mcq__window_t* w,
+                                    size_t n) {
+  mcq__check(n <= mcq__window_room(w));
+  if (n == 0 || mcq__chain_extend(c, w, n)) return 0;
   mcq__slice_t* part = (mcq__slice_t*) mcq__fifo_push(&c->parts_);
   if (part == NULL) return MCQ_ENOMEM;
   *part = mcq__window_freeze(w, n);

@@ -15,6 +15,7 @@ void mcq__fifo_dispose(mcq__fifo_t* f) {
   f->cap_ = 0;
   f->head_ = 0;
   f->count = 0;
+  f->last_ = NULL;
 }
 
 /* Invariant: the old ring is full, so its elements are the runs [head, end)
@@ -34,5 +35,6 @@ int mcq__fifo_reserve(mcq__fifo_t* f) {
   f->items_ = items;
   f->cap_ = cap;
   f->head_ = 0;
+  if (f->count != 0) f->last_ = mcq__fifo_at(f, f->count - 1);
   return 0;
 }

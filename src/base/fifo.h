@@ -14,6 +14,7 @@ typedef struct mcq__fifo {
   size_t cap_; /* a power of two, or 0 */
   size_t head_;
   size_t count;
+  void* last_; /* the newest element, or NULL: found without arithmetic */
 } mcq__fifo_t;
 
 static inline void mcq__fifo_init(mcq__fifo_t* f, mcq__mem_t* mem,
@@ -24,6 +25,7 @@ static inline void mcq__fifo_init(mcq__fifo_t* f, mcq__mem_t* mem,
   f->cap_ = 0;
   f->head_ = 0;
   f->count = 0;
+  f->last_ = NULL;
 }
 
 /* Drops the storage; a zeroed fifo is fine. */
@@ -43,26 +45,30 @@ static inline void* mcq__fifo_first(const mcq__fifo_t* f) {
 }
 
 static inline void* mcq__fifo_last(const mcq__fifo_t* f) {
-  return f->count == 0 ? NULL : mcq__fifo_at(f, f->count - 1);
+  return f->last_;
 }
 
 /* Appends an element with undefined content, or NULL when out of memory. */
 static inline void* mcq__fifo_push(mcq__fifo_t* f) {
   if (f->count == f->cap_ && mcq__fifo_reserve(f) != 0) return NULL;
   f->count++;
-  return mcq__fifo_at(f, f->count - 1);
+  f->last_ = mcq__fifo_at(f, f->count - 1);
+  return f->last_;
 }
 
 static inline void mcq__fifo_shift(mcq__fifo_t* f) {
   mcq__check(f->count > 0);
   f->head_ = (f->head_ + 1) & (f->cap_ - 1);
   f->count--;
-  if (f->count == 0) f->head_ = 0;
+  if (f->count != 0) return;
+  f->head_ = 0;
+  f->last_ = NULL;
 }
 
 static inline void mcq__fifo_pop(mcq__fifo_t* f) {
   mcq__check(f->count > 0);
   f->count--;
+  f->last_ = f->count == 0 ? NULL : mcq__fifo_at(f, f->count - 1);
 }
 
 #endif

@@ -158,15 +158,11 @@ static inline void mcq__window_poke(mcq__window_t* w, size_t at,
   if (len != 0) memcpy(w->slab_->base_ + w->at_ + at, data, len);
 }
 
-/* The same at the start for the `len` bytes of a short header in an array of
- * `size`, all of which may be written where there is room: whatever is behind
- * `len` is not frozen with them.  Hot. */
-static inline void mcq__window_poke_head(mcq__window_t* w, const uint8_t* head,
-                                         size_t len, size_t size) {
-  if (mcq__likely(mcq__window_room(w) >= size))
-    memcpy(w->slab_->base_ + w->at_, head, size);
-  else
-    mcq__window_poke(w, 0, head, len);
+/* Where a header of up to `size` bytes may be written in place before it is
+ * frozen, or NULL without that much room.  In place because a header written
+ * bytewise elsewhere and copied at once stalls the copy.  Hot. */
+static inline uint8_t* mcq__window_head(mcq__window_t* w, size_t size) {
+  return mcq__window_room(w) < size ? NULL : w->slab_->base_ + w->at_;
 }
 
 /* Freezes the first `n` writable bytes, which must have been written, into a

@@ -58,12 +58,12 @@ static mcq_peer_t renew(mcq__router_t* h, mcq_peer_t peer, mcq__slice_t id) {
   return peer;
 }
 
-/* Tells whoever is next in the ring; those that are full leave it. */
-static int tell_next(mcq__router_t* h, const mcq__peer_cmd_t* cmd) {
+int mcq__router_anyone(mcq__router_t* h, const mcq__body_t* body) {
+  const mcq__peer_cmd_t cmd = {body};
   uint32_t slot;
   while ((slot = mcq__rotation_next(&h->rotation)) != MCQ__NO_SLOT) {
     mcq__port_t* port = h->roster.seats[slot].port;
-    int rc = port->tell(port, cmd);
+    int rc = port->tell(port, &cmd);
     if (mcq__likely(rc == 0)) {
       mcq__rotation_advance(&h->rotation);
       h->picked = slot;
@@ -158,8 +158,8 @@ void mcq__router_rest(mcq__router_t* h, mcq_peer_t peer) {
 }
 
 int mcq__router_user(mcq__router_t* h, const mcq__user_cmd_t* cmd) {
+  if (cmd->to == MCQ__TO_ANYONE) return mcq__router_anyone(h, cmd->body);
   const mcq__peer_cmd_t out = {cmd->body};
-  if (mcq__likely(cmd->to == MCQ__TO_ANYONE)) return tell_next(h, &out);
   if (cmd->to == MCQ__TO_PEER) {
     if (mcq__roster_port(&h->roster, cmd->peer) == NULL) return MCQ_EPEERGONE;
     return tell_slot(h, cmd->peer.slot, &out);

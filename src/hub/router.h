@@ -59,6 +59,10 @@ void mcq__router_rest(mcq__router_t* h, mcq_peer_t peer);
  * until its ROOM. */
 int mcq__router_user(mcq__router_t* h, const mcq__user_cmd_t* cmd);
 
+/* The same for TO_ANYONE: whoever is next in the ring; those that are full
+ * leave it on the way.  Hot. */
+int mcq__router_anyone(mcq__router_t* h, const mcq__body_t* body);
+
 /* The live handle of a routing id; zeros when there is none. */
 mcq_peer_t mcq__router_find(const mcq__router_t* h, const void* id, size_t len);
 

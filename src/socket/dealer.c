@@ -4,8 +4,7 @@
 #include "socket/socket.h"
 
 static int dealer_send(mcq_socket_t* s, const mcq__body_t* body) {
-  mcq__user_cmd_t cmd = {.to = MCQ__TO_ANYONE, .body = body};
-  return mcq__router_user(&s->hub, &cmd);
+  return mcq__router_anyone(&s->hub, body);
 }
 
 static const char* const mates[] = {"REP", "DEALER", "ROUTER", NULL};

@@ -4,8 +4,7 @@
 #include "socket/socket.h"
 
 static int pair_send(mcq_socket_t* s, const mcq__body_t* body) {
-  mcq__user_cmd_t cmd = {.to = MCQ__TO_ANYONE, .body = body};
-  return mcq__router_user(&s->hub, &cmd);
+  return mcq__router_anyone(&s->hub, body);
 }
 
 static int pair_admit(mcq_socket_t* s, mcq__actor_t* a, const char** text) {

@@ -5,15 +5,12 @@
 #include "socket/socket.h"
 
 static int router_send(mcq_socket_t* s, const mcq__body_t* body) {
-  mcq__user_cmd_t cmd = {.to = MCQ__TO_ANYONE, .body = body};
-  if (!(s->options.flags & MCQ_ROUTER_BALANCE)) {
-    if (body->count < 2) return MCQ_EINVAL;
-    cmd.to = MCQ__TO_NAME;
-    cmd.name = mcq__body_frame(body, 0);
-    mcq__body_t rest = mcq__body_rest(*body);
-    cmd.body = &rest;
-    return mcq__router_user(&s->hub, &cmd);
-  }
+  if (s->options.flags & MCQ_ROUTER_BALANCE)
+    return mcq__router_anyone(&s->hub, body);
+  if (body->count < 2) return MCQ_EINVAL;
+  mcq__body_t rest = mcq__body_rest(*body);
+  mcq__user_cmd_t cmd = {
+      .to = MCQ__TO_NAME, .name = mcq__body_frame(body, 0), .body = &rest};
   return mcq__router_user(&s->hub, &cmd);
 }
 
