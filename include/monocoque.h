@@ -199,6 +199,8 @@ typedef struct mcq_property {
   size_t len;
 } mcq_property_t;
 
+#define MCQ_LINGER_NONE (-2)
+
 typedef struct mcq_socket_options {
   int type;
   int flags;
@@ -221,7 +223,8 @@ typedef struct mcq_socket_options {
   int64_t max_message_size; /* received, sum of frames; 64 MiB; -1 no limit */
   int64_t max_frames;       /* received, in a message; 1024; -1 no limit */
   int64_t handshake_ms;     /* in total; 10000; -1 none */
-  int64_t linger_ms;        /* without progress, after close; 1000; -1 ever */
+  int64_t linger_ms;        /* without progress, after close; 1000; -1 ever;
+                               MCQ_LINGER_NONE: what is queued is dropped */
   int64_t reconnect_ms;     /* first wait; 100; -1 never reconnect */
   int64_t reconnect_max_ms; /* cap of the doubling; 30000 */
   int64_t connect_ms;       /* limit of one attempt; 10000; -1 the system's */
@@ -441,8 +444,9 @@ MCQ_EXTERN bool mcq_is_fatal(int code);
 /* "major.minor.patch" of the library; the parts where not NULL. */
 MCQ_EXTERN const char* mcq_version(int* major, int* minor, int* patch);
 
-/* Whether a feature is usable in this process: "uring", "curve", "plain",
- * "ipc", "inproc".  Unknown names are not. */
+/* Whether this build has a feature: "uring", "curve", "plain", "ipc",
+ * "inproc".  Unknown names it has not.  What the kernel lets one do is known
+ * when a context is open: mcq_ctx_backend. */
 MCQ_EXTERN bool mcq_has(const char* feature);
 
 /* "DEALER" for MCQ_DEALER; NULL for an unknown number. */

@@ -45,6 +45,7 @@ typedef struct mcq__turn {
                             transports leave behind in the loop */
   bool busy;             /* inside a phase */
   bool ending;           /* the handles close when no task is left */
+  bool settled;          /* the loop has run: its thread is known */
 } mcq__turn_t;
 
 /* Runs `task` in the next phase (of this turn where one is left).  A task that

@@ -115,8 +115,16 @@ static void run_phase(mcq__io_t* io) {
   settle(io);
 }
 
+/* The thread that runs the loop need not be the one that set it up. */
+static void settle_in(mcq__io_t* io) {
+  io->turn.settled = true;
+  mcq__pool_adopt(io->pool);
+}
+
 static void on_prepare(uv_prepare_t* prepare) {
-  run_phase(io_of(prepare));
+  mcq__io_t* io = io_of(prepare);
+  if (mcq__unlikely(!io->turn.settled)) settle_in(io);
+  run_phase(io);
 }
 
 static void on_check(uv_check_t* check) {

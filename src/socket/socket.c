@@ -39,7 +39,7 @@ static int settle_options(mcq_socket_options_t* o) {
   rc |= settle(&o->max_message_size, 64 << 20, true);
   rc |= settle(&o->max_frames, 1024, true);
   rc |= settle(&o->handshake_ms, 10000, true);
-  rc |= settle(&o->linger_ms, 1000, true);
+  if (o->linger_ms != MCQ_LINGER_NONE) rc |= settle(&o->linger_ms, 1000, true);
   rc |= settle(&o->reconnect_ms, 100, true);
   rc |= settle(&o->reconnect_max_ms, 30000, false);
   rc |= settle(&o->connect_ms, 10000, true);
@@ -229,6 +229,7 @@ void mcq_close(mcq_socket_t* socket, mcq_close_cb on_close) {
 }
 
 uint64_t mcq__socket_linger(const mcq_socket_t* s) {
+  if (s->options.linger_ms == MCQ_LINGER_NONE) return 0;
   return s->options.linger_ms < 0 ? MCQ__NO_DEADLINE
                                   : (uint64_t) s->options.linger_ms;
 }
@@ -357,6 +358,7 @@ void mcq_stats(const mcq_socket_t* socket, mcq_stats_t* out) {
   for (mcq__node_t* n = socket->actors.next; n != &socket->actors;
        n = n->next) {
     const mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
+    if (a->end == NULL && a->peer.epoch == 0) continue; /* counted as lost */
     out->messages_queued += mcq__outbox_queued(&a->outbox);
     out->bytes_queued += mcq__outbox_queued_bytes(&a->outbox);
   }
