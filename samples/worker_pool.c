@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* A job hub with workers in other processes.
  *
- * The hub is a ROUTER in load-balancer mode: mcq_send hands a job to the next
- * worker with room.  Workers are DEALERs, some of this library, some of real
- * libzmq.  On the way one worker is killed and another takes its place; the
- * jobs it had are given out again.  In the end every job was answered exactly
- * once, or the program fails.
+ * The hub is a ROUTER in load-balancer mode: mcq_send_next hands a job to the
+ * next worker with room and tells which it was.  Workers are DEALERs, some of
+ * this library, some of real libzmq.  On the way one worker is killed and
+ * another takes its place; the jobs it had are given out again.  In the end
+ * every job was answered exactly once, or the program fails.
  *
  *   worker_pool [--backend auto|uv|uring] [--jobs N]
  *
@@ -77,7 +77,12 @@ static void work(mcq_socket_t* socket, mcq_peer_t peer, mcq_msg_t* msg) {
   uint32_t sum = sum_of(payload.data, payload.len);
   mcq_frame_t answer[3] = {
       mcq_msg_frame(msg, 0), {name, strlen(name)}, {&sum, sizeof sum}};
-  mcq_send(socket, answer, 3);
+  /* With as few jobs in hand as the hub allows there is always room. */
+  int rc = mcq_send(socket, answer, 3);
+  if (rc != 0) {
+    fprintf(stderr, "%s cannot answer: %s\n", name, mcq_strerror(rc));
+    exit(1); /* the hub sees it and gives the jobs to others */
+  }
 }
 
 /* The hub is gone: so is the work. */
@@ -109,7 +114,9 @@ static int run_zmq_worker(const char* name, const char* uri) {
 #ifdef HAVE_ZMQ
   void* context = zmq_ctx_new();
   void* socket = zmq_socket(context, ZMQ_DEALER);
+  int patience = 25000; /* ms; a hub that died sends no signal */
   zmq_setsockopt(socket, ZMQ_ROUTING_ID, name, strlen(name));
+  zmq_setsockopt(socket, ZMQ_RCVTIMEO, &patience, sizeof patience);
   if (zmq_connect(socket, uri) != 0) return 1;
   for (;;) {
     char number[16];
