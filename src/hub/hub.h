@@ -13,12 +13,14 @@
 #define MCQ__NO_SLOT UINT32_MAX
 
 /* The frames of one message, borrowed for the length of a call.  Exactly one
- * of the pointers is set: `frames` are copied by whoever queues the message,
- * `slices` are shared. */
+ * of the first two pointers is set: `frames` are copied by whoever queues the
+ * message, `slices` are shared.  `wire`, where it is set, is the same message
+ * as it travels, made once for many peers. */
 typedef struct mcq__body {
   const mcq_frame_t* frames;
   const mcq__slice_t* slices;
   size_t count;
+  const mcq__slice_t* wire;
 } mcq__body_t;
 
 typedef enum mcq__address {
@@ -58,9 +60,11 @@ typedef struct mcq__hub_event {
 
 /* A peer as a hub sees it.  `tell` queues the message whole and returns 0, or
  * MCQ_EAGAIN (full: try another; a ROOM event follows), or another error
- * (nothing queued).  It never calls back into the hub. */
+ * (nothing queued).  `room` says whether it would have been queued.  Neither
+ * calls back into the hub. */
 struct mcq__port {
   int (*tell)(mcq__port_t* port, const mcq__peer_cmd_t* cmd);
+  bool (*room)(mcq__port_t* port);
 };
 
 /* The same message without its first frame: how an address is stripped. */
@@ -68,6 +72,7 @@ static inline mcq__body_t mcq__body_rest(mcq__body_t body) {
   if (body.frames != NULL) body.frames++;
   if (body.slices != NULL) body.slices++;
   body.count--;
+  body.wire = NULL;
   return body;
 }
 
