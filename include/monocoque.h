@@ -106,7 +106,16 @@ enum { /* mcq_socket_options_t.flags */
   MCQ_IMMEDIATE = 1 << 2,
   /* ROUTER with MCQ_ROUTER_BALANCE: do not hand messages that a lost peer had
    * not begun to receive to other peers. */
-  MCQ_NO_REQUEUE = 1 << 3
+  MCQ_NO_REQUEUE = 1 << 3,
+  /* DEALER, PUSH: messages that an accepted peer had not begun to receive
+   * when it was lost go to other peers. */
+  MCQ_REQUEUE = 1 << 4,
+  /* REQ: a new question may be asked before the answer; it makes an end of
+   * the old one.  Only with MCQ_REQ_CORRELATE is a late answer of the same
+   * peer known from the one that is awaited. */
+  MCQ_REQ_RELAXED = 1 << 5,
+  /* REQ: questions carry a number that comes back with the answer. */
+  MCQ_REQ_CORRELATE = 1 << 6
 };
 
 /* A connection's description; pointers are good until the callback returns
@@ -182,6 +191,11 @@ typedef void (*mcq_drain_cb)(mcq_socket_t* socket);
 
 typedef void (*mcq_event_cb)(mcq_socket_t* socket, const mcq_event_t* event);
 
+/* REQ: the question will not be answered: MCQ_EPEERGONE, its peer was lost
+ * after it had been sent; MCQ_ETIMEDOUT, request_ms are over.  The next one
+ * may be asked, also from here. */
+typedef void (*mcq_request_failed_cb)(mcq_socket_t* socket, int code);
+
 /* What a closing socket could not deliver. */
 typedef struct mcq_close_info {
   uint64_t lost_messages;
@@ -211,6 +225,7 @@ typedef struct mcq_socket_options {
   mcq_peer_down_cb on_peer_down;
   mcq_drain_cb on_drain;
   mcq_event_cb on_event;
+  mcq_request_failed_cb on_request_failed;
 
   const void* routing_id; /* announced to peers: up to 255 bytes, the first
                              not zero */
@@ -229,6 +244,7 @@ typedef struct mcq_socket_options {
   int64_t reconnect_max_ms; /* cap of the doubling; 30000 */
   int64_t connect_ms;       /* limit of one attempt; 10000; -1 the system's */
   int32_t backlog;          /* of listeners; 511 */
+  int64_t request_ms;       /* REQ: from question to answer; none */
 
   int32_t turn_messages; /* delivered a connection and turn; 4096 */
   int64_t turn_bytes;    /* the same in bytes; 1 MiB */
@@ -304,8 +320,13 @@ MCQ_EXTERN const char* mcq_endpoint_uri(const mcq_socket_t* socket,
 
 /* Sends one message of `count` frames (at least one), copying them.
  *
- * DEALER, PAIR and a ROUTER with MCQ_ROUTER_BALANCE: to the next peer with
- * room.  ROUTER otherwise: frame 0 is the routing id and is not sent.
+ * DEALER, PUSH, PAIR and a ROUTER with MCQ_ROUTER_BALANCE: to the next peer
+ * with room.  ROUTER otherwise: frame 0 is the routing id and is not sent.
+ * REQ: a question, to the next peer with room; MCQ_EFSM while the answer to
+ * the last one is awaited.  REP: the answer to the request in hand, whose turn
+ * is over then whatever comes of it: MCQ_EPEERGONE, the asker is gone;
+ * MCQ_EAGAIN, it takes no more and the answer is dropped; MCQ_EFSM, there is
+ * no request.  PULL: MCQ_ENOTSUP.
  *
  * 0: queued whole.  MCQ_EAGAIN: nobody it may go to has room, nothing queued;
  * on_drain will come.  MCQ_EHOSTUNREACH: no peer has that routing id.
@@ -336,6 +357,27 @@ MCQ_EXTERN int mcq_send_msg_to(mcq_socket_t* socket, mcq_peer_t peer,
 MCQ_EXTERN int mcq_send_bytes(mcq_socket_t* socket, const void* data,
                               size_t len);
 MCQ_EXTERN int mcq_send_text(mcq_socket_t* socket, const char* text);
+
+/* ---- requests ------------------------------------------------------------ */
+
+typedef struct mcq_request mcq_request_t;
+
+/* Takes the request in hand out of a REP: others come in, and this one is
+ * answered later, once, or dropped.  MCQ_EFSM: there is none; MCQ_ENOTSUP: no
+ * REP; MCQ_ENOMEM.  It may outlive its socket. */
+MCQ_EXTERN int mcq_request_take(mcq_socket_t* socket, mcq_request_t** out);
+
+/* Answers and lets go of `request`, whatever comes of it.  MCQ_EPEERGONE: the
+ * asker is gone, and its successor gets nothing; MCQ_EAGAIN: it takes no more
+ * now; MCQ_ECLOSED: the socket is. */
+MCQ_EXTERN int mcq_request_reply(mcq_request_t* request,
+                                 const mcq_frame_t* frames, size_t count);
+MCQ_EXTERN int mcq_request_reply_msg(mcq_request_t* request,
+                                     const mcq_msg_t* msg);
+MCQ_EXTERN void mcq_request_drop(mcq_request_t* request);
+
+/* Who asks; stale when it is gone. */
+MCQ_EXTERN mcq_peer_t mcq_request_peer(const mcq_request_t* request);
 
 /* ---- receiving ----------------------------------------------------------- */
 
@@ -427,6 +469,8 @@ typedef struct mcq_stats {
   uint64_t disconnects;
   uint64_t reconnects;      /* attempts after the first of an endpoint */
   uint64_t commands_unknown;
+  uint64_t messages_discarded; /* received, of no use to the socket's type */
+  uint64_t requests_failed;    /* REQ: see on_request_failed */
 } mcq_stats_t;
 
 MCQ_EXTERN void mcq_stats(const mcq_socket_t* socket, mcq_stats_t* out);

@@ -31,7 +31,9 @@
   X(EPARTIAL, -20016, "the connection ended inside a message")                 \
   X(ELOCAL, -20017, "closed by this side")                                     \
   X(EPAIRED, -20018, "the socket already has its one peer")                    \
-  X(EWRONGTHREAD, -20019, "called from a thread that does not run the loop")
+  X(EWRONGTHREAD, -20019, "called from a thread that does not run the loop")  \
+  X(EFSM, -20020, "the socket's state does not allow this now")                \
+  X(EENVELOPE, -20021, "answers without the envelope of a request")
 
 enum {
 #define MCQ_ERRNO_ENUM(name, value, text) MCQ_##name = value,

@@ -98,6 +98,7 @@ struct mcq__actor {
   int end_code;     /* what the wire said at its end */
   char text[128];   /* the same for people */
   char* address;    /* of the other side */
+  uint8_t strikes;  /* messages its socket's type could not use */
   bool incoming;
   bool has_timer;  /* a place in the heap is reserved */
   bool paused;     /* this peer alone */

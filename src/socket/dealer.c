@@ -14,6 +14,8 @@ const mcq__pattern_t mcq__pattern_dealer = {
     .name = "DEALER",
     .mates = mates,
     .announces_id = true,
-    .flags = MCQ_IMMEDIATE,
+    .picks = true,
+    .by_handle = true,
+    .flags = MCQ_IMMEDIATE | MCQ_REQUEUE,
     .send = dealer_send,
 };

@@ -15,16 +15,36 @@ typedef struct mcq__pattern {
   bool announces_id;        /* sends its routing id in the handshake */
   int flags;                /* options.flags the type knows */
 
-  /* Routes one message of at least one frame.  A code as mcq_send's. */
+  bool picks;     /* send picks the peer: mcq_send_next works */
+  bool by_handle; /* mcq_send_to works */
+
+  /* Makes what the type keeps in s->own, after the rest of the socket was
+   * made: 0 or MCQ_ENOMEM.  fini takes any result.  NULL: nothing. */
+  int (*init)(mcq_socket_t* s, const mcq_socket_options_t* options);
+  void (*fini)(mcq_socket_t* s);
+
+  /* Routes one message of at least one frame.  A code as mcq_send's.  NULL:
+   * the type cannot send. */
   int (*send)(mcq_socket_t* s, const mcq__body_t* body);
+
+  /* A message of a peer.  NULL: goes to the user as it is. */
+  void (*recv)(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg);
 
   /* May this peer come in?  NULL: yes.  Else 0, or a code and a reason. */
   int (*admit)(mcq_socket_t* s, mcq__actor_t* a, const char** text);
+
+  /* What was queued for `from` and not begun is from now on queued for `to`,
+   * or for nobody (zeros).  From phases only.  NULL: not of interest. */
+  void (*moved)(mcq_socket_t* s, mcq_peer_t from, mcq_peer_t to);
 } mcq__pattern_t;
 
 extern const mcq__pattern_t mcq__pattern_pair;
 extern const mcq__pattern_t mcq__pattern_dealer;
 extern const mcq__pattern_t mcq__pattern_router;
+extern const mcq__pattern_t mcq__pattern_req;
+extern const mcq__pattern_t mcq__pattern_rep;
+extern const mcq__pattern_t mcq__pattern_push;
+extern const mcq__pattern_t mcq__pattern_pull;
 
 /* The table of a type, or NULL when this build has none. */
 const mcq__pattern_t* mcq__pattern_find(int type);

@@ -48,6 +48,12 @@ static mcq__actor_t* by_handle(mcq_socket_t* s, mcq_peer_t peer) {
 static void report_down(mcq_socket_t* s, mcq__actor_t* a, mcq_peer_t peer,
                         mcq__slice_t id, int code, const char* text);
 
+/* Tells the type that a handle has changed hands. */
+static void moved(mcq_socket_t* s, mcq_peer_t from, mcq_peer_t to) {
+  if (s->pattern->moved != NULL && from.epoch != 0 && from.epoch != to.epoch)
+    s->pattern->moved(s, from, to);
+}
+
 /* A newcomer took the routing id over: the old connection ends at once, as
  * seen by the user before the new one begins. */
 static void hand_over(mcq_socket_t* s, mcq_peer_t displaced, mcq__slice_t id) {
@@ -57,6 +63,7 @@ static void hand_over(mcq_socket_t* s, mcq_peer_t displaced, mcq__slice_t id) {
   if (old->was_up) report_down(s, old, displaced, id, MCQ_EHANDOVER, "");
   old->was_up = false;
   mcq__actor_end(old, MCQ_EHANDOVER, 0);
+  moved(s, displaced, (mcq_peer_t){0, 0});
 }
 
 static int seat(mcq_socket_t* s, mcq__actor_t* a, mcq__slice_t name,
@@ -78,7 +85,9 @@ static int take_in(mcq_socket_t* s, mcq__actor_t* a, const char** text) {
     if (rc != 0) return rc;
   }
   mcq_peer_t displaced;
+  mcq_peer_t queued = a->peer;
   int rc = seat(s, a, name, &displaced);
+  if (rc == 0) moved(s, queued, a->peer);
   if (rc == MCQ_ETWIN) *text = "The routing id is already in use";
   if (rc == 0 && displaced.epoch != 0)
     hand_over(s, displaced, mcq__router_id(&s->hub, a->peer));
@@ -132,8 +141,8 @@ static uint64_t requeue(mcq_socket_t* s, const mcq__actor_t* a) {
 
 static bool requeues(const mcq_socket_t* s) {
   int flags = s->options.flags;
-  return (flags & MCQ_ROUTER_BALANCE) && !(flags & MCQ_NO_REQUEUE) &&
-         !s->closing;
+  bool balances = (flags & MCQ_ROUTER_BALANCE) && !(flags & MCQ_NO_REQUEUE);
+  return (balances || (flags & MCQ_REQUEUE)) && !s->closing;
 }
 
 void mcq__peers_count_lost(mcq_socket_t* s, mcq__actor_t* a) {
@@ -194,9 +203,15 @@ int mcq__peers_queue(mcq_socket_t* s, mcq__actor_t* a) {
   return seat(s, a, nameless, &displaced);
 }
 
-void mcq__peers_leave(mcq_socket_t* s, mcq__actor_t* a) {
+static void leave(mcq_socket_t* s, mcq__actor_t* a) {
   mcq__router_down(&s->hub, a->peer);
   a->peer = (mcq_peer_t){0, 0};
+}
+
+void mcq__peers_leave(mcq_socket_t* s, mcq__actor_t* a) {
+  mcq_peer_t peer = a->peer;
+  leave(s, a);
+  moved(s, peer, a->peer);
 }
 
 /* The handle goes stale now.  A dialed peer whose queue lives on is seated
@@ -204,7 +219,14 @@ void mcq__peers_leave(mcq_socket_t* s, mcq__actor_t* a) {
 static void leave_hub(mcq_socket_t* s, mcq__actor_t* a) {
   bool waits = end_of(a) != NULL && !end_of(a)->closing &&
                !(s->options.flags & MCQ_IMMEDIATE);
-  if (!waits || mcq__peers_queue(s, a) != 0) mcq__peers_leave(s, a);
+  if (!waits || mcq__peers_queue(s, a) != 0) leave(s, a);
+}
+
+/* Where the messages are that had not gone out as a whole. */
+static mcq_peer_t heir(const mcq__actor_t* a) {
+  bool begun;
+  bool left = a->outbox.messages > mcq__outbox_unsure(&a->outbox, &begun);
+  return left ? a->peer : (mcq_peer_t){0, 0};
 }
 
 static void on_lost(mcq__actor_t* a, bool was_up, int code, const char* text) {
@@ -217,8 +239,10 @@ static void on_lost(mcq__actor_t* a, bool was_up, int code, const char* text) {
   mcq__slice_t id = mcq__slice_retain(mcq__router_id(&s->hub, peer));
   a->was_up = false; /* nobody finds it by handle any more */
   leave_hub(s, a);
+  mcq_peer_t to = heir(a);
   report_down(s, a, peer, id, code, text);
   mcq__slice_release(&id);
+  moved(s, peer, to);
   mcq__socket_drained(s); /* who waited for this peer learns that it is gone */
 }
 
@@ -244,7 +268,10 @@ static void on_idle(mcq__actor_t* a) {
 
 static void on_message(mcq__actor_t* a, mcq_msg_t* msg) {
   mcq_socket_t* s = socket_of(a);
-  if (s->options.on_message != NULL) s->options.on_message(s, a->peer, msg);
+  if (s->pattern->recv != NULL)
+    s->pattern->recv(s, a, msg);
+  else
+    mcq__socket_deliver(s, a, msg);
 }
 
 static void on_command(mcq__actor_t* a, mcq__slice_t name) {

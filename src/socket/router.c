@@ -21,6 +21,8 @@ const mcq__pattern_t mcq__pattern_router = {
     .name = "ROUTER",
     .mates = mates,
     .announces_id = true,
+    .picks = true, /* with MCQ_ROUTER_BALANCE */
+    .by_handle = true,
     .flags = MCQ_IMMEDIATE | MCQ_ROUTER_BALANCE | MCQ_ROUTER_REFUSE_TWIN |
              MCQ_NO_REQUEUE,
     .send = router_send,

@@ -47,6 +47,7 @@ static int settle_options(mcq_socket_options_t* o) {
   rc |= settle32(&o->turn_messages, 4096, false);
   rc |= settle(&o->turn_bytes, 1 << 20, false);
   rc |= settle32(&o->turn_usec, 500, false);
+  if (o->request_ms < 0) rc = MCQ_EINVAL;
   const uint8_t* id = (const uint8_t*) o->routing_id;
   if (o->routing_id_len > 255) rc = MCQ_EINVAL;
   if (o->routing_id_len > 0 && (id == NULL || id[0] == 0)) rc = MCQ_EINVAL;
@@ -117,6 +118,7 @@ static void dispose(mcq_socket_t* s) {
   mcq__host_t* host = s->host;
   mcq__io_cancel(&s->task);
   mcq__io_cancel(&s->notice);
+  if (s->pattern->fini != NULL) s->pattern->fini(s);
   mcq__router_dispose(&s->hub);
   mcq__slice_release(&s->routing_id);
   for (size_t i = 0; i < s->options.property_count && s->properties; i++) {
@@ -174,6 +176,7 @@ static int build(mcq_socket_t* s, const mcq_socket_options_t* options) {
                            options->routing_id_len);
   if (rc == 0) rc = copy_properties(s, options);
   if (rc == 0) configure(s);
+  if (rc == 0 && s->pattern->init != NULL) rc = s->pattern->init(s, options);
   return rc;
 }
 
@@ -258,7 +261,7 @@ int mcq_socket_type(const mcq_socket_t* socket) {
 
 /* ---- sending ------------------------------------------------------------- */
 
-static int note_failure(mcq_socket_t* s, int rc) {
+int mcq__socket_failure(mcq_socket_t* s, int rc) {
   if (rc == MCQ_EAGAIN) {
     s->wants_drain = true;
     s->counts.sends_refused++;
@@ -271,17 +274,19 @@ static int note_failure(mcq_socket_t* s, int rc) {
 static int send_body(mcq_socket_t* s, const mcq__body_t* body) {
   if (mcq__unlikely(s->closing)) return MCQ_ECLOSED;
   if (mcq__unlikely(body->count == 0)) return MCQ_EINVAL;
+  if (mcq__unlikely(s->pattern->send == NULL)) return MCQ_ENOTSUP;
   int rc = s->pattern->send(s, body);
-  return mcq__likely(rc == 0) ? 0 : note_failure(s, rc);
+  return mcq__likely(rc == 0) ? 0 : mcq__socket_failure(s, rc);
 }
 
 static int send_body_to(mcq_socket_t* s, mcq_peer_t peer,
                         const mcq__body_t* body) {
   if (s->closing) return MCQ_ECLOSED;
+  if (!s->pattern->by_handle) return MCQ_ENOTSUP;
   if (body->count == 0) return MCQ_EINVAL;
   mcq__user_cmd_t cmd = {.to = MCQ__TO_PEER, .peer = peer, .body = body};
   int rc = mcq__router_user(&s->hub, &cmd);
-  return mcq__likely(rc == 0) ? 0 : note_failure(s, rc);
+  return mcq__likely(rc == 0) ? 0 : mcq__socket_failure(s, rc);
 }
 
 int mcq_send(mcq_socket_t* socket, const mcq_frame_t* frames, size_t count) {
@@ -291,8 +296,9 @@ int mcq_send(mcq_socket_t* socket, const mcq_frame_t* frames, size_t count) {
 
 int mcq_send_next(mcq_socket_t* socket, const mcq_frame_t* frames, size_t count,
                   mcq_peer_t* peer) {
-  if (socket->pattern->type == MCQ_ROUTER &&
-      !(socket->options.flags & MCQ_ROUTER_BALANCE))
+  if (!socket->pattern->picks ||
+      (socket->pattern->type == MCQ_ROUTER &&
+       !(socket->options.flags & MCQ_ROUTER_BALANCE)))
     return MCQ_ENOTSUP;
   int rc = mcq_send(socket, frames, count);
   if (rc == 0)
@@ -328,11 +334,38 @@ int mcq_send_text(mcq_socket_t* socket, const char* text) {
 
 /* ---- receiving ----------------------------------------------------------- */
 
-static int set_paused(mcq_socket_t* s, bool paused) {
-  if (s->closing) return MCQ_ECLOSED;
+void mcq__socket_deliver(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg) {
+  if (s->options.on_message != NULL) s->options.on_message(s, a->peer, msg);
+}
+
+void mcq__socket_discard(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg) {
+  (void) a;
+  (void) msg;
+  s->counts.messages_discarded++;
+}
+
+void mcq__socket_last(mcq_socket_t* s, mcq__actor_t* a) {
+  mcq__list_remove(&a->node);
+  mcq__list_insert(&s->actors, &a->node);
+}
+
+static void hold_back(mcq_socket_t* s) {
+  bool paused = s->paused || s->busy;
+  if (s->config.paused == paused) return;
   s->config.paused = paused;
   for (mcq__node_t* n = s->actors.next; n != &s->actors; n = n->next)
     mcq__actor_pause_changed(mcq__container_of(n, mcq__actor_t, node));
+}
+
+void mcq__socket_busy(mcq_socket_t* s, bool busy) {
+  s->busy = busy;
+  hold_back(s);
+}
+
+static int set_paused(mcq_socket_t* s, bool paused) {
+  if (s->closing) return MCQ_ECLOSED;
+  s->paused = paused;
+  hold_back(s);
   return 0;
 }
 

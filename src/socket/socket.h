@@ -54,6 +54,7 @@ struct mcq_socket {
   mcq__slice_t routing_id; /* counting */
   mcq__property_t* properties;
   mcq__router_t hub;
+  void* own;          /* what the type keeps, see its pattern */
   mcq__node_t actors; /* accepted and dialed */
   mcq__node_t ends;
   mcq_endpoint_t last_end;
@@ -67,8 +68,10 @@ struct mcq_socket {
   uint64_t lost_before; /* messages lost until then */
   bool wants_drain;     /* a send was answered MCQ_EAGAIN */
   bool closing;
-  bool unref; /* by the user */
-  bool keeps; /* counts in io as a reason to run */
+  bool paused; /* by the user */
+  bool busy;   /* by the type */
+  bool unref;  /* by the user */
+  bool keeps;  /* counts in io as a reason to run */
 };
 
 /* mcq_socket_new once the context is known. */
@@ -83,6 +86,19 @@ void mcq__socket_check_closed(mcq_socket_t* s);
 
 /* Counts the socket as a reason for the loop to run, or not. */
 void mcq__socket_keep(mcq_socket_t* s);
+
+/* Nothing is delivered, as in mcq_pause, because the type wants it so. */
+void mcq__socket_busy(mcq_socket_t* s, bool busy);
+
+/* Others are heard before this one is again. */
+void mcq__socket_last(mcq_socket_t* s, mcq__actor_t* a);
+
+/* What becomes of a message that came: the user's, or dropped and counted. */
+void mcq__socket_deliver(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg);
+void mcq__socket_discard(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg);
+
+/* Keeps the books of a send that failed with `rc`, which it returns. */
+int mcq__socket_failure(mcq_socket_t* s, int rc);
 
 /* Hands an event to the user; from phases only. */
 void mcq__socket_event(mcq_socket_t* s, const mcq_event_t* event);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* PUSH: each message to the next peer with room, never dropped; what peers
+ * send is.  RFC 30, "The PUSH Socket Type". */
+#include "socket/socket.h"
+
+static int push_send(mcq_socket_t* s, const mcq__body_t* body) {
+  return mcq__router_anyone(&s->hub, body);
+}
+
+static const char* const mates[] = {"PULL", NULL};
+
+const mcq__pattern_t mcq__pattern_push = {
+    .type = MCQ_PUSH,
+    .name = "PUSH",
+    .mates = mates,
+    .picks = true,
+    .by_handle = true,
+    .flags = MCQ_IMMEDIATE | MCQ_REQUEUE,
+    .send = push_send,
+    .recv = mcq__socket_discard,
+};
