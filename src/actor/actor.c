@@ -196,6 +196,7 @@ int mcq__actor_init(mcq__actor_t* a, const mcq__actor_config_t* config,
                     mcq__tally_t* tally, void* owner) {
   memset(a, 0, sizeof *a);
   a->port.tell = mcq__actor_tell;
+  a->port.room = mcq__actor_room;
   a->config = config;
   a->tally = tally;
   a->owner = owner;

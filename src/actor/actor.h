@@ -42,6 +42,12 @@ typedef struct mcq__actor_events {
   /* An unknown command was ignored. */
   void (*on_command)(mcq__actor_t* a, mcq__slice_t name);
 
+  /* The peer wants what begins with `prefix`, or no longer. */
+  void (*on_subscribe)(mcq__actor_t* a, mcq__slice_t prefix, bool wanted);
+
+  /* The answer to mcq__actor_ping. */
+  void (*on_pong)(mcq__actor_t* a, mcq__slice_t context);
+
   /* There is room again after tell answered MCQ_EAGAIN. */
   void (*on_room)(mcq__actor_t* a);
 
@@ -134,6 +140,17 @@ void mcq__actor_up(mcq__actor_t* a);
  * for as long as something moves within `linger` ms.  No message is delivered
  * from now on.  No-op when IDLE or CLOSING. */
 void mcq__actor_end(mcq__actor_t* a, int code, uint64_t linger);
+
+/* UP only: tells the peer what is wanted of it, ahead of queued messages and
+ * not counted with them.  0, MCQ_EMSGLIMIT or MCQ_ENOMEM. */
+int mcq__actor_subscribe(mcq__actor_t* a, mcq__slice_t prefix, bool wanted);
+
+/* UP only: asks for an on_pong with `context` when the peer has handled what
+ * it was told before.  0 or MCQ_ENOMEM. */
+int mcq__actor_ping(mcq__actor_t* a, mcq__slice_t context);
+
+/* Gives up the oldest message that was not begun; false: there is none. */
+bool mcq__actor_shed(mcq__actor_t* a);
 
 /* Re-reads the pause flags. */
 void mcq__actor_pause_changed(mcq__actor_t* a);

@@ -79,6 +79,18 @@ static int put_frame(mcq__outbox_t* o, const mcq__body_t* body, size_t i) {
   return put_copied(o, mcq__body_frame(body, i), more);
 }
 
+/* A message that was put together for many: small ones are copied where the
+ * last one went, large ones shared. */
+static int put_wire(mcq__outbox_t* o, const mcq__slice_t* wire) {
+  if (wire->len > COPY_MAX) return mcq__chain_push(&o->chain, *wire);
+  if (mcq__window_room(&o->window) < wire->len) {
+    int rc = next_window(o, wire->len);
+    if (rc != 0) return rc;
+  }
+  mcq__window_poke(&o->window, 0, wire->data, wire->len);
+  return mcq__chain_commit(&o->chain, &o->window, wire->len);
+}
+
 static int note_message(mcq__outbox_t* o, uint64_t size) {
   mcq__run_t* last = (mcq__run_t*) mcq__fifo_last(&o->runs);
   if (mcq__likely(last != NULL && last->size == size)) {
@@ -95,12 +107,13 @@ static int note_message(mcq__outbox_t* o, uint64_t size) {
 
 static int put_frames(mcq__outbox_t* o, const mcq__body_t* body,
                       uint64_t* payload) {
-  int rc = 0;
   *payload = 0;
-  for (size_t i = 0; i < body->count && rc == 0; i++) {
+  for (size_t i = 0; i < body->count; i++)
     *payload += mcq__body_frame(body, i).len;
+  if (body->wire != NULL) return put_wire(o, body->wire);
+  int rc = 0;
+  for (size_t i = 0; i < body->count && rc == 0; i++)
     rc = put_frame(o, body, i);
-  }
   return rc;
 }
 
@@ -155,6 +168,10 @@ void mcq__outbox_wrote(mcq__outbox_t* o, size_t n) {
   o->written += n;
   while (o->runs.count > 0) {
     mcq__run_t* run = (mcq__run_t*) mcq__fifo_first(&o->runs);
+    if (run->count == 0) { /* all of them were shed */
+      mcq__fifo_shift(&o->runs);
+      continue;
+    }
     if (o->written < run->size) break;
     uint64_t size = run->size;
     uint64_t done = run->count == 1 ? 1 : o->written / size;
@@ -204,22 +221,43 @@ static size_t frame_at(const mcq__outbox_t* o, size_t at, mcq__slice_t* out,
   return head_len + (size_t) len;
 }
 
-/* Where the first message begins that was not begun. */
-static size_t first_unsent(const mcq__outbox_t* o) {
+/* The run of the message behind the first `n`, or NULL. */
+static mcq__run_t* run_behind(const mcq__outbox_t* o, uint64_t n) {
+  for (size_t i = 0; i < o->runs.count; i++) {
+    mcq__run_t* run = (mcq__run_t*) mcq__fifo_at(&o->runs, i);
+    if (n < run->count) return run;
+    n -= run->count;
+  }
+  return NULL;
+}
+
+/* Where the first message begins that was not begun; `*run`: its run, or
+ * NULL. */
+static size_t first_unsent(const mcq__outbox_t* o, mcq__run_t** run) {
   size_t touched = o->written + o->flight;
   uint64_t rest = touched;
-  uint64_t ended = ended_within(o, &rest);
-  if (rest == 0) return touched;
-  for (size_t i = 0; i < o->runs.count; i++) {
-    const mcq__run_t* run = (const mcq__run_t*) mcq__fifo_at(&o->runs, i);
-    if (ended < run->count) return touched - (size_t) rest + (size_t) run->size;
-    ended -= run->count;
+  uint64_t begun = ended_within(o, &rest);
+  if (rest != 0) {
+    touched += (size_t) (run_behind(o, begun)->size - rest);
+    begun++;
   }
+  *run = run_behind(o, begun);
   return touched;
 }
 
+bool mcq__outbox_shed(mcq__outbox_t* o) {
+  mcq__run_t* run;
+  size_t at = first_unsent(o, &run);
+  if (run == NULL) return false;
+  if (mcq__chain_take_out(&o->chain, at, (size_t) run->size) != 0) return false;
+  run->count--;
+  o->messages--;
+  return true;
+}
+
 ssize_t mcq__outbox_next(const mcq__outbox_t* o, mcq__outbox_walk_t* walk) {
-  if (!walk->started) walk->at = first_unsent(o);
+  mcq__run_t* run;
+  if (!walk->started) walk->at = first_unsent(o, &run);
   walk->started = true;
   size_t count = 0;
   bool more = walk->at < o->chain.bytes;

@@ -101,6 +101,10 @@ static inline bool mcq__outbox_quick(mcq__outbox_t* o, mcq_frame_t frame) {
 int mcq__outbox_put(mcq__outbox_t* o, const mcq__body_t* body,
                     uint64_t* payload);
 
+/* Drops the oldest message of which nothing was written or handed over.  False:
+ * there is none, or no memory to do it in. */
+bool mcq__outbox_shed(mcq__outbox_t* o);
+
 /* Fills iovecs with queued bytes, `limit` at most.  Returns the entries. */
 size_t mcq__outbox_fill(const mcq__outbox_t* o, size_t limit, mcq__iov_t* out,
                         size_t max, size_t* total);

@@ -55,6 +55,9 @@ void mcq__actor_goodbye(mcq__actor_t* a);
 /* The port's: queues a message for the peer. */
 int mcq__actor_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd);
 
+/* The same question without the message. */
+bool mcq__actor_room(mcq__port_t* port);
+
 /* The flush task's: writes what is queued. */
 void mcq__actor_flush(mcq__task_t* task);
 

@@ -74,8 +74,12 @@ static void handle(mcq__actor_t* a, mcq__event_kind_t kind,
       mcq__actor_refuse(a, ev->code, ev->text);
       break;
     case MCQ__EV_SUBSCRIBE:
-    case MCQ__EV_CANCEL: /* no type that exists has a use for them */
+    case MCQ__EV_CANCEL:
+      a->config->events->on_subscribe(a, ev->body, kind == MCQ__EV_SUBSCRIBE);
+      break;
     case MCQ__EV_PONG:
+      a->config->events->on_pong(a, ev->body);
+      break;
     case MCQ__EV_FRAME:
     case MCQ__EV_NONE:
       break;

@@ -108,22 +108,53 @@ void mcq__actor_flush(mcq__task_t* task) {
   }
 }
 
+/* ---- what the session says for its user ---------------------------------- */
+
+int mcq__actor_subscribe(mcq__actor_t* a, mcq__slice_t prefix, bool wanted) {
+  mcq__check(a->state == MCQ__ACTOR_UP);
+  int rc = mcq__actor_protocol(a)->subscribe(a->session, prefix, wanted);
+  if (rc == 0) mcq__io_flush(mcq__actor_io(a), &a->flush);
+  return rc;
+}
+
+int mcq__actor_ping(mcq__actor_t* a, mcq__slice_t context) {
+  mcq__check(a->state == MCQ__ACTOR_UP);
+  int rc = mcq__actor_protocol(a)->ping(a->session, context);
+  if (rc == 0) mcq__io_flush(mcq__actor_io(a), &a->flush);
+  return rc;
+}
+
+/* ---- what hubs say ------------------------------------------------------- */
+
+bool mcq__actor_shed(mcq__actor_t* a) {
+  return mcq__outbox_shed(&a->outbox);
+}
+
+/* Room, perhaps after a write made some. */
+static bool make_room(mcq__actor_t* a) {
+  if (!mcq__outbox_full(&a->outbox)) return true;
+  if (a->state == MCQ__ACTOR_UP && can_write(a)) write_some(a);
+  return !mcq__outbox_full(&a->outbox);
+}
+
+bool mcq__actor_room(mcq__port_t* port) {
+  return make_room(mcq__actor_of_port(port));
+}
+
 /* Hot: once for every message sent. */
 int mcq__actor_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
   mcq__actor_t* a = mcq__actor_of_port(port);
   bool writable = a->state == MCQ__ACTOR_UP;
   if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING && a->flush_all))
     return MCQ_EPEERGONE;
-  if (mcq__unlikely(mcq__outbox_full(&a->outbox))) {
-    if (writable && can_write(a)) write_some(a);
-    if (mcq__outbox_full(&a->outbox)) {
-      a->starved = true;
-      return MCQ_EAGAIN;
-    }
+  if (mcq__unlikely(mcq__outbox_full(&a->outbox)) && !make_room(a)) {
+    a->starved = true;
+    return MCQ_EAGAIN;
   }
   const mcq__body_t* body = cmd->body;
   uint64_t payload;
   if (mcq__likely(body->count == 1 && body->frames != NULL &&
+                  body->wire == NULL &&
                   mcq__outbox_quick(&a->outbox, *body->frames))) {
     payload = body->frames->len;
   } else {

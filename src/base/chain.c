@@ -121,6 +121,44 @@ void mcq__chain_cut(mcq__chain_t* c, size_t bytes) {
   }
 }
 
+/* Makes part `i` two, the second of which begins at its byte `off`. */
+static int split(mcq__chain_t* c, size_t i, size_t off) {
+  if (mcq__fifo_push(&c->parts_) == NULL) return MCQ_ENOMEM;
+  for (size_t k = c->parts_.count - 1; k > i + 1; k--)
+    *part_at(c, k) = *part_at(c, k - 1);
+  mcq__slice_t* first = part_at(c, i);
+  mcq__slice_t* second = part_at(c, i + 1);
+  *second = mcq__slice_retain(mcq__slice_sub(*first, off, first->len - off));
+  first->len = off;
+  return 0;
+}
+
+/* Invariant: whole parts are released where they lie, and the few before them
+ * move up; what is left of the last one begins later. */
+int mcq__chain_take_out(mcq__chain_t* c, size_t off, size_t len) {
+  mcq__check(off <= c->bytes && len <= c->bytes - off);
+  size_t i = locate(c, &off);
+  if (off != 0) {
+    int rc = split(c, i++, off);
+    if (rc != 0) return rc;
+  }
+  c->bytes -= len;
+  size_t end = i;
+  while (end < c->parts_.count && len >= part_at(c, end)->len) {
+    len -= part_at(c, end)->len;
+    mcq__slice_release(part_at(c, end++));
+  }
+  if (len > 0) {
+    part_at(c, end)->data += len;
+    part_at(c, end)->len -= len;
+  }
+  size_t gone = end - i;
+  for (size_t k = i; k-- > 0 && gone > 0;)
+    *part_at(c, k + gone) = *part_at(c, k);
+  while (gone-- > 0) mcq__fifo_shift(&c->parts_);
+  return 0;
+}
+
 /* Invariant: copies at most `len` bytes in all into `out`, and no more from a
  * part than it has. */
 void mcq__chain_peek(const mcq__chain_t* c, size_t off, void* out, size_t len) {

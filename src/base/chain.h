@@ -78,6 +78,10 @@ int mcq__chain_share(mcq__chain_t* to, const mcq__chain_t* from, size_t off,
 /* Cuts the chain back to `bytes`, dropping what came after. */
 void mcq__chain_cut(mcq__chain_t* c, size_t bytes);
 
+/* Takes bytes [off, off+len) out.  Invariant: they exist.  0 or MCQ_ENOMEM,
+ * nothing changed. */
+int mcq__chain_take_out(mcq__chain_t* c, size_t off, size_t len);
+
 /* Bytes [off, off+len) as one borrowed slice.  Invariant: they exist and lie
  * in one part, as they do when they were pushed or committed together. */
 mcq__slice_t mcq__chain_slice(const mcq__chain_t* c, size_t off, size_t len);

@@ -68,6 +68,9 @@ typedef struct mcq__session_config {
 /* Room enough for any protocol's frame header. */
 #define MCQ__HEAD_MAX 16
 
+#define MCQ__PREFIX_MAX ((size_t) 65535)
+#define MCQ__CONTEXT_MAX ((size_t) 16)
+
 typedef struct mcq__session mcq__session_t;
 
 typedef struct mcq__protocol {
@@ -106,6 +109,16 @@ typedef struct mcq__protocol {
   /* Bytes to send, owned by the session; the caller drains it.  They go out
    * before queued messages, never inside a frame. */
   mcq__chain_t* (*out)(mcq__session_t* s);
+
+  /* After READY: queues word to the peer that what begins with `prefix` is
+   * wanted, or no longer.  0, MCQ_ENOMEM, or MCQ_EMSGLIMIT: longer than
+   * MCQ__PREFIX_MAX. */
+  int (*subscribe)(mcq__session_t* s, mcq__slice_t prefix, bool wanted);
+
+  /* After READY: queues a question that comes back as PONG with the same
+   * context (MCQ__CONTEXT_MAX bytes at most) when the peer has handled what it
+   * was told before.  0, MCQ_ENOMEM. */
+  int (*ping)(mcq__session_t* s, mcq__slice_t context);
 
   /* Queues the protocol's refusal with a short printable reason, where the
    * state allows one.  The session is terminal afterwards. */

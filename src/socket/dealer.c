@@ -4,7 +4,7 @@
 #include "socket/socket.h"
 
 static int dealer_send(mcq_socket_t* s, const mcq__body_t* body) {
-  return mcq__router_anyone(&s->hub, body);
+  return mcq__router_anyone(&s->hub.router, body);
 }
 
 static const char* const mates[] = {"REP", "DEALER", "ROUTER", NULL};
@@ -13,6 +13,7 @@ const mcq__pattern_t mcq__pattern_dealer = {
     .type = MCQ_DEALER,
     .name = "DEALER",
     .mates = mates,
+    .seats = &mcq__seats_router,
     .announces_id = true,
     .picks = true,
     .by_handle = true,

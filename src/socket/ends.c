@@ -185,7 +185,7 @@ static void close_dialed(mcq__end_t* end) {
   mcq__actor_t* a = &end->actor;
   uint64_t linger = mcq__socket_linger(s);
   if (a->state == MCQ__ACTOR_UP) {
-    mcq__router_rest(&s->hub, a->peer);
+    s->pattern->seats->rest(s, a->peer);
     mcq__actor_end(a, MCQ_ELOCAL, linger);
   } else if (a->state == MCQ__ACTOR_ENDING) {
     if (linger == 0) mcq__actor_end(a, MCQ_ELOCAL, 0);
@@ -284,7 +284,7 @@ static int check_connect(const mcq_socket_t* s, const char* uri,
   const uint8_t* id = (const uint8_t*) options->routing_id;
   if (len > 255 || (len > 0 && (id == NULL || id[0] == 0))) return MCQ_EINVAL;
   if (len > 0 && s->pattern->type != MCQ_ROUTER) return MCQ_EINVAL;
-  if (len > 0 && mcq__router_find(&s->hub, id, len).epoch != 0)
+  if (len > 0 && s->pattern->seats->find(s, id, len).epoch != 0)
     return MCQ_EEXIST;
   if (!(options->flags & MCQ_CONNECT_MULTI) && connected_there(s, uri))
     return MCQ_EEXIST;

@@ -4,7 +4,7 @@
 #include "socket/socket.h"
 
 static int pair_send(mcq_socket_t* s, const mcq__body_t* body) {
-  return mcq__router_anyone(&s->hub, body);
+  return mcq__router_anyone(&s->hub.router, body);
 }
 
 static int pair_admit(mcq_socket_t* s, mcq__actor_t* a, const char** text) {
@@ -22,6 +22,7 @@ const mcq__pattern_t mcq__pattern_pair = {
     .picks = true,
     .by_handle = true,
     .mates = mates,
+    .seats = &mcq__seats_router,
     .announces_id = false,
     .flags = MCQ_IMMEDIATE,
     .send = pair_send,

@@ -7,13 +7,15 @@
 #include "actor/actor.h"
 #include "hub/hub.h"
 #include "monocoque.h"
+#include "socket/seats.h"
 
 typedef struct mcq__pattern {
   int type;                 /* MCQ_DEALER, ... */
   const char* name;         /* on the wire */
   const char* const* mates; /* peer types allowed, NULL at the end */
-  bool announces_id;        /* sends its routing id in the handshake */
-  int flags;                /* options.flags the type knows */
+  const mcq__seats_t* seats;
+  bool announces_id; /* sends its routing id in the handshake */
+  int flags;         /* options.flags the type knows */
 
   bool picks;     /* send picks the peer: mcq_send_next works */
   bool by_handle; /* mcq_send_to works */

@@ -73,7 +73,7 @@ static int seat(mcq_socket_t* s, mcq__actor_t* a, mcq__slice_t name,
                          .port = &a->port,
                          .name = {name.data, name.len}};
   *displaced = (mcq_peer_t){0, 0};
-  return mcq__router_up(&s->hub, &ev, &a->peer, displaced);
+  return s->pattern->seats->up(s, &ev, &a->peer, displaced);
 }
 
 static int take_in(mcq_socket_t* s, mcq__actor_t* a, const char** text) {
@@ -90,7 +90,7 @@ static int take_in(mcq_socket_t* s, mcq__actor_t* a, const char** text) {
   if (rc == 0) moved(s, queued, a->peer);
   if (rc == MCQ_ETWIN) *text = "The routing id is already in use";
   if (rc == 0 && displaced.epoch != 0)
-    hand_over(s, displaced, mcq__router_id(&s->hub, a->peer));
+    hand_over(s, displaced, s->pattern->seats->id(s, a->peer));
   return rc;
 }
 
@@ -111,7 +111,7 @@ static int on_ready(mcq__actor_t* a, const char** text) {
   mcq__socket_event(s, &event);
   if (s->options.on_peer_up != NULL && a->was_up) {
     mcq_peer_info_t info;
-    describe(a, a->peer, mcq__router_id(&s->hub, a->peer), &info);
+    describe(a, a->peer, s->pattern->seats->id(s, a->peer), &info);
     s->options.on_peer_up(s, &info);
   }
   mcq__socket_drained(s);
@@ -129,8 +129,7 @@ static uint64_t requeue(mcq_socket_t* s, const mcq__actor_t* a) {
   ssize_t count;
   while ((count = mcq__outbox_next(&a->outbox, &walk)) > 0) {
     mcq__body_t body = {.slices = walk.frames, .count = (size_t) count};
-    mcq__user_cmd_t cmd = {.to = MCQ__TO_ANYONE, .body = &body};
-    if (mcq__router_user(&s->hub, &cmd) != 0) break;
+    if (s->pattern->send(s, &body) != 0) break;
     moved++;
   }
   mcq__outbox_walk_end(&a->outbox, &walk);
@@ -204,7 +203,7 @@ int mcq__peers_queue(mcq_socket_t* s, mcq__actor_t* a) {
 }
 
 static void leave(mcq_socket_t* s, mcq__actor_t* a) {
-  mcq__router_down(&s->hub, a->peer);
+  s->pattern->seats->down(s, a->peer);
   a->peer = (mcq_peer_t){0, 0};
 }
 
@@ -236,7 +235,7 @@ static void on_lost(mcq__actor_t* a, bool was_up, int code, const char* text) {
     return;
   }
   mcq_peer_t peer = a->peer;
-  mcq__slice_t id = mcq__slice_retain(mcq__router_id(&s->hub, peer));
+  mcq__slice_t id = mcq__slice_retain(s->pattern->seats->id(s, peer));
   a->was_up = false; /* nobody finds it by handle any more */
   leave_hub(s, a);
   mcq_peer_t to = heir(a);
@@ -291,7 +290,7 @@ static void on_command(mcq__actor_t* a, mcq__slice_t name) {
 static void on_room(mcq__actor_t* a) {
   mcq_socket_t* s = socket_of(a);
   if (a->state == MCQ__ACTOR_ENDING) return; /* closing: gets no more */
-  mcq__router_room(&s->hub, a->peer);
+  s->pattern->seats->room(s, a->peer);
   mcq__socket_drained(s);
 }
 
@@ -311,7 +310,7 @@ const mcq__actor_events_t* mcq__peers_events(void) {
 /* ---- by handle ----------------------------------------------------------- */
 
 mcq__actor_t* mcq__peers_actor(const mcq_socket_t* s, mcq_peer_t peer) {
-  mcq__port_t* port = mcq__roster_port(&s->hub.roster, peer);
+  mcq__port_t* port = mcq__roster_port(s->roster, peer);
   if (port == NULL) return NULL;
   mcq__actor_t* a = mcq__actor_of_port(port);
   return a->was_up ? a : NULL;
@@ -319,7 +318,7 @@ mcq__actor_t* mcq__peers_actor(const mcq_socket_t* s, mcq_peer_t peer) {
 
 int mcq_peer_find(const mcq_socket_t* socket, const void* id, size_t len,
                   mcq_peer_t* out) {
-  mcq_peer_t peer = mcq__router_find(&socket->hub, id, len);
+  mcq_peer_t peer = socket->pattern->seats->find(socket, id, len);
   if (mcq__peers_actor(socket, peer) == NULL) return MCQ_ENOENT;
   *out = peer;
   return 0;
@@ -329,7 +328,7 @@ int mcq_peer_info(const mcq_socket_t* socket, mcq_peer_t peer,
                   mcq_peer_info_t* out) {
   mcq__actor_t* a = mcq__peers_actor(socket, peer);
   if (a == NULL) return MCQ_EPEERGONE;
-  describe(a, peer, mcq__router_id(&socket->hub, peer), out);
+  describe(a, peer, socket->pattern->seats->id(socket, peer), out);
   return 0;
 }
 
@@ -359,7 +358,7 @@ void mcq_peer_each(mcq_socket_t* socket,
     mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
     if (mcq__peers_actor(socket, a->peer) != a) continue;
     mcq_peer_info_t info;
-    describe(a, a->peer, mcq__router_id(&socket->hub, a->peer), &info);
+    describe(a, a->peer, socket->pattern->seats->id(socket, a->peer), &info);
     each(socket, &info, arg);
   }
 }
@@ -367,7 +366,7 @@ void mcq_peer_each(mcq_socket_t* socket,
 int mcq_peer_close(mcq_socket_t* socket, mcq_peer_t peer) {
   mcq__actor_t* a = mcq__peers_actor(socket, peer);
   if (a == NULL) return MCQ_EPEERGONE;
-  mcq__router_rest(&socket->hub, peer);
+  socket->pattern->seats->rest(socket, peer);
   mcq__actor_end(a, MCQ_ELOCAL, mcq__socket_linger(socket));
   return 0;
 }

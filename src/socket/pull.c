@@ -9,5 +9,6 @@ const mcq__pattern_t mcq__pattern_pull = {
     .type = MCQ_PULL,
     .name = "PULL",
     .mates = mates,
+    .seats = &mcq__seats_router,
     .flags = MCQ_IMMEDIATE,
 };

@@ -4,7 +4,7 @@
 #include "socket/socket.h"
 
 static int push_send(mcq_socket_t* s, const mcq__body_t* body) {
-  return mcq__router_anyone(&s->hub, body);
+  return mcq__router_anyone(&s->hub.router, body);
 }
 
 static const char* const mates[] = {"PULL", NULL};
@@ -13,6 +13,7 @@ const mcq__pattern_t mcq__pattern_push = {
     .type = MCQ_PUSH,
     .name = "PUSH",
     .mates = mates,
+    .seats = &mcq__seats_router,
     .picks = true,
     .by_handle = true,
     .flags = MCQ_IMMEDIATE | MCQ_REQUEUE,

@@ -67,9 +67,7 @@ static int answer(mcq_socket_t* s, route_t route, const mcq__body_t* body) {
                               e == NULL ? &empty : e->frames,
                               e == NULL ? 1 : e->count, body, &whole);
   if (rc == 0) {
-    mcq__user_cmd_t cmd = {
-        .to = MCQ__TO_PEER, .peer = route.asker, .body = &whole};
-    rc = mcq__router_user(&s->hub, &cmd);
+    rc = s->pattern->seats->tell(s, route.asker, &whole);
   }
   mcq__msg_release(e);
   return rc;
@@ -118,6 +116,7 @@ const mcq__pattern_t mcq__pattern_rep = {
     .type = MCQ_REP,
     .name = "REP",
     .mates = mates,
+    .seats = &mcq__seats_router,
     .flags = 0,
     .init = rep_init,
     .fini = rep_fini,

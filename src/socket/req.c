@@ -81,7 +81,7 @@ static size_t make_envelope(const mcq_socket_t* s, const uint8_t id[4],
 static void start_waiting(req_t* r) {
   mcq_socket_t* s = r->socket;
   r->waiting = true;
-  r->asked = mcq__roster_peer(&s->hub.roster, s->hub.picked);
+  r->asked = mcq__socket_picked(s);
   if (s->options.request_ms <= 0) return;
   mcq__io_timer_start(
       &s->host->io, &r->timer,
@@ -97,7 +97,7 @@ static int req_send(mcq_socket_t* s, const mcq__body_t* body) {
   mcq__body_t whole;
   int rc = mcq__envelope_wrap(&r->wrapper, s->host->mem, head,
                               make_envelope(s, id, head), body, &whole);
-  if (rc == 0) rc = mcq__router_anyone(&s->hub, &whole);
+  if (rc == 0) rc = mcq__router_anyone(&s->hub.router, &whole);
   if (rc != 0) return rc;
   settle(r); /* an answer to what was asked before finds nobody waiting */
   r->count++;
@@ -146,6 +146,7 @@ const mcq__pattern_t mcq__pattern_req = {
     .type = MCQ_REQ,
     .name = "REQ",
     .mates = mates,
+    .seats = &mcq__seats_router,
     .announces_id = true,
     .picks = true,
     .flags = MCQ_IMMEDIATE | MCQ_REQ_RELAXED | MCQ_REQ_CORRELATE,

@@ -6,12 +6,12 @@
 
 static int router_send(mcq_socket_t* s, const mcq__body_t* body) {
   if (s->options.flags & MCQ_ROUTER_BALANCE)
-    return mcq__router_anyone(&s->hub, body);
+    return mcq__router_anyone(&s->hub.router, body);
   if (body->count < 2) return MCQ_EINVAL;
   mcq__body_t rest = mcq__body_rest(*body);
   mcq__user_cmd_t cmd = {
       .to = MCQ__TO_NAME, .name = mcq__body_frame(body, 0), .body = &rest};
-  return mcq__router_user(&s->hub, &cmd);
+  return mcq__router_user(&s->hub.router, &cmd);
 }
 
 static const char* const mates[] = {"REQ", "DEALER", "ROUTER", NULL};
@@ -20,6 +20,7 @@ const mcq__pattern_t mcq__pattern_router = {
     .type = MCQ_ROUTER,
     .name = "ROUTER",
     .mates = mates,
+    .seats = &mcq__seats_router,
     .announces_id = true,
     .picks = true, /* with MCQ_ROUTER_BALANCE */
     .by_handle = true,

@@ -119,7 +119,7 @@ static void dispose(mcq_socket_t* s) {
   mcq__io_cancel(&s->task);
   mcq__io_cancel(&s->notice);
   if (s->pattern->fini != NULL) s->pattern->fini(s);
-  mcq__router_dispose(&s->hub);
+  s->pattern->seats->dispose(s);
   mcq__slice_release(&s->routing_id);
   for (size_t i = 0; i < s->options.property_count && s->properties; i++) {
     mcq__slice_release(&s->properties[i].name);
@@ -169,9 +169,7 @@ static void run_notice(mcq__task_t* task) {
 
 static int build(mcq_socket_t* s, const mcq_socket_options_t* options) {
   mcq__host_t* host = s->host;
-  uint64_t seed[2] = {mcq__io_random(&host->io), mcq__io_random(&host->io)};
-  mcq__router_init(&s->hub, host->pool, &host->epochs, seed,
-                   (s->options.flags & MCQ_ROUTER_REFUSE_TWIN) != 0);
+  s->pattern->seats->init(s);
   int rc = mcq__slice_copy(&s->routing_id, host->pool, options->routing_id,
                            options->routing_id_len);
   if (rc == 0) rc = copy_properties(s, options);
@@ -259,6 +257,10 @@ int mcq_socket_type(const mcq_socket_t* socket) {
   return socket->pattern->type;
 }
 
+mcq_peer_t mcq__socket_picked(const mcq_socket_t* s) {
+  return mcq__roster_peer(s->roster, s->hub.router.picked);
+}
+
 /* ---- sending ------------------------------------------------------------- */
 
 int mcq__socket_failure(mcq_socket_t* s, int rc) {
@@ -284,8 +286,7 @@ static int send_body_to(mcq_socket_t* s, mcq_peer_t peer,
   if (s->closing) return MCQ_ECLOSED;
   if (!s->pattern->by_handle) return MCQ_ENOTSUP;
   if (body->count == 0) return MCQ_EINVAL;
-  mcq__user_cmd_t cmd = {.to = MCQ__TO_PEER, .peer = peer, .body = body};
-  int rc = mcq__router_user(&s->hub, &cmd);
+  int rc = s->pattern->seats->tell(s, peer, body);
   return mcq__likely(rc == 0) ? 0 : mcq__socket_failure(s, rc);
 }
 
@@ -301,8 +302,7 @@ int mcq_send_next(mcq_socket_t* socket, const mcq_frame_t* frames, size_t count,
        !(socket->options.flags & MCQ_ROUTER_BALANCE)))
     return MCQ_ENOTSUP;
   int rc = mcq_send(socket, frames, count);
-  if (rc == 0)
-    *peer = mcq__roster_peer(&socket->hub.roster, socket->hub.picked);
+  if (rc == 0) *peer = mcq__socket_picked(socket);
   return rc;
 }
 

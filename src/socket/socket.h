@@ -53,9 +53,12 @@ struct mcq_socket {
   mcq__actor_config_t config;
   mcq__slice_t routing_id; /* counting */
   mcq__property_t* properties;
-  mcq__router_t hub;
-  void* own;          /* what the type keeps, see its pattern */
-  mcq__node_t actors; /* accepted and dialed */
+  union {
+    mcq__router_t router;
+  } hub;                 /* which of them: pattern->seats */
+  mcq__roster_t* roster; /* in it */
+  void* own;             /* what the type keeps, see its pattern */
+  mcq__node_t actors;    /* accepted and dialed */
   mcq__node_t ends;
   mcq_endpoint_t last_end;
   size_t alive; /* actors and endpoints that must go before the socket */
@@ -96,6 +99,9 @@ void mcq__socket_last(mcq_socket_t* s, mcq__actor_t* a);
 /* What becomes of a message that came: the user's, or dropped and counted. */
 void mcq__socket_deliver(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg);
 void mcq__socket_discard(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg);
+
+/* Who got the last message of a hub that picks. */
+mcq_peer_t mcq__socket_picked(const mcq_socket_t* s);
 
 /* Keeps the books of a send that failed with `rc`, which it returns. */
 int mcq__socket_failure(mcq_socket_t* s, int rc);

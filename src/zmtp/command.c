@@ -61,17 +61,6 @@ static size_t put_body(mcq__window_t* w, size_t at, const char* name,
   return at + 1 + name_len + data.len;
 }
 
-int mcq__command_make(mcq__slice_t* body, mcq__pool_t* pool, const char* name,
-                      mcq__slice_t data) {
-  mcq__window_t w = {0};
-  size_t len = 1 + strlen(name) + data.len;
-  int rc = mcq__window_open_exact(&w, pool, len);
-  if (rc != 0) return rc;
-  *body = mcq__window_freeze(&w, put_body(&w, 0, name, data));
-  mcq__window_close(&w);
-  return 0;
-}
-
 int mcq__command_send(mcq__chain_t* out, mcq__pool_t* pool, const char* name,
                       mcq__slice_t data) {
   uint8_t head[MCQ__HEAD_MAX];

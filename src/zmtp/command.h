@@ -44,11 +44,6 @@ int mcq__command_context(mcq__slice_t* context, const mcq__command_t* c);
  * fit the data exactly. */
 int mcq__command_reason(mcq__slice_t* reason, const mcq__command_t* c);
 
-/* A counting slice of `name` and `data` as a command body: what a mechanism
- * seals.  0 or MCQ_ENOMEM. */
-int mcq__command_make(mcq__slice_t* body, mcq__pool_t* pool, const char* name,
-                      mcq__slice_t data);
-
 /* Queues a command frame, copying `data`.  0 or MCQ_ENOMEM. */
 int mcq__command_send(mcq__chain_t* out, mcq__pool_t* pool, const char* name,
                       mcq__slice_t data);

@@ -160,6 +160,8 @@ static int start(mcq__session_t* s) {
 }
 
 static mcq__chain_t* out(mcq__session_t* s) {
+  if (mcq__unlikely(mcq__window_is_open(&s->speech) && s->out.bytes == 0))
+    mcq__window_close(&s->speech);
   return &s->out;
 }
 
@@ -198,6 +200,7 @@ static void end(mcq__session_t* s) {
   mcq__intake_clear(&s->intake);
   mcq__slice_release(&s->opened);
   mcq__slice_release(&s->metadata);
+  mcq__window_close(&s->speech);
   mcq__chain_dispose(&s->out);
   mcq__mem_free(mem, s->properties);
   mcq__mem_free(mem, s->words);
@@ -239,6 +242,8 @@ const mcq__protocol_t mcq__zmtp = {
     .filled = filled,
     .hold = hold,
     .out = out,
+    .subscribe = mcq__session_subscribe,
+    .ping = mcq__session_ping,
     .refuse = refuse,
     .at_boundary = at_boundary,
     .hello = hello,

@@ -32,7 +32,8 @@ struct mcq__session {
   const mcq__mechanism_t* mechanism;
   mcq__talk_t talk;
   mcq__greeting_t greeting;
-  mcq__slice_t opened; /* the plain body of the last sealed frame */
+  mcq__window_t speech; /* where commands of traffic are put together */
+  mcq__slice_t opened;  /* the plain body of the last sealed frame */
 
   int code;         /* ENDING: of the FAILED event */
   const char* text; /* the same; static or `words` */
@@ -52,6 +53,10 @@ enum { MCQ__AGAIN = -1 };
 int mcq__session_greet(mcq__session_t* s, mcq__event_t* ev);
 int mcq__session_shake(mcq__session_t* s, mcq__event_t* ev);
 int mcq__session_traffic(mcq__session_t* s, mcq__event_t* ev);
+
+/* The protocol table's subscribe() and ping(). */
+int mcq__session_subscribe(mcq__session_t* s, mcq__slice_t prefix, bool wanted);
+int mcq__session_ping(mcq__session_t* s, mcq__slice_t context);
 
 /* Ends the session; the FAILED event follows.  `text` is static.  Returns
  * MCQ__AGAIN. */

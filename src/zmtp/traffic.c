@@ -71,18 +71,80 @@ static int message(mcq__session_t* s, const mcq__frame_t* f, mcq__slice_t body,
   return MCQ__EV_FRAME;
 }
 
-/* Queues a PONG with the same context, unless the peer does not read. */
-static int pong(mcq__session_t* s, mcq__slice_t context) {
-  mcq__slice_t body;
-  if (s->out.bytes >= MCQ__PONG_BACKLOG) return 0;
-  if (s->mechanism->seal == NULL)
-    return mcq__command_send(&s->out, s->config.pool, "PONG", context);
-  int rc = mcq__command_make(&body, s->config.pool, "PONG", context);
+/* ---- what we say --------------------------------------------------------- */
+
+/* Opens `speech` for `size` bytes more: small at first, larger for whoever has
+ * a lot to say at once. */
+static int more_speech(mcq__session_t* s, size_t size) {
+  bool again = mcq__window_is_open(&s->speech);
+  size_t usual = again ? MCQ__SLAB_MEDIUM : MCQ__SLAB_SMALL;
+  return mcq__window_open(&s->speech, s->config.pool,
+                          size > usual ? size : usual);
+}
+
+/* Queues one frame whose body is `lead` and then `data`. */
+static int say_plain(mcq__session_t* s, uint8_t flags, mcq__slice_t lead,
+                     mcq__slice_t data) {
+  uint8_t head[MCQ__HEAD_MAX];
+  size_t size = mcq__frame_write(head, lead.len + data.len, flags);
+  size_t whole = size + lead.len + data.len;
+  if (mcq__window_room(&s->speech) < whole) {
+    int rc = more_speech(s, whole);
+    if (rc != 0) return rc;
+  }
+  mcq__window_poke(&s->speech, 0, head, size);
+  mcq__window_poke(&s->speech, size, lead.data, lead.len);
+  mcq__window_poke(&s->speech, size + lead.len, data.data, data.len);
+  return mcq__chain_commit(&s->out, &s->speech, whole);
+}
+
+static int say_sealed(mcq__session_t* s, uint8_t flags, mcq__slice_t lead,
+                      mcq__slice_t data) {
+  mcq__window_t w = {0};
+  size_t len = lead.len + data.len;
+  int rc = mcq__window_open_exact(&w, s->config.pool, len);
   if (rc != 0) return rc;
-  rc = s->mechanism->seal(&s->talk, &s->out, MCQ__FRAME_COMMAND, body);
+  mcq__window_poke(&w, 0, lead.data, lead.len);
+  mcq__window_poke(&w, lead.len, data.data, data.len);
+  mcq__slice_t body = mcq__window_freeze(&w, len);
+  mcq__window_close(&w);
+  rc = s->mechanism->seal(&s->talk, &s->out, flags, body);
   mcq__slice_release(&body);
   return rc;
 }
+
+static int say(mcq__session_t* s, uint8_t flags, mcq__slice_t lead,
+               mcq__slice_t data) {
+  return s->mechanism->seal == NULL ? say_plain(s, flags, lead, data)
+                                    : say_sealed(s, flags, lead, data);
+}
+
+/* A literal without its NUL. */
+#define LEAD(text) mcq__slice_static((text), sizeof(text) - 1)
+
+/* Queues a PONG with the same context, unless the peer does not read. */
+static int pong(mcq__session_t* s, mcq__slice_t context) {
+  if (s->out.bytes >= MCQ__PONG_BACKLOG) return 0;
+  return say(s, MCQ__FRAME_COMMAND, LEAD("\4PONG"), context);
+}
+
+/* No time to live: it is an answer we want. */
+int mcq__session_ping(mcq__session_t* s, mcq__slice_t context) {
+  mcq__check(context.len <= MCQ__PING_CONTEXT_MAX);
+  return say(s, MCQ__FRAME_COMMAND, LEAD("\4PING\0\0"), context);
+}
+
+/* RFC 37 has commands for this, RFC 23 messages with a byte in front. */
+int mcq__session_subscribe(mcq__session_t* s, mcq__slice_t prefix,
+                           bool wanted) {
+  if (prefix.len > MCQ__PREFIX_MAX) return MCQ_EMSGLIMIT;
+  if (s->hello.version_minor == 0)
+    return say(s, 0, wanted ? LEAD("\1") : LEAD("\0"), prefix);
+  return say(s, MCQ__FRAME_COMMAND,
+             wanted ? LEAD("\11SUBSCRIBE") : LEAD("\6CANCEL"), prefix);
+}
+
+/* ---- what we hear -------------------------------------------------------- */
 
 static int heartbeat(mcq__session_t* s, const mcq__command_t* command,
                      mcq__event_t* ev) {

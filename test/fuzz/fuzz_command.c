@@ -13,16 +13,6 @@ static void require(bool property) {
   if (!property) abort();
 }
 
-static void same_when_made(mcq__pool_t* pool, const mcq__command_t* c,
-                           const uint8_t* data, size_t len) {
-  char name[256];
-  mcq__slice_t body;
-  require(mcq__printable(name, sizeof name, c->name) == c->name.len);
-  require(mcq__command_make(&body, pool, name, c->data) == 0);
-  require(mcq__slice_equal(body, data, len));
-  mcq__slice_release(&body);
-}
-
 static void same_when_sent(mcq__pool_t* pool, const mcq__command_t* c,
                            const uint8_t* data, size_t len) {
   char name[256];
@@ -82,7 +72,6 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t len) {
   require(c.data.len == len - 1 - c.name.len);
   require(mcq__mem_open(&mem, NULL) == 0);
   require(mcq__pool_open(&pool, mem) == 0);
-  same_when_made(pool, &c, data, len);
   same_when_sent(pool, &c, data, len);
   contexts(&c);
   reasons(&c);
