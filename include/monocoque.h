@@ -115,7 +115,31 @@ enum { /* mcq_socket_options_t.flags */
    * peer known from the one that is awaited. */
   MCQ_REQ_RELAXED = 1 << 5,
   /* REQ: questions carry a number that comes back with the answer. */
-  MCQ_REQ_CORRELATE = 1 << 6
+  MCQ_REQ_CORRELATE = 1 << 6,
+  /* XPUB: on_message tells of every subscription, or of every subscription
+   * and every cancellation, not only of a topic's first and last. */
+  MCQ_XPUB_VERBOSE = 1 << 7,
+  MCQ_XPUB_VERBOSER = 1 << 8,
+  /* XPUB: subscriptions are only told of; mcq_peer_subscribe makes them. */
+  MCQ_XPUB_MANUAL = 1 << 9,
+  /* XSUB: every cancellation is passed on, not only a topic's last. */
+  MCQ_XSUB_VERBOSE = 1 << 10,
+  /* PUB, XPUB, SUB: whoever has no matching subscription gets the message.
+   * To be set on both sides. */
+  MCQ_INVERT_MATCHING = 1 << 11,
+  /* SUB: messages that match nothing are delivered too, which saves looking
+   * where publishers are trusted to filter. */
+  MCQ_SUB_UNFILTERED = 1 << 12,
+  /* PUB, XPUB, PUSH, DEALER: of what waits for a peer only the newest message
+   * is kept. */
+  MCQ_CONFLATE = 1 << 13
+};
+
+enum { /* mcq_socket_options_t.slow_peer: PUB and XPUB, when a queue is full */
+  MCQ_SLOW_DROP_NEWEST = 0,
+  MCQ_SLOW_DROP_OLDEST = 1,
+  MCQ_SLOW_DISCONNECT = 2, /* with MCQ_ESLOW; a subscriber may come again */
+  MCQ_SLOW_REFUSE = 3      /* mcq_send answers MCQ_EAGAIN, nobody gets it */
 };
 
 /* A connection's description; pointers are good until the callback returns
@@ -155,7 +179,11 @@ typedef enum mcq_event_kind {
   MCQ_EVENT_STOPPED,           /* the endpoint gives up connecting; code */
   MCQ_EVENT_CLOSED,            /* the endpoint is closed */
   MCQ_EVENT_COMMAND,           /* an unknown command was ignored; text: name */
-  MCQ_EVENT_BACKEND            /* auto chose "uv"; code tells why */
+  MCQ_EVENT_BACKEND,           /* auto chose "uv"; code tells why */
+  MCQ_EVENT_SUBSCRIBED,        /* PUB, XPUB: peer, topic.  SUB, XSUB: peer; all
+                                  that was subscribed before is in force there */
+  MCQ_EVENT_UNSUBSCRIBED,      /* PUB, XPUB: peer, topic */
+  MCQ_EVENT_DROPPED            /* peer: count messages it was too slow for */
 } mcq_event_kind_t;
 
 /* An endpoint of one socket, as mcq_bind and mcq_connect give it; 0: none. */
@@ -169,6 +197,9 @@ typedef struct mcq_event {
   int code;
   const char* text;
   uint64_t wait_ms;
+  const void* topic;
+  size_t topic_len;
+  uint64_t count;
 } mcq_event_t;
 
 /* One complete message.  `msg` and its frames are borrowed: mcq_msg_retain
@@ -245,6 +276,10 @@ typedef struct mcq_socket_options {
   int64_t connect_ms;       /* limit of one attempt; 10000; -1 the system's */
   int32_t backlog;          /* of listeners; 511 */
   int64_t request_ms;       /* REQ: from question to answer; none */
+  int slow_peer;            /* PUB, XPUB: MCQ_SLOW_... */
+  int64_t max_subscriptions; /* PUB, XPUB: of one peer; 1,000,000; -1 no limit */
+  const void* welcome;      /* XPUB: a message of one frame for every new peer */
+  size_t welcome_len;
 
   int32_t turn_messages; /* delivered a connection and turn; 4096 */
   int64_t turn_bytes;    /* the same in bytes; 1 MiB */
@@ -326,7 +361,10 @@ MCQ_EXTERN const char* mcq_endpoint_uri(const mcq_socket_t* socket,
  * the last one is awaited.  REP: the answer to the request in hand, whose turn
  * is over then whatever comes of it: MCQ_EPEERGONE, the asker is gone;
  * MCQ_EAGAIN, it takes no more and the answer is dropped; MCQ_EFSM, there is
- * no request.  PULL: MCQ_ENOTSUP.
+ * no request.  PUB, XPUB: to all that subscribed to a beginning of frame 0;
+ * what becomes of it where a queue is full says slow_peer.  XSUB: to all
+ * publishers; one frame of 1 or 0 and a topic subscribes and cancels.  PULL,
+ * SUB: MCQ_ENOTSUP.
  *
  * 0: queued whole.  MCQ_EAGAIN: nobody it may go to has room, nothing queued;
  * on_drain will come.  MCQ_EHOSTUNREACH: no peer has that routing id.
@@ -357,6 +395,25 @@ MCQ_EXTERN int mcq_send_msg_to(mcq_socket_t* socket, mcq_peer_t peer,
 MCQ_EXTERN int mcq_send_bytes(mcq_socket_t* socket, const void* data,
                               size_t len);
 MCQ_EXTERN int mcq_send_text(mcq_socket_t* socket, const char* text);
+
+/* ---- subscriptions ------------------------------------------------------- */
+
+/* SUB, XSUB: asks all publishers, now and after every reconnect, for messages
+ * whose first frame begins with `topic` (up to 65,535 bytes; none: all).
+ * Counted: it takes as many mcq_unsubscribe to end.  MCQ_EMSGLIMIT: too long;
+ * MCQ_ENOENT: not subscribed; MCQ_ENOTSUP, MCQ_ECLOSED, MCQ_ENOMEM. */
+MCQ_EXTERN int mcq_subscribe(mcq_socket_t* socket, const void* topic,
+                             size_t len);
+MCQ_EXTERN int mcq_unsubscribe(mcq_socket_t* socket, const void* topic,
+                               size_t len);
+
+/* PUB, XPUB: the same for a peer that need not know, as with
+ * MCQ_XPUB_MANUAL.  MCQ_EEXIST, MCQ_ENOENT, MCQ_EPEERGONE, MCQ_ENOTSUP,
+ * MCQ_ENOMEM. */
+MCQ_EXTERN int mcq_peer_subscribe(mcq_socket_t* socket, mcq_peer_t peer,
+                                  const void* topic, size_t len);
+MCQ_EXTERN int mcq_peer_unsubscribe(mcq_socket_t* socket, mcq_peer_t peer,
+                                    const void* topic, size_t len);
 
 /* ---- requests ------------------------------------------------------------ */
 
@@ -471,6 +528,10 @@ typedef struct mcq_stats {
   uint64_t commands_unknown;
   uint64_t messages_discarded; /* received, of no use to the socket's type */
   uint64_t requests_failed;    /* REQ: see on_request_failed */
+  uint64_t messages_dropped;   /* PUB, XPUB, MCQ_CONFLATE: for one peer each,
+                                  because it was slow */
+  uint64_t subscriptions;      /* PUB, XPUB: topics with a subscriber; SUB,
+                                  XSUB: topics subscribed to */
 } mcq_stats_t;
 
 MCQ_EXTERN void mcq_stats(const mcq_socket_t* socket, mcq_stats_t* out);

@@ -33,7 +33,9 @@
   X(EPAIRED, -20018, "the socket already has its one peer")                    \
   X(EWRONGTHREAD, -20019, "called from a thread that does not run the loop")  \
   X(EFSM, -20020, "the socket's state does not allow this now")                \
-  X(EENVELOPE, -20021, "answers without the envelope of a request")
+  X(EENVELOPE, -20021, "answers without the envelope of a request")            \
+  X(ELIMIT, -20022, "more subscriptions than max_subscriptions")               \
+  X(ESLOW, -20023, "the peer does not keep up")
 
 enum {
 #define MCQ_ERRNO_ENUM(name, value, text) MCQ_##name = value,

@@ -242,6 +242,7 @@ static void forget_connection(mcq__actor_t* a) {
   a->shut = false;
   a->told = false;
   a->was_up = false;
+  a->missed = 0;
   a->strikes = 0;
   a->data = NULL;
 }

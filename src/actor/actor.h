@@ -71,13 +71,15 @@ typedef struct mcq__actor_config {
   uint64_t turn_messages; /* budget of one delivery */
   uint64_t turn_bytes;
   uint64_t turn_ns;
-  bool paused; /* the whole socket is */
+  bool conflate; /* only the newest message waits */
+  bool paused;   /* the whole socket is */
 } mcq__actor_config_t;
 
 /* How much one actor did, for the socket's statistics. */
 typedef struct mcq__tally {
   uint64_t messages_in, frames_in, bytes_in;
   uint64_t messages_out, frames_out, bytes_out;
+  uint64_t dropped; /* accepted and given up for a newer one */
 } mcq__tally_t;
 
 struct mcq__actor {
@@ -104,6 +106,7 @@ struct mcq__actor {
   int end_code;     /* what the wire said at its end */
   char text[128];   /* the same for people */
   char* address;    /* of the other side */
+  uint64_t missed;  /* messages it was too slow for, not yet reported */
   uint8_t strikes;  /* messages its socket's type could not use */
   bool incoming;
   bool has_timer;  /* a place in the heap is reserved */

@@ -127,13 +127,16 @@ int mcq__actor_ping(mcq__actor_t* a, mcq__slice_t context) {
 /* ---- what hubs say ------------------------------------------------------- */
 
 bool mcq__actor_shed(mcq__actor_t* a) {
-  return mcq__outbox_shed(&a->outbox);
+  if (!mcq__outbox_shed(&a->outbox)) return false;
+  a->tally->dropped++;
+  return true;
 }
 
 /* Room, perhaps after a write made some. */
 static bool make_room(mcq__actor_t* a) {
   if (!mcq__outbox_full(&a->outbox)) return true;
   if (a->state == MCQ__ACTOR_UP && can_write(a)) write_some(a);
+  if (a->config->conflate) mcq__actor_shed(a);
   return !mcq__outbox_full(&a->outbox);
 }
 

@@ -17,6 +17,6 @@ const mcq__pattern_t mcq__pattern_dealer = {
     .announces_id = true,
     .picks = true,
     .by_handle = true,
-    .flags = MCQ_IMMEDIATE | MCQ_REQUEUE,
+    .flags = MCQ_IMMEDIATE | MCQ_REQUEUE | MCQ_CONFLATE,
     .send = dealer_send,
 };

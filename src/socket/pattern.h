@@ -32,6 +32,22 @@ typedef struct mcq__pattern {
   /* A message of a peer.  NULL: goes to the user as it is. */
   void (*recv)(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg);
 
+  /* Takes an actor that is UP for the type: before the user hears of it and
+   * before anything is sent to it. */
+  void (*up)(mcq_socket_t* s, mcq__actor_t* a);
+
+  /* A peer wants what begins with `prefix`, or no longer; answered a ping.
+   * NULL: not understood, and counted. */
+  void (*subscribed)(mcq_socket_t* s, mcq__actor_t* a, mcq__slice_t prefix,
+                     bool wanted);
+  void (*pong)(mcq_socket_t* s, mcq__actor_t* a, mcq__slice_t context);
+
+  /* mcq_subscribe and its reverse.  NULL: the type does not. */
+  int (*subscribe)(mcq_socket_t* s, mcq_frame_t topic, bool wanted);
+
+  /* Messages may be delivered again after mcq_pause.  NULL: nothing waits. */
+  void (*resumed)(mcq_socket_t* s);
+
   /* May this peer come in?  NULL: yes.  Else 0, or a code and a reason. */
   int (*admit)(mcq_socket_t* s, mcq__actor_t* a, const char** text);
 
@@ -47,6 +63,10 @@ extern const mcq__pattern_t mcq__pattern_req;
 extern const mcq__pattern_t mcq__pattern_rep;
 extern const mcq__pattern_t mcq__pattern_push;
 extern const mcq__pattern_t mcq__pattern_pull;
+extern const mcq__pattern_t mcq__pattern_pub;
+extern const mcq__pattern_t mcq__pattern_sub;
+extern const mcq__pattern_t mcq__pattern_xpub;
+extern const mcq__pattern_t mcq__pattern_xsub;
 
 /* The table of a type, or NULL when this build has none. */
 const mcq__pattern_t* mcq__pattern_find(int type);

@@ -104,6 +104,7 @@ static int on_ready(mcq__actor_t* a, const char** text) {
   s->counts.handshakes_ok++;
   s->counts.peers++;
   mcq__actor_up(a);
+  if (s->pattern->up != NULL) s->pattern->up(s, a);
   mcq_event_t event = {.kind = MCQ_EVENT_HANDSHAKE_OK,
                        .endpoint = end_of(a) ? end_of(a)->id : 0,
                        .address = a->address,
@@ -287,6 +288,19 @@ static void on_command(mcq__actor_t* a, mcq__slice_t name) {
   mcq__mem_free(s->host->mem, text);
 }
 
+static void on_subscribe(mcq__actor_t* a, mcq__slice_t prefix, bool wanted) {
+  mcq_socket_t* s = socket_of(a);
+  if (s->pattern->subscribed != NULL)
+    s->pattern->subscribed(s, a, prefix, wanted);
+  else
+    s->counts.commands_unknown++;
+}
+
+static void on_pong(mcq__actor_t* a, mcq__slice_t context) {
+  mcq_socket_t* s = socket_of(a);
+  if (s->pattern->pong != NULL) s->pattern->pong(s, a, context);
+}
+
 static void on_room(mcq__actor_t* a) {
   mcq_socket_t* s = socket_of(a);
   if (a->state == MCQ__ACTOR_ENDING) return; /* closing: gets no more */
@@ -298,6 +312,8 @@ static const mcq__actor_events_t actor_events = {
     .on_ready = on_ready,
     .on_message = on_message,
     .on_command = on_command,
+    .on_subscribe = on_subscribe,
+    .on_pong = on_pong,
     .on_room = on_room,
     .on_lost = on_lost,
     .on_idle = on_idle,

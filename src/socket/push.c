@@ -16,7 +16,7 @@ const mcq__pattern_t mcq__pattern_push = {
     .seats = &mcq__seats_router,
     .picks = true,
     .by_handle = true,
-    .flags = MCQ_IMMEDIATE | MCQ_REQUEUE,
+    .flags = MCQ_IMMEDIATE | MCQ_REQUEUE | MCQ_CONFLATE,
     .send = push_send,
     .recv = mcq__socket_discard,
 };

@@ -47,7 +47,10 @@ static int settle_options(mcq_socket_options_t* o) {
   rc |= settle32(&o->turn_messages, 4096, false);
   rc |= settle(&o->turn_bytes, 1 << 20, false);
   rc |= settle32(&o->turn_usec, 500, false);
+  rc |= settle(&o->max_subscriptions, 1000000, true);
   if (o->request_ms < 0) rc = MCQ_EINVAL;
+  if (o->slow_peer < 0 || o->slow_peer > MCQ_SLOW_REFUSE) rc = MCQ_EINVAL;
+  if (o->welcome_len > 0 && o->welcome == NULL) rc = MCQ_EINVAL;
   const uint8_t* id = (const uint8_t*) o->routing_id;
   if (o->routing_id_len > 255) rc = MCQ_EINVAL;
   if (o->routing_id_len > 0 && (id == NULL || id[0] == 0)) rc = MCQ_EINVAL;
@@ -99,6 +102,8 @@ static void configure(mcq_socket_t* s) {
   c->events = mcq__peers_events();
   c->max_messages = unlimited(o->sndhwm);
   c->max_bytes = unlimited(o->sndhwm_bytes);
+  c->conflate = (o->flags & MCQ_CONFLATE) != 0;
+  if (c->conflate) c->max_messages = 1;
   c->turn_messages = (uint64_t) o->turn_messages;
   c->turn_bytes = (uint64_t) o->turn_bytes;
   c->turn_ns = (uint64_t) o->turn_usec * 1000;
@@ -118,6 +123,7 @@ static void dispose(mcq_socket_t* s) {
   mcq__host_t* host = s->host;
   mcq__io_cancel(&s->task);
   mcq__io_cancel(&s->notice);
+  mcq__io_cancel(&s->drops);
   if (s->pattern->fini != NULL) s->pattern->fini(s);
   s->pattern->seats->dispose(s);
   mcq__slice_release(&s->routing_id);
@@ -167,6 +173,10 @@ static void run_notice(mcq__task_t* task) {
   mcq__socket_event(s, &event);
 }
 
+static void run_drops(mcq__task_t* task) {
+  mcq__fanout_report(mcq__container_of(task, mcq_socket_t, drops));
+}
+
 static int build(mcq_socket_t* s, const mcq_socket_options_t* options) {
   mcq__host_t* host = s->host;
   s->pattern->seats->init(s);
@@ -196,6 +206,7 @@ int mcq__socket_make(mcq__host_t* host, const mcq_socket_options_t* options,
   s->options = settled;
   s->task.run = run_closed;
   s->notice.run = run_notice;
+  s->drops.run = run_drops;
   mcq__list_init(&s->actors);
   mcq__list_init(&s->ends);
   rc = build(s, options);
@@ -388,6 +399,7 @@ void mcq_stats(const mcq_socket_t* socket, mcq_stats_t* out) {
   out->messages_sent = t->messages_out;
   out->frames_sent = t->frames_out;
   out->bytes_sent = t->bytes_out;
+  out->messages_dropped = t->dropped;
   for (mcq__node_t* n = socket->actors.next; n != &socket->actors;
        n = n->next) {
     const mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);

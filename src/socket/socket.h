@@ -67,6 +67,7 @@ struct mcq_socket {
   mcq_close_cb on_close;
   mcq__task_t task;     /* finishes the closing */
   mcq__task_t notice;   /* reports the choice of the back end */
+  mcq__task_t drops;    /* reports what slow peers missed */
   uint64_t lost_bytes;  /* since the closing began */
   uint64_t lost_before; /* messages lost until then */
   bool wants_drain;     /* a send was answered MCQ_EAGAIN */

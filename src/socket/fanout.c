@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* One message to many (see fanout.h).  Never looks behind the first frame. */
+#include "socket/fanout.h"
+
+/* A single frame up to this size is put together in each peer's own buffer
+ * faster than it is shared. */
+#define SHARE_MIN ((size_t) 2048)
+
+/* ---- the message as it travels ------------------------------------------- */
+
+static bool worth_sharing(const mcq__body_t* body) {
+  return body->frames != NULL &&
+         (body->count > 1 || body->frames->len > SHARE_MIN);
+}
+
+static int encode(const mcq_socket_t* s, const mcq__body_t* body,
+                  mcq__slice_t* out) {
+  const mcq__protocol_t* protocol = s->host->protocol;
+  mcq__window_t w = {0};
+  size_t size = 0;
+  for (size_t i = 0; i < body->count; i++)
+    size += MCQ__HEAD_MAX + body->frames[i].len;
+  int rc = mcq__window_open_exact(&w, s->host->pool, size);
+  if (rc != 0) return rc;
+  size_t at = 0;
+  for (size_t i = 0; i < body->count; i++) {
+    uint8_t head[MCQ__HEAD_MAX];
+    mcq_frame_t frame = body->frames[i];
+    size_t len = protocol->head(head, frame.len, i + 1 < body->count);
+    mcq__window_poke(&w, at, head, len);
+    mcq__window_poke(&w, at + len, frame.data, frame.len);
+    at += len + frame.len;
+  }
+  *out = mcq__window_freeze(&w, at);
+  mcq__window_close(&w);
+  return 0;
+}
+
+/* ---- where a queue is full ----------------------------------------------- */
+
+/* True when the oldest message made room for the new one. */
+static bool replace_oldest(const mcq_socket_t* s, mcq__actor_t* a) {
+  return s->options.slow_peer == MCQ_SLOW_DROP_OLDEST && mcq__actor_shed(a);
+}
+
+static bool on_full(void* arg, mcq_peer_t peer) {
+  mcq_socket_t* s = (mcq_socket_t*) arg;
+  mcq__port_t* port = mcq__roster_port(s->roster, peer);
+  mcq__actor_t* a = mcq__actor_of_port(port);
+  bool again = replace_oldest(s, a);
+  if (!again) s->tally.dropped++;
+  a->missed++;
+  mcq__io_work(&s->host->io, &s->drops); /* this is inside a call of his */
+  if (s->options.slow_peer == MCQ_SLOW_DISCONNECT)
+    mcq__actor_end(a, MCQ_ESLOW, 0);
+  return again;
+}
+
+void mcq__fanout_report(mcq_socket_t* s) {
+  for (mcq__node_t* n = s->actors.next; n != &s->actors; n = n->next) {
+    mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
+    if (a->missed == 0 || a->peer.epoch == 0) continue;
+    mcq_event_t event = {.kind = MCQ_EVENT_DROPPED,
+                         .address = a->address == NULL ? "" : a->address,
+                         .peer = a->peer,
+                         .text = "",
+                         .count = a->missed};
+    a->missed = 0;
+    mcq__socket_event(s, &event);
+  }
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* One message to many peers: put together once, shared by all, and what
+ * becomes of it where a queue is full.  For the types on PubSubHub. */
+#ifndef MCQ__SOCKET_FANOUT_H
+#define MCQ__SOCKET_FANOUT_H
+
+#include "socket/socket.h"
+
+/* To all that subscribed to a beginning of the first frame.  0, MCQ_EAGAIN
+ * with MCQ_SLOW_REFUSE, MCQ_ENOMEM. */
+int mcq__fanout_matching(mcq_socket_t* s, const mcq__body_t* body);
+
+/* To everybody. */
+int mcq__fanout_all(mcq_socket_t* s, const mcq__body_t* body);
+
+/* Tells the user which peers missed something since it was asked last. */
+void mcq__fanout_report(mcq_socket_t* s);
+
+/* Subscriptions as messages, RFC 23: one frame of 1 or 0 and the topic. */
+static inline bool mcq__subscription(mcq_frame_t frame, mcq_frame_t* topic,
+                                     bool* wanted) {
+  mcq__slice_t all = mcq__slice_static(frame.data, frame.len);
+  if (all.len == 0 || all.data[0] > 1) return false;
+  mcq__slice_t rest = mcq__slice_sub(all, 1, all.len - 1);
+  *wanted = all.data[0] == 1;
+  *topic = (mcq_frame_t){rest.data, rest.len};
+  return true;
+}
+
+#endif
