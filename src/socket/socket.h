@@ -43,6 +43,8 @@ typedef struct mcq__end {
   mcq__task_t task;  /* tells the user about what a call of his began */
   mcq__timer_t linger;
   bool has_timer;
+  uint64_t give_up_at; /* closing: when patience ends; 0: never */
+  uint64_t left;       /* messages that waited when it was set */
 } mcq__end_t;
 
 struct mcq_socket {
