@@ -22,7 +22,7 @@
 static const uint64_t hash_seed[2] = {1, 2};
 static const mcq_peer_t nobody = {0, 0};
 static const mcq_frame_t part = {"body", 4};
-static const mcq__body_t body = {&part, NULL, 1};
+static const mcq__body_t body = {.frames = &part, .count = 1};
 
 /* ---- the model ----------------------------------------------------------- */
 

@@ -90,7 +90,7 @@ static mcq_peer_t renew(bench_t* b, size_t i, mcq_frame_t name,
 }
 
 static const mcq_frame_t parts[] = {{"one", 3}, {"", 0}, {"three", 5}};
-static const mcq__body_t body = {parts, NULL, 3};
+static const mcq__body_t body = {.frames = parts, .count = 3};
 
 static int send_name(bench_t* b, mcq_frame_t name) {
   mcq__user_cmd_t cmd = {MCQ__TO_NAME, name, nobody, &body};
@@ -173,7 +173,7 @@ static void body_is_untouched(void** state) {
     assert_ptr_equal(b->fakes[0].body.frames, parts);
     assert_null(b->fakes[0].body.slices);
     assert_int_equal(b->fakes[0].body.count, 3);
-    const mcq__body_t shared = {NULL, slices, 2};
+    const mcq__body_t shared = {.slices = slices, .count = 2};
     cmd.body = &shared;
     assert_int_equal(mcq__router_user(&b->hub, &cmd), 0);
     assert_null(b->fakes[0].body.frames);
@@ -603,7 +603,7 @@ static void address_is_stripped(void** state) {
   assert_ptr_equal(rest.frames, parts + 1);
   assert_null(rest.slices);
   assert_int_equal(mcq__body_frame(&rest, 1).len, 5);
-  rest = mcq__body_rest((mcq__body_t){NULL, slices, 2});
+  rest = mcq__body_rest((mcq__body_t){.slices = slices, .count = 2});
   assert_int_equal(rest.count, 1);
   assert_null(rest.frames);
   assert_memory_equal(mcq__body_frame(&rest, 0).data, "body", 4);

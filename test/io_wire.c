@@ -650,7 +650,11 @@ static void the_steady_state_allocates_nothing(void** state) {
     side_send(&a, n);
     test_seat_until(&r.seat, &b.all_got);
   }
+#ifndef MCQ_NO_POOL /* where every slab is an allocation by design */
   assert_int_equal(atomic_load(&r.seat.pool.alloc.calls), before);
+#else
+  (void) before;
+#endif
   close_pair(&r, &a, &b);
 }
 
@@ -696,7 +700,7 @@ static int whole_life(test_alloc_t* ta, void* arg) {
 static void a_life_survives_every_failing_allocation(void** state) {
   (void) state;
   if (rig_text[0] == rig_text[1]) rig_make_text();
-  test_alloc_sweep(whole_life, NULL);
+  test_alloc_sweep_real(whole_life, NULL);
 }
 
 static int run_all(void) {

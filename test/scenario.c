@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Whole sockets over tcp on every back end: one table of scenarios, each in a
- * fresh loop that must close with 0 and leave no block behind. */
+/* Whole sockets, one table of scenarios: over tcp on every back end, and on
+ * the simulated network in all its styles, byte by byte at first.  Each is
+ * played in a fresh loop that must close with 0 and leave no block behind. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,13 +14,28 @@
 #include "ctx.h"
 #include "monocoque.h"
 #include "support/alloc.h"
+#include "support/simnet.h"
 
 #define MANY 20000
 
+/* Where a scenario is played. */
+typedef struct place {
+  const char* name;
+  const char* uri; /* to bind to */
+  int backend;
+  bool sim; /* the rest is how that behaves */
+  sim_style_t style;
+  unsigned tiny, crumbs;
+  uint64_t delay;
+} place_t;
+
 typedef struct stage {
+  const place_t* place;
+  sim_net_t net;
   uv_loop_t loop;
   test_alloc_t memory;
   mcq_ctx_t* ctx;
+  mcq__io_t* io;   /* its own; NULL: closed */
   mcq_socket_t* a; /* bound */
   mcq_socket_t* b; /* connected */
   mcq_endpoint_t at;
@@ -37,8 +53,12 @@ static stage_t* of(mcq_socket_t* s) {
   return (stage_t*) mcq_ctx_data(mcq_socket_ctx(s));
 }
 
+static void on_finished(void* data) {
+  ((stage_t*) data)->io = NULL;
+}
+
 static void finish(stage_t* g) {
-  mcq_ctx_close(g->ctx, NULL);
+  mcq_ctx_close(g->ctx, on_finished);
 }
 
 static void up(mcq_socket_t* s, const mcq_peer_info_t* info) {
@@ -77,27 +97,51 @@ static mcq_socket_t* make(stage_t* g, mcq_socket_options_t o) {
   return s;
 }
 
-static void open_stage(stage_t* g, int backend) {
+static void open_stage(stage_t* g, const place_t* place) {
   memset(g, 0, sizeof *g);
+  g->place = place;
   test_alloc_init(&g->memory);
   uv_loop_init(&g->loop);
-  mcq_ctx_options_t o = {.backend = backend,
+  mcq_ctx_options_t o = {.backend = place->backend,
                          .allocator = test_alloc_allocator(&g->memory),
                          .data = g};
-  assert_int_equal(mcq_ctx_new(&g->loop, &o, &g->ctx), 0);
+  if (!place->sim) {
+    assert_int_equal(mcq_ctx_new(&g->loop, &o, &g->ctx), 0);
+    g->io = &g->ctx->host.io;
+    return;
+  }
+  sim_net_init(&g->net, 1);
+  g->net.faults.style = place->style;
+  g->net.faults.tiny = place->tiny;
+  g->net.faults.crumbs = place->crumbs;
+  g->net.faults.delay = place->delay;
+  mcq__seams_t seams = sim_net_seams(&g->net);
+  assert_int_equal(mcq__ctx_open(&g->loop, &o, &seams, &g->ctx), 0);
+  g->io = &g->ctx->host.io;
+}
+
+/* Until the context is closed.  The loop itself sleeps only when nothing of
+ * the network is to come: then a timer of the scenario's is. */
+static void run_simulated(stage_t* g) {
+  while (g->io != NULL)
+    if (!sim_net_step(&g->net, &g->loop, &g->io, 1))
+      assert_true(uv_run(&g->loop, UV_RUN_ONCE) != 0);
 }
 
 static void run(stage_t* g) {
+  if (g->place->sim) run_simulated(g);
   assert_int_equal(uv_run(&g->loop, UV_RUN_DEFAULT), 0);
   assert_int_equal(uv_loop_close(&g->loop), 0);
   assert_int_equal(g->memory.live, 0);
+  assert_null(g->io);
+  if (g->place->sim) sim_net_dispose(&g->net);
 }
 
 static void join(stage_t* g, mcq_socket_options_t a, mcq_socket_options_t b) {
   g->a = make(g, a);
   g->b = make(g, b);
   g->in_call = true;
-  assert_int_equal(mcq_bind(g->a, "tcp://127.0.0.1:*", &g->at), 0);
+  assert_int_equal(mcq_bind(g->a, g->place->uri, &g->at), 0);
   assert_int_equal(mcq_connect(g->b, mcq_endpoint_uri(g->a, g->at), NULL, NULL),
                    0);
   g->in_call = false;
@@ -306,7 +350,7 @@ static void types_that_do_not_fit(stage_t* g) {
   a.on_event = b.on_event = on_type_event;
   assert_int_equal(mcq_socket_new(g->ctx, &a, &g->a), 0);
   assert_int_equal(mcq_socket_new(g->ctx, &b, &g->b), 0);
-  assert_int_equal(mcq_bind(g->a, "tcp://127.0.0.1:*", &g->at), 0);
+  assert_int_equal(mcq_bind(g->a, g->place->uri, &g->at), 0);
   assert_int_equal(mcq_connect(g->b, mcq_endpoint_uri(g->a, g->at), NULL, NULL),
                    0);
   run(g);
@@ -386,11 +430,33 @@ static void on_garbage_event(mcq_socket_t* s, const mcq_event_t* e) {
                    0);
 }
 
+static sim_end_t* sim_strangers[GARBAGE];
+
 static void a_good_peer(stage_t* g, mcq_socket_t* s) {
   if (s != g->a) return;
-  for (size_t i = 0; i < GARBAGE; i++)
-    uv_close((uv_handle_t*) &strangers[i], NULL);
+  for (size_t i = 0; i < GARBAGE; i++) {
+    if (g->place->sim)
+      sim_stranger_close(sim_strangers[i]);
+    else
+      uv_close((uv_handle_t*) &strangers[i], NULL);
+  }
   finish(g);
+}
+
+static void send_in_strangers(stage_t* g) {
+  const char* uri = mcq_endpoint_uri(g->a, g->at);
+  struct sockaddr_in address;
+  for (size_t i = 0; i < GARBAGE; i++) {
+    if (g->place->sim) {
+      sim_strangers[i] = sim_stranger_open(&g->net, uri);
+      sim_stranger_say(sim_strangers[i], garbage[i], strlen(garbage[i]));
+      continue;
+    }
+    uv_ip4_addr("127.0.0.1", atoi(strrchr(uri, ':') + 1), &address);
+    uv_tcp_init(&g->loop, &strangers[i]);
+    uv_tcp_connect(&strangers_connect[i], &strangers[i],
+                   (struct sockaddr*) &address, on_stranger);
+  }
 }
 
 static void garbage_is_shown_out(stage_t* g) {
@@ -403,15 +469,8 @@ static void garbage_is_shown_out(stage_t* g) {
       .type = MCQ_DEALER, .on_peer_up = up, .on_peer_down = down};
   assert_int_equal(mcq_socket_new(g->ctx, &b, &g->b), 0);
   g->on_up = a_good_peer;
-  assert_int_equal(mcq_bind(g->a, "tcp://127.0.0.1:*", &g->at), 0);
-  struct sockaddr_in address;
-  const char* uri = mcq_endpoint_uri(g->a, g->at);
-  uv_ip4_addr("127.0.0.1", atoi(strrchr(uri, ':') + 1), &address);
-  for (size_t i = 0; i < GARBAGE; i++) {
-    uv_tcp_init(&g->loop, &strangers[i]);
-    uv_tcp_connect(&strangers_connect[i], &strangers[i],
-                   (struct sockaddr*) &address, on_stranger);
-  }
+  assert_int_equal(mcq_bind(g->a, g->place->uri, &g->at), 0);
+  send_in_strangers(g);
   run(g);
   assert_int_equal(g->failed, GARBAGE);
   assert_int_equal(g->ups, g->downs);
@@ -451,7 +510,7 @@ static void a_second_pair_is_refused(stage_t* g) {
   assert_int_equal(mcq_socket_new(g->ctx, &a, &g->a), 0);
   g->b = make(
       g, (mcq_socket_options_t){.type = MCQ_PAIR, .on_message = pair_hears});
-  assert_int_equal(mcq_bind(g->a, "tcp://127.0.0.1:*", &g->at), 0);
+  assert_int_equal(mcq_bind(g->a, g->place->uri, &g->at), 0);
   assert_int_equal(mcq_connect(g->b, mcq_endpoint_uri(g->a, g->at), NULL, NULL),
                    0);
   run(g);
@@ -479,41 +538,60 @@ static const scenario_t scenarios[] = {
 };
 #define SCENARIOS (sizeof scenarios / sizeof *scenarios)
 
-static void play_all(int backend) {
-  for (size_t i = 0; i < SCENARIOS; i++) {
-    stage_t g;
-    print_message("  %s\n", scenarios[i].name);
-    open_stage(&g, backend);
-    scenarios[i].play(&g);
-  }
-}
+static const place_t places[] = {
+    {.name = "tcp, uv", .uri = "tcp://127.0.0.1:*", .backend = MCQ_BACKEND_UV},
+    {.name = "tcp, uring",
+     .uri = "tcp://127.0.0.1:*",
+     .backend = MCQ_BACKEND_URING},
+    {.name = "simulated, polling",
+     .uri = "sim://*",
+     .sim = true,
+     .style = SIM_POLL},
+    {.name = "simulated, as a ring",
+     .uri = "sim://*",
+     .sim = true,
+     .style = SIM_RING},
+    {.name = "simulated, in crumbs and late",
+     .uri = "sim://*",
+     .sim = true,
+     .style = SIM_MIXED,
+     .tiny = 20,
+     .crumbs = 1000,
+     .delay = 3},
+};
+#define PLACES (sizeof places / sizeof *places)
 
-static void over_uv(void** state) {
-  (void) state;
-  play_all(MCQ_BACKEND_UV);
-}
-
-static void over_uring(void** state) {
-  (void) state;
+/* Whether the system has what it takes; says so when not. */
+static bool open_to_us(const place_t* place) {
   uv_loop_t loop;
   mcq_ctx_t* ctx;
-  mcq_ctx_options_t o = {.backend = MCQ_BACKEND_URING};
+  if (place->sim) return true;
+  mcq_ctx_options_t o = {.backend = place->backend};
   uv_loop_init(&loop);
   int rc = mcq_ctx_new(&loop, &o, &ctx);
   if (rc == 0) mcq_ctx_close(ctx, NULL);
   uv_run(&loop, UV_RUN_DEFAULT);
   assert_int_equal(uv_loop_close(&loop), 0);
-  if (rc != 0) {
-    print_message("no uring here: %s\n", mcq_strerror(rc));
-    skip();
+  if (rc != 0) print_message("no %s here: %s\n", place->name, mcq_strerror(rc));
+  return rc == 0;
+}
+
+static void play_all(void** state) {
+  const place_t* place = (const place_t*) *state;
+  if (!open_to_us(place)) skip();
+  for (size_t i = 0; i < SCENARIOS; i++) {
+    static stage_t g;
+    print_message("  %s\n", scenarios[i].name);
+    open_stage(&g, place);
+    scenarios[i].play(&g);
   }
-  play_all(MCQ_BACKEND_URING);
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(over_uv),
-      cmocka_unit_test(over_uring),
-  };
+  struct CMUnitTest tests[PLACES];
+  for (size_t i = 0; i < PLACES; i++)
+    tests[i] = (struct CMUnitTest){.name = places[i].name,
+                                   .test_func = play_all,
+                                   .initial_state = (void*) &places[i]};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

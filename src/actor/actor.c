@@ -134,7 +134,7 @@ static void on_wrote(mcq__wire_t* wire, ssize_t n) {
   a->control = 0;
   if (a->state == MCQ__ACTOR_CLOSING) return;
   if (n < 0) {
-    if (mcq__actor_talking(a) || a->flush_all)
+    if (!mcq__actor_doomed(a) && (mcq__actor_talking(a) || a->flush_all))
       mcq__actor_reason(a, (int) n, "cannot write");
     mcq__actor_cut(a);
     return;
@@ -291,6 +291,8 @@ void mcq__actor_end(mcq__actor_t* a, int code, uint64_t linger) {
     return;
   }
   if (a->state == MCQ__ACTOR_OPENING || linger == 0) {
+    a->flush_all = a->state == MCQ__ACTOR_UP; /* from now on it takes no more */
+    if (a->flush_all) a->state = MCQ__ACTOR_ENDING;
     mcq__actor_fail(a, code, "");
     return;
   }

@@ -148,6 +148,28 @@ static const mcq__dialer_events_t dialer_events = {
     .on_closed = on_dialer_closed,
 };
 
+/* Patience with a closing endpoint that waits for a connection: `linger` since
+ * the last connection moved something, if it took a message.  Connections that
+ * come and go without taking one do not prolong it. */
+static void be_patient(mcq__end_t* end) {
+  mcq_socket_t* s = end->socket;
+  const mcq__actor_t* a = &end->actor;
+  uint64_t linger = mcq__socket_linger(s);
+  if (linger == MCQ__NO_DEADLINE) return;
+  uint64_t at = mcq__io_now(&s->host->io) + linger;
+  if (end->give_up_at == 0)
+    end->give_up_at = at;
+  else if (a->outbox.messages < end->left)
+    end->give_up_at = a->stop_at < at ? a->stop_at : at;
+  end->left = a->outbox.messages;
+}
+
+static void wait_for_connection(mcq__end_t* end) {
+  be_patient(end);
+  if (end->give_up_at != 0)
+    mcq__io_timer_start(&end->socket->host->io, &end->linger, end->give_up_at);
+}
+
 /* No more patience: what is left of a dialed endpoint goes now. */
 static void give_up(mcq__end_t* end) {
   mcq__io_timer_stop(&end->socket->host->io, &end->linger);
@@ -168,6 +190,7 @@ void mcq__end_up(mcq__end_t* end) {
 
 void mcq__end_idle(mcq__end_t* end, bool retry) {
   bool keep = retry && (!end->closing || end->actor.outbox.messages != 0);
+  if (end->closing && keep) wait_for_connection(end);
   if (end->closing && !keep) mcq__dialer_close(&end->dialer);
   if (!end->closing && !retry) {
     end->stopped = true;
@@ -184,16 +207,16 @@ static void close_dialed(mcq__end_t* end) {
   mcq_socket_t* s = end->socket;
   mcq__actor_t* a = &end->actor;
   uint64_t linger = mcq__socket_linger(s);
+  s->pattern->seats->rest(s, a->peer);
+  be_patient(end);
   if (a->state == MCQ__ACTOR_UP) {
-    s->pattern->seats->rest(s, a->peer);
     mcq__actor_end(a, MCQ_ELOCAL, linger);
   } else if (a->state == MCQ__ACTOR_ENDING) {
     if (linger == 0) mcq__actor_end(a, MCQ_ELOCAL, 0);
   } else if (a->outbox.messages == 0 || linger == 0 || end->stopped) {
     give_up(end);
-  } else if (linger != MCQ__NO_DEADLINE) {
-    mcq__io_timer_start(&s->host->io, &end->linger,
-                        mcq__io_now(&s->host->io) + linger);
+  } else {
+    wait_for_connection(end);
   }
 }
 

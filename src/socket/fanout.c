@@ -43,11 +43,12 @@ static bool replace_oldest(const mcq_socket_t* s, mcq__actor_t* a) {
   return s->options.slow_peer == MCQ_SLOW_DROP_OLDEST && mcq__actor_shed(a);
 }
 
-static bool on_full(void* arg, mcq_peer_t peer) {
+static bool on_missed(void* arg, mcq_peer_t peer, int code) {
   mcq_socket_t* s = (mcq_socket_t*) arg;
   mcq__port_t* port = mcq__roster_port(s->roster, peer);
   mcq__actor_t* a = mcq__actor_of_port(port);
-  bool again = replace_oldest(s, a);
+  if (code == MCQ_EPEERGONE) return false; /* it is closing */
+  bool again = code == MCQ_EAGAIN && replace_oldest(s, a);
   if (!again) s->tally.dropped++;
   a->missed++;
   mcq__io_work(&s->host->io, &s->drops); /* this is inside a call of his */
@@ -68,4 +69,35 @@ void mcq__fanout_report(mcq_socket_t* s) {
     a->missed = 0;
     mcq__socket_event(s, &event);
   }
+}
+
+/* ---- out it goes --------------------------------------------------------- */
+
+static int publish(mcq_socket_t* s, const mcq__body_t* body, int flags) {
+  if (s->options.slow_peer == MCQ_SLOW_REFUSE) flags |= MCQ__PUBLISH_NODROP;
+  int told = mcq__pubsub_publish(&s->hub.pubsub, body, flags, on_missed, s);
+  return told < 0 ? told : 0;
+}
+
+static int spread(mcq_socket_t* s, const mcq__body_t* body, int flags) {
+  if (!worth_sharing(body) || s->counts.peers == 0)
+    return publish(s, body, flags);
+  mcq__slice_t wire;
+  int rc = encode(s, body, &wire);
+  if (rc != 0) return rc;
+  mcq__body_t shared = *body;
+  shared.wire = &wire;
+  rc = publish(s, &shared, flags);
+  mcq__slice_release(&wire);
+  return rc;
+}
+
+int mcq__fanout_matching(mcq_socket_t* s, const mcq__body_t* body) {
+  bool inverted = (s->options.flags & MCQ_INVERT_MATCHING) != 0;
+  return spread(s, body, inverted ? MCQ__PUBLISH_INVERT : 0);
+}
+
+/* Nobody asks an XSUB for anything, so all did not. */
+int mcq__fanout_all(mcq_socket_t* s, const mcq__body_t* body) {
+  return spread(s, body, MCQ__PUBLISH_INVERT);
 }

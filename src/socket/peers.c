@@ -89,17 +89,26 @@ static int take_in(mcq_socket_t* s, mcq__actor_t* a, const char** text) {
   int rc = seat(s, a, name, &displaced);
   if (rc == 0) moved(s, queued, a->peer);
   if (rc == MCQ_ETWIN) *text = "The routing id is already in use";
+  if (rc == 0 && end != NULL && end->closing)
+    s->pattern->seats->rest(s, a->peer); /* empties its queue, takes no more */
   if (rc == 0 && displaced.epoch != 0)
     hand_over(s, displaced, s->pattern->seats->id(s, a->peer));
   return rc;
 }
 
+/* The reason is ours and will pass.  A peer that is told it is refused may
+ * never come back, so it is told nothing. */
+static int turn_away(mcq__actor_t* a, int code) {
+  mcq__actor_end(a, code, 0);
+  return 0;
+}
+
 static int on_ready(mcq__actor_t* a, const char** text) {
   mcq_socket_t* s = socket_of(a);
-  *text = "The socket is closing";
-  if (s->closing && end_of(a) == NULL) return MCQ_ECLOSED;
+  if (s->closing && end_of(a) == NULL) return turn_away(a, MCQ_ECLOSED);
   *text = "Cannot take the peer in";
   int rc = take_in(s, a, text);
+  if (rc == MCQ_ENOMEM) return turn_away(a, rc);
   if (rc != 0) return rc;
   s->counts.handshakes_ok++;
   s->counts.peers++;

@@ -121,7 +121,7 @@ static void subscribe(mcq_socket_t* s, mcq__actor_t* a, mcq_frame_t topic) {
   bool first = false;
   int rc = mcq__pubsub_subscribe(&s->hub.pubsub, a->peer, topic, &first);
   if (rc != 0 && rc != MCQ_EEXIST) {
-    mcq__actor_end(a, rc, 0);
+    mcq__actor_end(a, rc == MCQ_EMSGLIMIT ? MCQ_ELIMIT : rc, 0);
     return;
   }
   if (rc == 0) tell_event(s, a, topic, true);
@@ -149,7 +149,7 @@ static void told(mcq_socket_t* s, mcq__actor_t* a, mcq_frame_t topic,
     subscribe(s, a, topic);
   else
     cancel(s, a, topic);
-  s->counts.subscriptions = mcq__prefix_count(&s->hub.pubsub.prefixes);
+  s->counts.subscriptions = mcq__pubsub_prefixes(&s->hub.pubsub);
 }
 
 void mcq__publisher_subscribed(mcq_socket_t* s, mcq__actor_t* a,

@@ -2,6 +2,7 @@
 /* The socket's own verbs: making, closing, sending, pausing, counting.  The
  * hot ones check the state, name the body and leave the rest to the pattern. */
 #include "socket/socket.h"
+#include "socket/fanout.h"
 
 #include <string.h>
 
@@ -377,6 +378,7 @@ static int set_paused(mcq_socket_t* s, bool paused) {
   if (s->closing) return MCQ_ECLOSED;
   s->paused = paused;
   hold_back(s);
+  if (!paused && s->pattern->resumed != NULL) s->pattern->resumed(s);
   return 0;
 }
 

@@ -6,6 +6,7 @@
 #define MCQ__SOCKET_H
 
 #include "actor/actor.h"
+#include "hub/pubsub.h"
 #include "hub/router.h"
 #include "io/dialer.h"
 #include "io/listener.h"
@@ -43,6 +44,8 @@ typedef struct mcq__end {
   mcq__task_t task;  /* tells the user about what a call of his began */
   mcq__timer_t linger;
   bool has_timer;
+  uint64_t give_up_at; /* closing: when patience ends; 0: never */
+  uint64_t left;       /* messages that waited when it was set */
 } mcq__end_t;
 
 struct mcq_socket {
@@ -55,6 +58,7 @@ struct mcq_socket {
   mcq__property_t* properties;
   union {
     mcq__router_t router;
+    mcq__pubsub_t pubsub;
   } hub;                 /* which of them: pattern->seats */
   mcq__roster_t* roster; /* in it */
   void* own;             /* what the type keeps, see its pattern */

@@ -28,7 +28,8 @@ void mcq__subscriber_fini(mcq_socket_t* s) {
 
 /* ---- telling publishers -------------------------------------------------- */
 
-/* A publisher that could not be told is left; it is told all when it is back. */
+/* A publisher that could not be told is left; it is told all when it is back.
+ */
 static void tell(mcq__actor_t* a, mcq_frame_t topic, bool wanted) {
   if (a->state != MCQ__ACTOR_UP) return;
   mcq__slice_t prefix = mcq__slice_static(topic.data, topic.len);

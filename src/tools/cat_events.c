@@ -39,6 +39,12 @@ static const char* event_name(mcq_event_kind_t kind) {
       return "command";
     case MCQ_EVENT_BACKEND:
       return "backend";
+    case MCQ_EVENT_SUBSCRIBED:
+      return "subscribed";
+    case MCQ_EVENT_UNSUBSCRIBED:
+      return "unsubscribed";
+    case MCQ_EVENT_DROPPED:
+      return "dropped";
   }
   return "other";
 }

@@ -72,7 +72,8 @@ static mcq_frame_t any_name(rig_t* r) {
   return (mcq_frame_t){name.data, name.len};
 }
 
-/* ---- events ---------------------------------------------------------------- */
+/* ---- events ----------------------------------------------------------------
+ */
 
 static void gone(rig_t* r, mcq_peer_t handle) {
   int owner = owner_of(r, handle);
@@ -145,7 +146,8 @@ static void event_room(rig_t* r, bool room) {
   if (owner >= 0) r->rests[owner] = !room;
 }
 
-/* ---- commands -------------------------------------------------------------- */
+/* ---- commands --------------------------------------------------------------
+ */
 
 /* Sends, and returns the port that took it, or -1. */
 static int sent_to(rig_t* r, const mcq__user_cmd_t* cmd, int* rc) {
@@ -168,7 +170,7 @@ static void command(rig_t* r, mcq__address_t to) {
   mcq__user_cmd_t cmd;
   memset(&cmd, 0, sizeof cmd);
   cmd.to = to;
-  const mcq__body_t body = {&part, NULL, 1};
+  const mcq__body_t body = {.frames = &part, .count = 1};
   cmd.body = &body;
   int meant = -1;
   if (to == MCQ__TO_NAME) {
@@ -194,7 +196,8 @@ static void command(rig_t* r, mcq__address_t to) {
   }
 }
 
-/* ---- the script ------------------------------------------------------------ */
+/* ---- the script ------------------------------------------------------------
+ */
 
 /* Whoever was asked and answered "full" rests. */
 static void note_full(rig_t* r, const uint64_t asked[PORTS]) {

@@ -86,3 +86,9 @@ size_t test_alloc_sweep(int (*scene)(test_alloc_t* ta, void* arg), void* arg) {
   assert_true(sweep(scene, arg, true) == calls);
   return calls;
 }
+
+void test_alloc_sweep_real(int (*scene)(test_alloc_t* ta, void* arg),
+                           void* arg) {
+  sweep(scene, arg, false);
+  sweep(scene, arg, true);
+}

@@ -36,4 +36,9 @@ void test_alloc_fail_next(test_alloc_t* ta, bool on);
  * Returns the number of allocations of the undisturbed run. */
 size_t test_alloc_sweep(int (*scene)(test_alloc_t* ta, void* arg), void* arg);
 
+/* The same for a scene that the kernel has a part in, so that no two runs need
+ * make the same number of allocations. */
+void test_alloc_sweep_real(int (*scene)(test_alloc_t* ta, void* arg),
+                           void* arg);
+
 #endif

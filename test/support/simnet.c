@@ -10,7 +10,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* ---- words ----------------------------------------------------------------*/
+/* Greeting, handshake and some messages. */
+#define CRUMBS_MAX 400
+
+/* ---- words --------------------------------------------------------------- */
 
 void (*sim_last_words)(void);
 
@@ -56,8 +59,7 @@ uint64_t sim_between(sim_net_t* net, uint64_t low, uint64_t high) {
   return low + sim_below(net, 1 + sim_below(net, span));
 }
 
-/* ---- alarms
- * ----------------------------------------------------------------*/
+/* ---- alarms -------------------------------------------------------------- */
 
 void sim_alarm_clear(sim_alarm_t* alarm) {
   if (alarm->link == NULL) return;
@@ -93,8 +95,7 @@ bool sim_net_run(sim_net_t* net) {
   return any;
 }
 
-/* ---- pipes
- * -----------------------------------------------------------------*/
+/* ---- pipes --------------------------------------------------------------- */
 
 static sim_net_t* net_of(const sim_pipe_t* p) {
   return p->conn->net;
@@ -213,8 +214,7 @@ void sim_pipe_end(sim_pipe_t* p) {
   set_arrival(p);
 }
 
-/* ---- endings
- * ---------------------------------------------------------------*/
+/* ---- endings ------------------------------------------------------------- */
 
 static void free_conn(sim_conn_t* c) {
   sim_net_t* net = c->net;
@@ -325,8 +325,7 @@ void sim_conn_cut(sim_conn_t* conn, const uint64_t after[2],
   }
 }
 
-/* ---- doors: who listens
- * -----------------------------------------------------*/
+/* ---- doors: who listens -------------------------------------------------- */
 
 typedef struct sim_door {
   struct sim_door* next;
@@ -380,12 +379,15 @@ static void accept_one(sim_door_t* door, sim_conn_t* c) {
 
 static void run_door(mcq__task_t* task) {
   sim_door_t* door = mcq__container_of(task, sim_door_t, task);
+  if (door->closing) {
+    free_door(door);
+    return;
+  }
   while (!door->closing && door->waiting != NULL) {
     sim_conn_t* c = door->waiting;
     door->waiting = c->next_waiting;
-    accept_one(door, c);
+    accept_one(door, c); /* may close the door: then it is told once more */
   }
-  if (door->closing) free_door(door);
 }
 
 static void on_accept(sim_alarm_t* alarm) {
@@ -435,8 +437,7 @@ static void unlisten_sim(mcq__listener_t* l) {
   mcq__io_work(l->io, &door->task);
 }
 
-/* ---- dials
- * -------------------------------------------------------------------*/
+/* ---- dials --------------------------------------------------------------- */
 
 typedef struct sim_dial {
   sim_net_t* net;
@@ -458,6 +459,8 @@ static sim_conn_t* make_conn(sim_net_t* net, sim_door_t* door) {
     c->end[s].notice.run = on_notice;
     c->pipe[s].conn = c;
     c->pipe[s].room = net->faults.room;
+    if (sim_odds(net, net->faults.crumbs))
+      c->pipe[s].crumbs = 1 + sim_below(net, CRUMBS_MAX);
     c->pipe[s].arrival.run = on_arrival;
     snprintf(c->address[s], sizeof c->address[s], "sim://conn/%u/%d", c->id, s);
   }
@@ -549,8 +552,26 @@ const mcq__transport_t sim_transport = {
     .discard = discard_sim,
 };
 
-/* ---- the whole
- * ---------------------------------------------------------------*/
+/* ---- strangers ----------------------------------------------------------- */
+
+sim_end_t* sim_stranger_open(sim_net_t* net, const char* uri) {
+  sim_require(strncmp(uri, "sim://", 6) == 0);
+  sim_door_t* door = find_door(net, uri + 6);
+  sim_require(door != NULL);
+  return &make_conn(net, door)->end[0];
+}
+
+void sim_stranger_say(sim_end_t* end, const void* data, size_t len) {
+  sim_require(len <= sim_pipe_room(sim_out(end)));
+  sim_pipe_take(sim_out(end), (const uint8_t*) data, len);
+}
+
+void sim_stranger_close(sim_end_t* end) {
+  sim_end_leave(end);
+  sim_end_drop(end);
+}
+
+/* ---- the whole ----------------------------------------------------------- */
 
 void sim_net_init(sim_net_t* net, uint64_t seed) {
   memset(net, 0, sizeof *net);

@@ -51,6 +51,7 @@ typedef struct sim_faults {
   uint64_t delay;     /* ms a piece is under way at most */
   size_t room;        /* bytes one direction holds */
   unsigned tiny;      /* a read or a write of a few bytes */
+  unsigned crumbs;    /* a direction read byte by byte at first */
   unsigned refuse;    /* a dial refused though somebody listens */
   unsigned hang;      /* a dial that does not end by itself */
   uint64_t dial;      /* ms a dial takes at most */
@@ -74,10 +75,11 @@ typedef struct sim_pipe {
   sim_piece_t* pieces; /* the others, in order */
   size_t piece_cap;
   size_t piece_count;
-  size_t room; /* how many bytes it holds at most */
-  size_t lost; /* bytes of these that will never arrive */
-  bool hole;   /* whatever is written vanishes */
-  bool ended;  /* the writer has said its last */
+  size_t room;     /* how many bytes it holds at most */
+  uint64_t crumbs; /* as many are read one at a time */
+  size_t lost;     /* bytes of these that will never arrive */
+  bool hole;       /* whatever is written vanishes */
+  bool ended;      /* the writer has said its last */
   uint64_t end_at;
   bool end_there;
   int error; /* what the reader gets after what has arrived; 0: none */
@@ -95,7 +97,8 @@ typedef struct sim_end {
   bool held;        /* somebody has the stream, or will have it */
   bool left;        /* it was closed: only its holder's end is missing */
   int broken;       /* what writes fail with; 0: they do not */
-  int told;         /* the code its user was given at last */
+  int told;         /* the code its user was given first; 0: none yet */
+  int told_last;    /* and at last */
   int notice_code;
   sim_alarm_t notice;
   void* user; /* the test's */
@@ -129,7 +132,8 @@ struct sim_net {
   unsigned resets; /* that happened */
   bool calling;    /* the test is inside a call of the library's */
   bool loud;
-  uint64_t log; /* hash of all that was logged */
+  bool starving; /* allocations fail now and then */
+  uint64_t log;  /* hash of all that was logged */
   void* user;
   /* A test's ears; any may be NULL.  Bytes the pipe took from side
    * `end`'s user, bytes given to it, and the connection's last moment. */
@@ -186,6 +190,20 @@ bool sim_io_idle(const mcq__io_t* io);
 /* When `io` wants to be woken, or MCQ__NEVER. */
 uint64_t sim_io_next(const mcq__io_t* io);
 
+/* One step of a loop in which contexts of this network sit: what is due is
+ * done, or else the clock goes on to what is next.  False when there is
+ * nothing.  An entry of `ios` becomes NULL when its context says that it is
+ * closed, which may be on the way. */
+bool sim_net_step(sim_net_t* net, uv_loop_t* loop, mcq__io_t** ios,
+                  size_t count);
+
+/* ---- a stranger: an end that no context has ---- */
+
+/* Dials who listens at `uri`. */
+sim_end_t* sim_stranger_open(sim_net_t* net, const char* uri);
+void sim_stranger_say(sim_end_t* end, const void* data, size_t len);
+void sim_stranger_close(sim_end_t* end);
+
 /* ---- whims ---- */
 bool sim_odds(sim_net_t* net, unsigned in_a_thousand);
 size_t sim_below(sim_net_t* net, size_t n);
@@ -203,6 +221,11 @@ void sim_conn_cut(sim_conn_t* conn, const uint64_t after[2], const int code[2]);
 void sim_alarm_set(sim_net_t* net, sim_alarm_t* alarm, uint64_t at);
 void sim_alarm_clear(sim_alarm_t* alarm);
 sim_net_t* sim_net_of(const mcq__io_t* io);
+
+static inline int sim_tell(sim_end_t* end, int code) {
+  if (end->told == 0) end->told = code;
+  return end->told_last = code;
+}
 
 static inline int sim_side(const sim_end_t* end) {
   return end == &end->conn->end[1];

@@ -9,8 +9,7 @@
 #define MAGIC UINT32_C(0x6d63710a)
 #define MARK 12 /* bytes that tell whose letter it is */
 
-/* ---- letters
- * ----------------------------------------------------------------*/
+/* ---- letters ------------------------------------------------------------- */
 
 /* What all letters are cut from. */
 static const uint8_t* pattern(void) {
@@ -99,8 +98,7 @@ bool sim_letter_is(const sim_letter_t* letter, const mcq_msg_t* msg) {
   return mcq_msg_size(msg) == sum;
 }
 
-/* ---- the tap
- * ----------------------------------------------------------------*/
+/* ---- the tap ------------------------------------------------------------- */
 
 static void note(sim_tap_t* tap) {
   if (tap->count == tap->cap) {

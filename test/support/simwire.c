@@ -64,14 +64,13 @@ static size_t some(sim_net_t* net, size_t max) {
 static void end_reading(sim_wire_t* w, int code) {
   w->ended = true;
   w->reading = false;
-  w->end->told = code;
+  sim_tell(w->end, code);
   sim_log(net_of(w), "conn %u side %d end %d", w->end->conn->id,
           sim_side(w->end), code);
   w->wire.events->on_end(&w->wire, code);
 }
 
-/* ---- loans
- * -----------------------------------------------------------------*/
+/* ---- loans --------------------------------------------------------------- */
 
 static void give_back(void* data, void* arg) {
   sim_loan_t* loan = (sim_loan_t*) arg;
@@ -110,14 +109,14 @@ static void deliver_lent(sim_wire_t* w, const uint8_t* data, size_t n) {
 
 void sim_host_turned(sim_host_t* host) {
   host->turn++;
+  if (host->net->starving) return; /* for a copy there may be no memory */
   for (const sim_loan_t* loan = host->loans; loan != NULL; loan = loan->next)
     if (host->turn - loan->turn > 2 &&
         (loan->wire == NULL || !loan->wire->closing))
       sim_fail("memory that was lent is held for more than a turn");
 }
 
-/* ---- reading
- * ---------------------------------------------------------------*/
+/* ---- reading ------------------------------------------------------------- */
 
 static bool readable(const sim_wire_t* w) {
   const sim_pipe_t* p = sim_in(w->end);
@@ -155,7 +154,7 @@ static void deliver(sim_wire_t* w) {
   mcq__window_t* into = NULL;
   if (!ring) into = w->wire.events->on_want(&w->wire);
   if (!readable(w)) return;
-  size_t n = some(net, p->arrived);
+  size_t n = p->read < p->crumbs ? 1 : some(net, p->arrived);
   bool fill = into != NULL && mcq__window_room(into) != 0;
   if (fill && n > mcq__window_room(into)) n = mcq__window_room(into);
   const uint8_t* data = sim_pipe_bytes(p);
@@ -179,8 +178,7 @@ static void read_once(sim_wire_t* w) {
     end_reading(w, p->error != 0 ? p->error : UV_EOF);
 }
 
-/* ---- writing
- * ---------------------------------------------------------------*/
+/* ---- writing ------------------------------------------------------------- */
 
 static uint64_t fingerprint(const sim_wire_t* w) {
   uint64_t hash = w->total;
@@ -222,7 +220,7 @@ static void finish_write(sim_wire_t* w) {
     take(w, (size_t) n);
   }
   w->in_flight = false;
-  if (n < 0) w->end->told = (int) n;
+  if (n < 0) sim_tell(w->end, (int) n);
   w->wire.events->on_wrote(&w->wire, n);
 }
 
@@ -244,7 +242,7 @@ static ssize_t write_sim(mcq__wire_t* wire, const mcq__iov_t* iov, size_t count,
   sim_require(sum == total);
   bool ring = rings(w);
   bool wait = ring || fitting(w) == 0;
-  if (!wait && w->end->broken != 0) return w->end->told = w->end->broken;
+  if (!wait && w->end->broken != 0) return sim_tell(w->end, w->end->broken);
   if (wait) {
     w->in_flight = true;
     w->submitted = !ring;
@@ -257,8 +255,7 @@ static ssize_t write_sim(mcq__wire_t* wire, const mcq__iov_t* iov, size_t count,
   return (ssize_t) n;
 }
 
-/* ---- what is due
- * -----------------------------------------------------------*/
+/* ---- what is due --------------------------------------------------------- */
 
 static bool due(const sim_wire_t* w) {
   return w->closing ? w->gone : readable(w) || writable(w);
@@ -316,8 +313,7 @@ void sim_wire_call(sim_wire_t* wire) {
     post(wire);
 }
 
-/* ---- the table
- * -------------------------------------------------------------*/
+/* ---- the table ----------------------------------------------------------- */
 
 static int join(mcq__io_t* io) {
   sim_net_t* net = sim_net_of(io);
@@ -382,7 +378,7 @@ static int read_start(mcq__wire_t* wire) {
   sim_wire_t* w = of_wire(wire);
   sim_net_t* net = net_of(w);
   if (w->closing || w->ended || w->reading) return 0;
-  if (sim_odds(net, net->faults.no_read)) return w->end->told = UV_ENOBUFS;
+  if (sim_odds(net, net->faults.no_read)) return sim_tell(w->end, UV_ENOBUFS);
   w->reading = true;
   sim_wire_wake(w);
   return 0;
@@ -441,8 +437,7 @@ const mcq__backend_t sim_backend = {
     .submit = submit,
 };
 
-/* ---- for whoever drives the loop
- * --------------------------------------------*/
+/* ---- for whoever drives the loop ----------------------------------------- */
 
 bool sim_io_idle(const mcq__io_t* io) {
   const mcq__turn_t* turn = &io->turn;
@@ -456,4 +451,24 @@ bool sim_io_idle(const mcq__io_t* io) {
 
 uint64_t sim_io_next(const mcq__io_t* io) {
   return mcq__timers_next(&io->turn.timers);
+}
+
+bool sim_net_step(sim_net_t* net, uv_loop_t* loop, mcq__io_t** ios,
+                  size_t count) {
+  bool busy = sim_net_run(net);
+  uint64_t next = sim_net_next(net);
+  for (size_t i = 0; i < count; i++) {
+    if (ios[i] == NULL) continue;
+    if (!sim_io_idle(ios[i])) busy = true;
+    if (sim_io_next(ios[i]) < next) next = sim_io_next(ios[i]);
+  }
+  if (!busy) {
+    if (next != MCQ__NEVER) net->now = next;
+    return next != MCQ__NEVER;
+  }
+  uv_run(loop, UV_RUN_NOWAIT);
+  for (size_t i = 0; i < count; i++)
+    if (ios[i] != NULL && ios[i]->pump != NULL)
+      sim_host_turned((sim_host_t*) ios[i]->pump);
+  return true;
 }

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* PubSubHub as a socket's hub: peers have no routing ids, and what one that
+ * leaves was the last to want is told to the publisher's user. */
+#include "socket/publisher.h"
+
+static void init(mcq_socket_t* s) {
+  int64_t most = s->options.max_subscriptions;
+  mcq__pubsub_limits_t limits = {.prefixes = most < 0 ? 0 : (size_t) most};
+  mcq__host_t* host = s->host;
+  mcq__pubsub_init(&s->hub.pubsub, host->mem, &host->epochs, &limits);
+  s->roster = &s->hub.pubsub.roster;
+}
+
+static void dispose(mcq_socket_t* s) {
+  mcq__pubsub_dispose(&s->hub.pubsub);
+}
+
+/* Only publishers' peers hold prefixes. */
+static void gone(void* arg, mcq_frame_t prefix, bool last) {
+  if (last) mcq__publisher_owes((mcq_socket_t*) arg, prefix);
+}
+
+static void recount(mcq_socket_t* s) {
+  if (s->pattern->subscribed != NULL)
+    s->counts.subscriptions = mcq__pubsub_prefixes(&s->hub.pubsub);
+}
+
+static int up(mcq_socket_t* s, const mcq__hub_event_t* ev, mcq_peer_t* out,
+              mcq_peer_t* displaced) {
+  *displaced = (mcq_peer_t){0, 0};
+  int rc = mcq__pubsub_up(&s->hub.pubsub, ev, out, gone, s);
+  recount(s);
+  return rc;
+}
+
+static void down(mcq_socket_t* s, mcq_peer_t peer) {
+  mcq__pubsub_down(&s->hub.pubsub, peer, gone, s);
+  recount(s);
+}
+
+/* There are no turns: whoever has no room misses a message. */
+static void nothing(mcq_socket_t* s, mcq_peer_t peer) {
+  (void) s;
+  (void) peer;
+}
+
+static int tell(mcq_socket_t* s, mcq_peer_t peer, const mcq__body_t* body) {
+  return mcq__pubsub_tell(&s->hub.pubsub, peer, body);
+}
+
+static mcq__slice_t id(const mcq_socket_t* s, mcq_peer_t peer) {
+  (void) s;
+  (void) peer;
+  return mcq__slice_static(NULL, 0);
+}
+
+static mcq_peer_t find(const mcq_socket_t* s, const void* name, size_t len) {
+  (void) s;
+  (void) name;
+  (void) len;
+  return (mcq_peer_t){0, 0};
+}
+
+const mcq__seats_t mcq__seats_pubsub = {
+    .init = init,
+    .dispose = dispose,
+    .up = up,
+    .down = down,
+    .room = nothing,
+    .rest = nothing,
+    .tell = tell,
+    .id = id,
+    .find = find,
+};

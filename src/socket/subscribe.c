@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* The user's verbs about topics: his own subscriptions (SUB, XSUB) and those
+ * he makes for others (PUB, XPUB). */
+#include "socket/socket.h"
+
+static int change(mcq_socket_t* s, const void* topic, size_t len, bool wanted) {
+  if (s->pattern->subscribe == NULL) return MCQ_ENOTSUP;
+  if (s->closing) return MCQ_ECLOSED;
+  if (topic == NULL && len > 0) return MCQ_EINVAL;
+  return s->pattern->subscribe(s, (mcq_frame_t){topic, len}, wanted);
+}
+
+int mcq_subscribe(mcq_socket_t* socket, const void* topic, size_t len) {
+  return change(socket, topic, len, true);
+}
+
+int mcq_unsubscribe(mcq_socket_t* socket, const void* topic, size_t len) {
+  return change(socket, topic, len, false);
+}
+
+/* Whether the hub is a publisher's. */
+static bool publishes(const mcq_socket_t* s) {
+  return s->pattern->subscribed != NULL;
+}
+
+int mcq_peer_subscribe(mcq_socket_t* socket, mcq_peer_t peer, const void* topic,
+                       size_t len) {
+  bool first;
+  if (!publishes(socket)) return MCQ_ENOTSUP;
+  int rc = mcq__pubsub_subscribe(&socket->hub.pubsub, peer,
+                                 (mcq_frame_t){topic, len}, &first);
+  socket->counts.subscriptions = mcq__pubsub_prefixes(&socket->hub.pubsub);
+  return rc;
+}
+
+int mcq_peer_unsubscribe(mcq_socket_t* socket, mcq_peer_t peer,
+                         const void* topic, size_t len) {
+  bool last;
+  if (!publishes(socket)) return MCQ_ENOTSUP;
+  int rc = mcq__pubsub_cancel(&socket->hub.pubsub, peer,
+                              (mcq_frame_t){topic, len}, &last);
+  socket->counts.subscriptions = mcq__pubsub_prefixes(&socket->hub.pubsub);
+  return rc;
+}

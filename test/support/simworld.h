@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/* The scenario test's model: contexts and sockets on a simulated network,
+ * what the test did to them and what they told it.  Whatever contradicts the
+ * promises of monocoque.h ends the program (sim_fail).
+ *
+ *   world   all of one seed: network, loops, contexts, sockets
+ *   sock    one socket as the model sees it
+ *   peer    one connection of a sock, from its up to its down
+ *   record  one connection on the network, kept when it is gone
+ */
+#ifndef TEST_SUPPORT_SIMWORLD_H
+#define TEST_SUPPORT_SIMWORLD_H
+
+#include "ctx.h"
+#include "support/alloc.h"
+#include "support/simtap.h"
+
+#define SIM_CTXS 4
+#define SIM_SOCKS 24
+#define SIM_ENDS 16
+
+typedef struct sim_world sim_world_t;
+typedef struct sim_sock sim_sock_t;
+
+/* What a test has to have seen to be worth anything. */
+typedef struct sim_sights {
+  uint64_t crumbs;    /* reads of one byte */
+  uint64_t halves;    /* that end inside a message */
+  uint64_t bunches;   /* that bring the ends of two messages or more */
+  uint64_t cut_early; /* directions cut inside the greeting, */
+  uint64_t cut_clean; /* right behind a message, */
+  uint64_t cut_torn;  /* anywhere else */
+  uint64_t starved;   /* allocations that failed */
+} sim_sights_t;
+
+typedef struct sim_dir {
+  sim_tap_t tap;
+  sim_sock_t* sock;  /* who writes; known when it is up */
+  uint32_t next_seq; /* no earlier letter may follow */
+  size_t delivered;  /* of the tap's messages, by the reader */
+  int refusal;       /* why the writer's side did not take the peer in */
+} sim_dir_t;
+
+typedef struct sim_record {
+  sim_conn_t* conn; /* NULL: gone */
+  sim_dir_t dir[2];
+} sim_record_t;
+
+typedef struct sim_peer {
+  mcq_peer_t handle;
+  sim_record_t* record;
+  int side; /* ours */
+  uint8_t id[255];
+  size_t id_len;
+  bool up;
+  bool paused;
+  bool ending;        /* we asked for its end */
+  bool brief;         /* its endpoint was closing before it was up */
+  mcq_endpoint_t end; /* it was dialed by; 0: accepted */
+} sim_peer_t;
+
+typedef struct sim_ending {
+  mcq_endpoint_t id;
+  char uri[64];
+  bool connecting;
+  bool closing;
+  bool stopped;    /* refused for good */
+  unsigned closed; /* events */
+} sim_ending_t;
+
+struct sim_sock {
+  sim_world_t* world;
+  uint32_t number;
+  struct sim_seat* ctx;
+  mcq_socket_t* s; /* NULL: there is none */
+  mcq_socket_options_t options;
+  char name[32]; /* routing id; may be empty */
+  sim_peer_t* peers;
+  size_t peer_count;
+  size_t peer_cap;
+  size_t up;
+  sim_ending_t ends[SIM_ENDS];
+  size_t end_count;
+  bool closing;
+  bool with_cb; /* closed by us: on_close will tell */
+  bool closed;
+  bool paused;
+  uint64_t moved_at; /* when a close began or bytes left at last */
+  /* A send was refused and no on_drain has come. */
+  bool wants_drain;
+  uint64_t refused_epoch; /* by whom alone, or 0: by all that were up */
+  uint64_t refused_last;  /* the last epoch up then */
+  /* The next events that must come. */
+  mcq_peer_t expect_up;
+  mcq_endpoint_t expect_end; /* of that one */
+  mcq_peer_t expect_down;
+  bool expect_successor; /* of the id below */
+  uint8_t successor[255];
+  size_t successor_len;
+  /* The books. */
+  uint8_t* fates; /* by seq */
+  uint32_t letters;
+  size_t fate_cap;
+  bool sending; /* the last letter is being handed in */
+  uint64_t accepted;
+  uint64_t received;
+  uint64_t refused;
+  uint64_t unroutable;
+  uint64_t handed; /* whole messages that the network took */
+  uint64_t unsure;
+  uint64_t lost; /* before the close */
+};
+
+typedef struct sim_seat {
+  sim_world_t* world;
+  mcq_ctx_t* ctx; /* NULL: closed */
+  uv_loop_t* loop;
+  uint64_t last_epoch;
+  bool closing;
+  bool closed;
+} sim_seat_t;
+
+struct sim_world {
+  sim_net_t net;
+  uint64_t seed;
+  test_alloc_t alloc;
+  uv_loop_t loops[SIM_CTXS];
+  size_t loop_count;
+  sim_seat_t seats[SIM_CTXS];
+  size_t seat_count;
+  sim_sock_t* socks[SIM_SOCKS];
+  size_t sock_count;
+  sim_record_t** records; /* by connection id */
+  size_t record_cap;
+  unsigned wraps; /* foreign memory out there */
+  unsigned act;   /* odds to do something inside a callback */
+  uint64_t turns;
+  uint64_t delivered;
+  void (*whim)(sim_sock_t* sock); /* what is done then */
+  sim_sights_t* sights;
+};
+
+/* ---- the world ---- */
+void sim_world_open(sim_world_t* w, uint64_t seed, size_t seats, size_t loops);
+/* Everything is closed: asserts that nothing is left. */
+void sim_world_dispose(sim_world_t* w);
+
+/* Runs until virtual time `until`. */
+void sim_world_run(sim_world_t* w, uint64_t until);
+/* Runs until `done` says so, at most until `limit`; false when it did not. */
+bool sim_world_wait(sim_world_t* w, bool (*done)(sim_world_t* w),
+                    uint64_t limit);
+
+/* Breaks a connection (sim_conn_cut). */
+void sim_world_cut(sim_world_t* w, sim_conn_t* conn, const uint64_t after[2],
+                   const int code[2]);
+
+/* Looks through everything for contradictions. */
+void sim_world_audit(sim_world_t* w);
+
+/* ---- what the test does ---- */
+sim_sock_t* sim_sock_new(sim_world_t* w, sim_seat_t* seat,
+                         const mcq_socket_options_t* options, const char* name);
+int sim_sock_bind(sim_sock_t* k, const char* uri);
+int sim_sock_connect(sim_sock_t* k, const char* uri,
+                     const mcq_connect_options_t* options);
+void sim_sock_end(sim_sock_t* k, size_t i); /* unbind or disconnect */
+void sim_sock_close(sim_sock_t* k);
+void sim_seat_close(sim_seat_t* seat);
+/* Sends a letter: to whom the type picks, to one peer, by name. */
+int sim_sock_send(sim_sock_t* k);
+int sim_sock_send_to(sim_sock_t* k, const sim_peer_t* to);
+int sim_sock_send_name(sim_sock_t* k, const void* id, size_t len);
+void sim_sock_pause(sim_sock_t* k, bool on);
+void sim_peer_pause(sim_sock_t* k, sim_peer_t* p, bool on);
+void sim_peer_close(sim_sock_t* k, sim_peer_t* p);
+/* A peer that is up, or one that is not; NULL when there is none. */
+sim_peer_t* sim_sock_peer(sim_sock_t* k, bool up);
+
+/* Whether it may be used from outside its callbacks: a socket that its context
+ * closes goes without a word. */
+static inline bool sim_sock_usable(const sim_sock_t* k) {
+  return k->s != NULL && (!k->closing || k->with_cb);
+}
+
+static inline bool sim_sock_open(const sim_sock_t* k) {
+  return k->s != NULL && !k->closing && !k->closed;
+}
+
+#endif
