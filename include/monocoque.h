@@ -436,6 +436,48 @@ MCQ_EXTERN void mcq_request_drop(mcq_request_t* request);
 /* Who asks; stale when it is gone. */
 MCQ_EXTERN mcq_peer_t mcq_request_peer(const mcq_request_t* request);
 
+/* ---- proxies ------------------------------------------------------------- */
+
+typedef struct mcq_proxy mcq_proxy_t;
+
+typedef struct mcq_proxy_options {
+  mcq_socket_t* front; /* ROUTER with DEALER, XPUB with XSUB, PULL with PUSH, */
+  mcq_socket_t* back;  /* or whatever makes sense; on one loop */
+  mcq_socket_t* capture; /* gets a copy of everything, or NULL */
+} mcq_proxy_options_t;
+
+/* Joins two sockets: what one receives the other sends, payload shared and not
+ * copied; a ROUTER's messages with the routing id in front.  Where the other
+ * side takes no more, the side that brings messages is paused, so nothing is
+ * dropped that the types do not drop.  What the capture socket does not take
+ * is not captured.  Until mcq_proxy_close the sockets' on_message and on_drain
+ * are not called; the proxy ends by itself when one of them is closed, and
+ * still has to be closed.  MCQ_EINVAL, MCQ_ENOMEM. */
+MCQ_EXTERN int mcq_proxy_new(const mcq_proxy_options_t* options,
+                             mcq_proxy_t** out);
+
+/* Parts them and lets both receive; a message that waits for room (one each
+ * way) is dropped and counted. */
+MCQ_EXTERN void mcq_proxy_close(mcq_proxy_t* proxy);
+
+/* Nothing is received meanwhile.  MCQ_ECLOSED: it has ended. */
+MCQ_EXTERN int mcq_proxy_pause(mcq_proxy_t* proxy);
+MCQ_EXTERN int mcq_proxy_resume(mcq_proxy_t* proxy);
+
+typedef struct mcq_proxy_flow {
+  uint64_t messages; /* handed on */
+  uint64_t bytes;    /* of their frames, as sent */
+  uint64_t dropped;  /* the other side refused: unknown peer, no memory */
+} mcq_proxy_flow_t;
+
+typedef struct mcq_proxy_stats {
+  mcq_proxy_flow_t front; /* what came in there */
+  mcq_proxy_flow_t back;
+} mcq_proxy_stats_t;
+
+MCQ_EXTERN void mcq_proxy_stats(const mcq_proxy_t* proxy,
+                                mcq_proxy_stats_t* out);
+
 /* ---- receiving ----------------------------------------------------------- */
 
 /* No on_message of this socket until mcq_resume; exact to one message, also

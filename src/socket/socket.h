@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The socket: what the user holds.  It owns a hub, the actors of its peers and
- * its endpoints, and joins the three; socket.c is the verbs, ends.c the
- * endpoints, peers.c what actors report and what users ask about peers. */
+ * its endpoints, and joins the three; socket.c is its life, traffic.c its
+ * messages, ends.c the endpoints, peers.c what actors report and what users ask
+ * about peers. */
 #ifndef MCQ__SOCKET_H
 #define MCQ__SOCKET_H
 
@@ -62,6 +63,7 @@ struct mcq_socket {
   } hub;                 /* which of them: pattern->seats */
   mcq__roster_t* roster; /* in it */
   void* own;             /* what the type keeps, see its pattern */
+  mcq_proxy_t* proxy;    /* it is part of, or NULL */
   mcq__node_t actors;    /* accepted and dialed */
   mcq__node_t ends;
   mcq_endpoint_t last_end;
@@ -116,6 +118,9 @@ void mcq__socket_event(mcq_socket_t* s, const mcq_event_t* event);
 
 /* There may be room where there was none. */
 void mcq__socket_drained(mcq_socket_t* s);
+
+/* ---- proxy.c: the socket leaves its proxy */
+void mcq__proxy_closing(mcq_socket_t* s);
 
 /* ---- ends.c */
 void mcq__ends_close(mcq_socket_t* s);
