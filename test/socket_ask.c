@@ -447,7 +447,9 @@ static void a_question_that_was_cut_off_is_asked_again(int backend) {
 
 static void a_question_that_was_not_begun_is_asked_again(int backend) {
   asking_t t;
-  begin(&t, backend, 1, MCQ_REQ_RELAXED | MCQ_REQ_CORRELATE);
+  begin_with(&t, backend, false, 1,
+             REQ_AND(.flags = MCQ_REQ_RELAXED | MCQ_REQ_CORRELATE,
+                     .sndhwm_bytes = -1));
   assert_int_equal(mcq_pause(t.servers[0].s), 0);
   ask_much(&t.q);
   assert_int_equal(say(&t.q, "short"), 0);
@@ -483,7 +485,8 @@ static void a_refused_question_changes_nothing(int backend) {
  * again; but never is its answer taken for another one's. */
 static void a_question_cut_off_without_a_queue(int backend) {
   asking_t t;
-  begin(&t, backend, 1, MCQ_IMMEDIATE);
+  begin_with(&t, backend, false, 1,
+             REQ_AND(.flags = MCQ_IMMEDIATE, .sndhwm_bytes = -1));
   player_t* server = &t.servers[0];
   assert_int_equal(mcq_pause(server->s), 0);
   ask_much(&t.q);
@@ -500,6 +503,21 @@ static void a_question_cut_off_without_a_queue(int backend) {
     assert_string_equal(t.q.diary, "udfu");
     assert_heard(server, 0, "|other");
   }
+  end(&t);
+}
+
+/* Those who are away get nothing new, whatever waits for them. */
+static void no_queue_for_those_who_are_away(int backend) {
+  asking_t t;
+  begin_with(&t, backend, false, 1,
+             REQ_AND(.flags = MCQ_IMMEDIATE | MCQ_REQ_RELAXED,
+                     .reconnect_ms = 100000, .sndhwm_bytes = -1));
+  assert_int_equal(mcq_pause(t.servers[0].s), 0);
+  ask_much(&t.q);
+  lose_the_server(&t);
+  assert_int_equal(say(&t.q, "where"), MCQ_EAGAIN);
+  assert_int_equal(mcq_disconnect(t.q.s, t.q.at), 0);
+  until(&t.g, t.q.failed == 1);
   end(&t);
 }
 
@@ -527,6 +545,30 @@ static void disconnected_while_queued(int backend) {
   until(&t.g, t.q.failed == 1);
   assert_int_equal(t.q.code, MCQ_EPEERGONE);
   assert_int_equal(player_stats(&t.q).messages_lost, 1);
+  end(&t);
+}
+
+static void never_dialed_again(int backend) {
+  asking_t t;
+  begin_with(&t, backend, false, 1, REQ_AND(.reconnect_ms = -1));
+  assert_int_equal(mcq_pause(t.servers[0].s), 0);
+  ask_much(&t.q);
+  assert_int_equal(mcq_peer_close(t.servers[0].s, t.servers[0].peer), 0);
+  until(&t.g, t.q.failed == 1);
+  assert_string_equal(t.q.diary, "udf");
+  assert_int_equal(t.q.code, MCQ_EPEERGONE);
+  assert_int_equal(say(&t.q, "still there?"), MCQ_EAGAIN);
+  end(&t);
+}
+
+static void never_reached(int backend) {
+  asking_t t;
+  begin_with(&t, backend, false, 0, REQ_AND(.reconnect_ms = -1));
+  assert_int_equal(mcq_connect(t.q.s, "tcp://127.0.0.1:1", NULL, NULL), 0);
+  assert_int_equal(say(&t.q, "anybody"), 0);
+  until(&t.g, t.q.failed == 1);
+  assert_int_equal(t.q.code, MCQ_EPEERGONE);
+  assert_int_equal(say(&t.q, "anybody"), MCQ_EAGAIN);
   end(&t);
 }
 
@@ -877,6 +919,28 @@ static void one_at_a_time_and_all_in_turn(int backend) {
     }
   }
   for (size_t i = 0; i < ASKERS; i++) until(&t.g, t.askers[i].count == 10);
+  close_rep(&t);
+}
+
+/* Nor does one who has a heap waiting hold up those who come later. */
+static void a_heap_holds_nobody_up(int backend) {
+  answering_t t;
+  open_rep(&t, backend, ASKERS);
+  for (unsigned i = 0; i < 10; i++)
+    assert_int_equal(say(&t.askers[0], "|0"), 0);
+  asked(&t, 1);
+  for (size_t i = 1; i < ASKERS; i++) {
+    char text[32];
+    snprintf(text, sizeof text, "|%zu", i);
+    assert_int_equal(say(&t.askers[i], text), 0);
+  }
+  unsigned seen = 0;
+  for (unsigned i = 1; i <= ASKERS; i++) {
+    asked(&t, i);
+    seen |= 1u << who_asked(&t, i - 1);
+    assert_int_equal(say(&t.rep, "done"), 0);
+  }
+  assert_int_equal(seen, (1u << ASKERS) - 1);
   close_rep(&t);
 }
 
@@ -1373,6 +1437,9 @@ static const scene_t scenes[] = {
      a_question_that_was_not_begun_is_asked_again},
     {"a question cut off without a queue",
      a_question_cut_off_without_a_queue},
+    {"no queue for those who are away", no_queue_for_those_who_are_away},
+    {"never dialed again", never_dialed_again},
+    {"never reached", never_reached},
     {"disconnected while waiting", disconnected_while_waiting},
     {"disconnected while queued", disconnected_while_queued},
     {"refused for good", refused_for_good},
@@ -1388,6 +1455,7 @@ static const scene_t scenes[] = {
     {"no answer without a request", no_answer_without_a_request},
     {"what a REP does not do", what_a_rep_does_not_do},
     {"one at a time and all in turn", one_at_a_time_and_all_in_turn},
+    {"a heap holds nobody up", a_heap_holds_nobody_up},
     {"in turn at full speed", in_turn_at_full_speed},
     {"the asker is gone", the_asker_is_gone},
     {"requests of one who left", requests_of_one_who_left},

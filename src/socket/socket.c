@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The socket's own verbs: making, closing, sending, pausing, counting.  The
- * hot ones check the state, name the body and leave the rest to the pattern. */
+/* The socket's own verbs: making, closing, counting. */
 #include "socket/socket.h"
-#include "socket/fanout.h"
 
 #include <string.h>
+
+#include "socket/fanout.h"
 
 /* ---- events to the user -------------------------------------------------- */
 
