@@ -68,7 +68,7 @@ void mcq__actor_refuse(mcq__actor_t* a, int code, const char* text) {
   if (!mcq__actor_talking(a)) return;
   mcq__actor_reason(a, code, text);
   if (mcq__actor_protocol(a)->out(a->session)->bytes == 0 ||
-      mcq__outbox_rest_of_frame(&a->outbox) != 0 || a->outbox.flight != 0) {
+      mcq__outbox_rest_of_message(&a->outbox) != 0 || a->outbox.flight != 0) {
     mcq__actor_cut(a);
     return;
   }

@@ -73,6 +73,8 @@ typedef struct mcq__actor_config {
   uint64_t turn_ns;
   bool conflate; /* only the newest message waits */
   bool paused;   /* the whole socket is */
+  bool busy;     /* the same, but connections are read until they have
+                    something to deliver: their ends are noticed */
 } mcq__actor_config_t;
 
 /* How much one actor did, for the socket's statistics. */

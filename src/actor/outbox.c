@@ -168,10 +168,6 @@ void mcq__outbox_wrote(mcq__outbox_t* o, size_t n) {
   o->written += n;
   while (o->runs.count > 0) {
     mcq__run_t* run = (mcq__run_t*) mcq__fifo_first(&o->runs);
-    if (run->count == 0) { /* all of them were shed */
-      mcq__fifo_shift(&o->runs);
-      continue;
-    }
     if (o->written < run->size) break;
     uint64_t size = run->size;
     uint64_t done = run->count == 1 ? 1 : o->written / size;
@@ -181,18 +177,10 @@ void mcq__outbox_wrote(mcq__outbox_t* o, size_t n) {
   }
 }
 
-size_t mcq__outbox_rest_of_frame(const mcq__outbox_t* o) {
-  size_t at = 0;
-  while (at < o->written) {
-    uint8_t head[MCQ__HEAD_MAX];
-    size_t have = o->chain.bytes - at;
-    if (have > sizeof head) have = sizeof head;
-    mcq__chain_peek(&o->chain, at, head, have);
-    uint64_t len;
-    bool more;
-    at += o->protocol->unhead(head, have, &len, &more) + (size_t) len;
-  }
-  return at - o->written;
+size_t mcq__outbox_rest_of_message(const mcq__outbox_t* o) {
+  if (o->written == 0) return 0;
+  const mcq__run_t* run = (const mcq__run_t*) mcq__fifo_first(&o->runs);
+  return (size_t) run->size - o->written;
 }
 
 uint64_t mcq__outbox_unsure(const mcq__outbox_t* o, bool* begun) {
@@ -221,10 +209,12 @@ static size_t frame_at(const mcq__outbox_t* o, size_t at, mcq__slice_t* out,
   return head_len + (size_t) len;
 }
 
-/* The run of the message behind the first `n`, or NULL. */
-static mcq__run_t* run_behind(const mcq__outbox_t* o, uint64_t n) {
+/* The run of the message behind the first `n` and its place, or NULL. */
+static mcq__run_t* run_behind(const mcq__outbox_t* o, uint64_t n,
+                              size_t* place) {
   for (size_t i = 0; i < o->runs.count; i++) {
     mcq__run_t* run = (mcq__run_t*) mcq__fifo_at(&o->runs, i);
+    *place = i;
     if (n < run->count) return run;
     n -= run->count;
   }
@@ -232,32 +222,52 @@ static mcq__run_t* run_behind(const mcq__outbox_t* o, uint64_t n) {
 }
 
 /* Where the first message begins that was not begun; `*run`: its run, or
- * NULL. */
-static size_t first_unsent(const mcq__outbox_t* o, mcq__run_t** run) {
+ * NULL; `*place`: which one that is. */
+static size_t first_unsent(const mcq__outbox_t* o, mcq__run_t** run,
+                           size_t* place) {
   size_t touched = o->written + o->flight;
   uint64_t rest = touched;
   uint64_t begun = ended_within(o, &rest);
   if (rest != 0) {
-    touched += (size_t) (run_behind(o, begun)->size - rest);
+    touched += (size_t) (run_behind(o, begun, place)->size - rest);
     begun++;
   }
-  *run = run_behind(o, begun);
+  *run = run_behind(o, begun, place);
   return touched;
+}
+
+/* Takes out run `i`, which is empty.  The few before it, of messages that were
+ * begun, move up: a queue may shed for as long as its peer is stuck. */
+static void drop_run(mcq__outbox_t* o, size_t i) {
+  for (; i > 0; i--)
+    *(mcq__run_t*) mcq__fifo_at(&o->runs, i) =
+        *(mcq__run_t*) mcq__fifo_at(&o->runs, i - 1);
+  mcq__fifo_shift(&o->runs);
+}
+
+bool mcq__outbox_all_begun(const mcq__outbox_t* o) {
+  mcq__run_t* run;
+  size_t place;
+  first_unsent(o, &run, &place);
+  return run == NULL;
 }
 
 bool mcq__outbox_shed(mcq__outbox_t* o) {
   mcq__run_t* run;
-  size_t at = first_unsent(o, &run);
+  size_t place;
+  size_t at = first_unsent(o, &run, &place);
   if (run == NULL) return false;
   if (mcq__chain_take_out(&o->chain, at, (size_t) run->size) != 0) return false;
   run->count--;
   o->messages--;
+  if (run->count == 0) drop_run(o, place);
   return true;
 }
 
 ssize_t mcq__outbox_next(const mcq__outbox_t* o, mcq__outbox_walk_t* walk) {
   mcq__run_t* run;
-  if (!walk->started) walk->at = first_unsent(o, &run);
+  size_t place;
+  if (!walk->started) walk->at = first_unsent(o, &run, &place);
   walk->started = true;
   size_t count = 0;
   bool more = walk->at < o->chain.bytes;

@@ -105,6 +105,9 @@ int mcq__outbox_put(mcq__outbox_t* o, const mcq__body_t* body,
  * there is none, or no memory to do it in. */
 bool mcq__outbox_shed(mcq__outbox_t* o);
 
+/* Whether there is none. */
+bool mcq__outbox_all_begun(const mcq__outbox_t* o);
+
 /* Fills iovecs with queued bytes, `limit` at most.  Returns the entries. */
 size_t mcq__outbox_fill(const mcq__outbox_t* o, size_t limit, mcq__iov_t* out,
                         size_t max, size_t* total);
@@ -115,8 +118,8 @@ void mcq__outbox_hand(mcq__outbox_t* o, size_t n);
 /* The bytes in flight are done with: `n` of them were written. */
 void mcq__outbox_wrote(mcq__outbox_t* o, size_t n);
 
-/* Bytes until the frame that is partly written ends; 0 on a boundary. */
-size_t mcq__outbox_rest_of_frame(const mcq__outbox_t* o);
+/* Bytes until the message that is partly written ends; 0 on a boundary. */
+size_t mcq__outbox_rest_of_message(const mcq__outbox_t* o);
 
 /* How many messages were handed over as a whole and not reported written;
  * `*begun`: one more was begun.  Changes nothing. */

@@ -9,10 +9,14 @@
 #define CLOCK_EVERY 64
 
 /* Handshakes go on while messages are paused. */
-static bool may_deliver(const mcq__actor_t* a) {
+static bool may_read(const mcq__actor_t* a) {
   if (mcq__unlikely(mcq__actor_doomed(a))) return false;
   if (a->state == MCQ__ACTOR_OPENING) return true;
   return a->state == MCQ__ACTOR_UP && !a->paused && !a->config->paused;
+}
+
+static bool may_deliver(const mcq__actor_t* a) {
+  return may_read(a) && (!a->config->busy || a->state == MCQ__ACTOR_OPENING);
 }
 
 static int deliver_part(mcq__actor_t* a, const mcq__event_t* ev) {
@@ -143,6 +147,15 @@ static void wait_for_turn(mcq__actor_t* a) {
     mcq__io_later(mcq__actor_io(a), &a->pump);
 }
 
+/* Whether nothing is left to deliver, though nobody has asked for more. */
+static bool used_up(mcq__actor_t* a) {
+  if (a->hungry) return true;
+  if (a->state != MCQ__ACTOR_UP) return false;
+  a->hungry = mcq__actor_protocol(a)->at_boundary(a->session) &&
+              mcq__actor_protocol(a)->hold(a->session) == 0;
+  return a->hungry;
+}
+
 void mcq__actor_pump(mcq__actor_t* a) {
   if (a->delivering || !mcq__actor_talking(a)) return;
   a->delivering = true;
@@ -151,13 +164,13 @@ void mcq__actor_pump(mcq__actor_t* a) {
   if (!mcq__actor_talking(a)) return;
   if (mcq__actor_protocol(a)->out(a->session)->bytes != 0)
     mcq__io_flush(mcq__actor_io(a), &a->flush);
-  if (!a->hungry) {
+  if (!used_up(a)) {
     wait_for_turn(a);
   } else if (a->end_code != 0) {
     mcq__actor_finish(a);
   } else if (mcq__bridge_hold(&a->bridge) != 0) {
     mcq__actor_fail(a, MCQ_ENOMEM, "out of memory");
-  } else if (may_deliver(a)) {
+  } else if (may_read(a)) {
     mcq__actor_read(a);
   } else {
     mcq__actor_stop(a);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* An actor's way out: what hubs tell it goes through the outbox to the wire,
- * what its session has to say goes before, never inside a frame.  Calls nobody
+ * what its session has to say goes before, never inside one.  Calls nobody
  * back but on_room, from the flush task. */
 #include "actor/parts.h"
 
@@ -12,8 +12,8 @@
 /* Writes one connection makes in a row before others have their turn. */
 #define WRITE_ROUNDS 8
 
-/* Queued bytes that may leave now; the session's own go first, but never
- * inside a frame. */
+/* Queued bytes that may leave now; the session's own go first and whole, but
+ * never inside a message. */
 static size_t fill(mcq__actor_t* a, mcq__iov_t* iov, size_t* total,
                    size_t* control) {
   const mcq__chain_t* out = mcq__actor_protocol(a)->out(a->session);
@@ -24,11 +24,12 @@ static size_t fill(mcq__actor_t* a, mcq__iov_t* iov, size_t* total,
   *total = 0;
   *control = 0;
   if (mcq__unlikely(out->bytes != 0)) {
-    size_t rest = mcq__outbox_rest_of_frame(&a->outbox);
+    size_t rest = mcq__outbox_rest_of_message(&a->outbox);
     if (rest == 0)
       pieces = mcq__chain_fill(out, 0, limit, iov, WRITE_PIECES / 2, control);
     else if (rest < limit)
       limit = rest;
+    if (rest == 0 && *control < out->bytes) messages = false;
   }
   if (messages)
     pieces += mcq__outbox_fill(&a->outbox, limit, iov + pieces,
@@ -51,9 +52,31 @@ void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control) {
   }
 }
 
+/* The same without a kernel in between: the session's own bytes, then those of
+ * messages, as far as the other side takes them. */
+static bool pass_some(mcq__actor_t* a) {
+  mcq__chain_t* out = mcq__actor_protocol(a)->out(a->session);
+  mcq__outbox_t* o = &a->outbox;
+  bool messages = a->state == MCQ__ACTOR_UP ||
+                  (a->state == MCQ__ACTOR_ENDING && a->flush_all);
+  size_t own = out->bytes;
+  size_t rest = messages ? mcq__outbox_queued_bytes(o) : 0;
+  ssize_t n = 0;
+  if (own != 0) n = a->wire->backend->pass(a->wire, out, 0, own);
+  if (own != 0 && n > 0) mcq__actor_wrote(a, own, own);
+  if (rest != 0 && (own == 0 || n > 0)) {
+    n = a->wire->backend->pass(a->wire, &o->chain, o->written, rest);
+    if (n > 0) mcq__actor_wrote(a, rest, 0);
+  }
+  if (n < 0) mcq__actor_fail(a, (int) n, "cannot pass on");
+  if (n == MCQ__IN_FLIGHT && own + rest != 0) a->in_flight = true;
+  return false;
+}
+
 /* Writes until nothing is left, the back end is busy or it has been enough.
  * True when more could be written at once.  Calls nobody back. */
 static bool write_some(mcq__actor_t* a) {
+  if (a->wire->backend->pass != NULL) return pass_some(a);
   for (int round = 0; round < WRITE_ROUNDS; round++) {
     if (a->in_flight) return false;
     mcq__iov_t iov[WRITE_PIECES];
@@ -132,16 +155,22 @@ bool mcq__actor_shed(mcq__actor_t* a) {
   return true;
 }
 
-/* Room, perhaps after a write made some. */
+/* Room, perhaps after a write made some.  Where only the newest message waits
+ * there always is, even though one that was begun is no longer to be had. */
 static bool make_room(mcq__actor_t* a) {
   if (!mcq__outbox_full(&a->outbox)) return true;
   if (a->state == MCQ__ACTOR_UP && can_write(a)) write_some(a);
-  if (a->config->conflate) mcq__actor_shed(a);
-  return !mcq__outbox_full(&a->outbox);
+  if (!a->config->conflate) return !mcq__outbox_full(&a->outbox);
+  return mcq__actor_shed(a) || mcq__outbox_all_begun(&a->outbox);
 }
 
+/* One that is closing takes nothing, but holds nobody up. */
 bool mcq__actor_room(mcq__port_t* port) {
-  return make_room(mcq__actor_of_port(port));
+  mcq__actor_t* a = mcq__actor_of_port(port);
+  if (a->state == MCQ__ACTOR_ENDING && a->flush_all) return true;
+  if (make_room(a)) return true;
+  a->starved = true;
+  return false;
 }
 
 /* Hot: once for every message sent. */

@@ -89,6 +89,13 @@ void mcq__chain_drain(mcq__chain_t* c, size_t n) {
   }
 }
 
+mcq__slice_t mcq__chain_shift(mcq__chain_t* c) {
+  mcq__slice_t part = *part_at(c, 0);
+  mcq__fifo_shift(&c->parts_);
+  c->bytes -= part.len;
+  return part;
+}
+
 int mcq__chain_share(mcq__chain_t* to, const mcq__chain_t* from, size_t off,
                      size_t len) {
   mcq__check(off <= from->bytes && len <= from->bytes - off);

@@ -67,6 +67,10 @@ static inline int mcq__chain_commit(mcq__chain_t* c, mcq__window_t* w,
 size_t mcq__chain_fill(const mcq__chain_t* c, size_t skip, size_t limit,
                        mcq__iov_t* out, size_t max, size_t* total);
 
+/* Takes the first part out, whose count is the caller's from now on.
+ * Invariant: the chain is not empty. */
+mcq__slice_t mcq__chain_shift(mcq__chain_t* c);
+
 /* Lets go of the first `n` bytes.  Invariant: n <= c->bytes. */
 void mcq__chain_drain(mcq__chain_t* c, size_t n);
 

@@ -107,7 +107,7 @@ typedef struct mcq__protocol {
   int (*hold)(mcq__session_t* s);
 
   /* Bytes to send, owned by the session; the caller drains it.  They go out
-   * before queued messages, never inside a frame. */
+   * before queued messages, never inside one. */
   mcq__chain_t* (*out)(mcq__session_t* s);
 
   /* After READY: queues word to the peer that what begins with `prefix` is

@@ -65,7 +65,7 @@ static void run_start(mcq__task_t* task) {
   if (d->closing) return;
   d->expired = false;
   d->state = MCQ__DIALER_DIALING;
-  if (d->config.connect_ms != MCQ__NEVER) {
+  if (d->config.connect_ms != MCQ__NEVER && !d->transport->waits) {
     d->timer.run = on_limit;
     mcq__io_timer_start(d->io, &d->timer, after(d, d->config.connect_ms));
   }

@@ -54,6 +54,8 @@ const mcq__transport_t* mcq__transport_find(const mcq__io_t* io,
                                             const char* scheme, size_t len) {
   if (serves(io->seams.transport, scheme, len)) return io->seams.transport;
   if (serves(&mcq__transport_tcp, scheme, len)) return &mcq__transport_tcp;
+  if (serves(&mcq__transport_inproc, scheme, len))
+    return &mcq__transport_inproc;
   return NULL;
 }
 
@@ -65,6 +67,8 @@ int mcq__io_open(mcq__io_t* io, uv_loop_t* loop, mcq__pool_t* pool,
   io->pool = pool;
   io->mem = mcq__pool_mem(pool);
   if (seams != NULL) io->seams = *seams;
+  mcq__list_init(&io->doors);
+  mcq__list_init(&io->calls);
   seed(io);
   mcq__turn_open(io);
   int rc = mcq__backend_join(io, choice);

@@ -132,6 +132,13 @@ typedef struct mcq__backend {
   ssize_t (*write)(mcq__wire_t* wire, const mcq__iov_t* iov, size_t count,
                    size_t total);
 
+  /* In place of write, for wires inside the process: hands the other side
+   * bytes [off, off+len) of `from`, sharing their memory.  Returns `len`, an
+   * error, or MCQ__IN_FLIGHT: nothing was taken, and on_wrote says 0 when
+   * there is room.  NULL: use write. */
+  ssize_t (*pass)(mcq__wire_t* wire, const mcq__chain_t* from, size_t off,
+                  size_t len);
+
   /* Ends our writing side after what was written (FIN).  Not while a write
    * is in flight. */
   void (*shutdown)(mcq__wire_t* wire);
@@ -166,6 +173,7 @@ typedef struct mcq__endpoint mcq__endpoint_t;
 typedef struct mcq__transport {
   const char* scheme;         /* "tcp" */
   const mcq__backend_t* pump; /* NULL: the context's own */
+  bool waits; /* a dial waits for its listener; it has no limit */
 
   /* Starts listening at l->endpoint and fills l->address with the real one.
    * Errors come at once. */
@@ -186,6 +194,7 @@ typedef struct mcq__transport {
 } mcq__transport_t;
 
 extern const mcq__transport_t mcq__transport_tcp;
+extern const mcq__transport_t mcq__transport_inproc;
 
 /* The transport of a scheme, or NULL. */
 const mcq__transport_t* mcq__transport_find(const mcq__io_t* io,
@@ -215,6 +224,8 @@ struct mcq__io {
   mcq__turn_t turn;
   mcq__seams_t seams;
   uint64_t random[2]; /* state of mcq__io_random */
+  mcq__node_t doors;  /* inproc: names that are bound, */
+  mcq__node_t calls;  /* and who waits for one that is not */
   mcq__window_t read; /* shared read window of pumps that choose none */
   void (*on_left)(mcq__io_t* io); /* everything is closed */
   void* user;

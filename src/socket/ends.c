@@ -124,9 +124,21 @@ static void on_dialed(mcq__dialer_t* d, void* stream, const char* address) {
   event(end, MCQ_EVENT_CONNECTED, address, 0, 0);
 }
 
+/* It will not be dialed again: nothing more is queued for it. */
+static void stop_dialing(mcq__end_t* end, int code) {
+  end->stopped = true;
+  mcq__peers_leave(end->socket, &end->actor);
+  event(end, MCQ_EVENT_STOPPED, end->uri, code, 0);
+}
+
+static bool dials_once(const mcq__end_t* end) {
+  return end->socket->options.reconnect_ms < 0;
+}
+
 static void on_dial_failed(mcq__dialer_t* d, int code) {
   mcq__end_t* end = end_of_dialer(d);
   event(end, MCQ_EVENT_CONNECT_FAILED, end->uri, code, 0);
+  if (!end->closing && dials_once(end)) stop_dialing(end, code);
 }
 
 static void on_retry(mcq__dialer_t* d, uint64_t ms) {
@@ -189,13 +201,11 @@ void mcq__end_up(mcq__end_t* end) {
 }
 
 void mcq__end_idle(mcq__end_t* end, bool retry) {
-  bool keep = retry && (!end->closing || end->actor.outbox.messages != 0);
+  bool keep = retry && !dials_once(end) &&
+              (!end->closing || end->actor.outbox.messages != 0);
   if (end->closing && keep) wait_for_connection(end);
   if (end->closing && !keep) mcq__dialer_close(&end->dialer);
-  if (!end->closing && !retry) {
-    end->stopped = true;
-    event(end, MCQ_EVENT_STOPPED, end->uri, end->actor.code, 0);
-  }
+  if (!end->closing && !keep) stop_dialing(end, end->actor.code);
   mcq__dialer_lost(&end->dialer, keep);
   check_gone(end);
 }

@@ -223,19 +223,27 @@ void mcq__peers_leave(mcq_socket_t* s, mcq__actor_t* a) {
   moved(s, peer, a->peer);
 }
 
-/* The handle goes stale now.  A dialed peer whose queue lives on is seated
- * again, nameless, so that messages can wait for its return. */
-static void leave_hub(mcq_socket_t* s, mcq__actor_t* a) {
-  bool waits = end_of(a) != NULL && !end_of(a)->closing &&
-               !(s->options.flags & MCQ_IMMEDIATE);
-  if (!waits || mcq__peers_queue(s, a) != 0) leave(s, a);
+/* Messages had not gone out as a whole. */
+static bool left_over(const mcq__actor_t* a) {
+  bool begun;
+  return a->outbox.messages > mcq__outbox_unsure(&a->outbox, &begun);
 }
 
-/* Where the messages are that had not gone out as a whole. */
+/* The handle goes stale now.  A dialed peer whose queue lives on is seated
+ * again, nameless, so that messages can wait for its return; with
+ * MCQ_IMMEDIATE only those that are there. */
+static void leave_hub(mcq_socket_t* s, mcq__actor_t* a) {
+  bool immediate = (s->options.flags & MCQ_IMMEDIATE) != 0;
+  bool waits = end_of(a) != NULL && !end_of(a)->closing &&
+               (!immediate || left_over(a));
+  if (!waits || mcq__peers_queue(s, a) != 0)
+    leave(s, a);
+  else if (immediate)
+    s->pattern->seats->rest(s, a->peer);
+}
+
 static mcq_peer_t heir(const mcq__actor_t* a) {
-  bool begun;
-  bool left = a->outbox.messages > mcq__outbox_unsure(&a->outbox, &begun);
-  return left ? a->peer : (mcq_peer_t){0, 0};
+  return left_over(a) ? a->peer : (mcq_peer_t){0, 0};
 }
 
 static void on_lost(mcq__actor_t* a, bool was_up, int code, const char* text) {
@@ -313,6 +321,7 @@ static void on_pong(mcq__actor_t* a, mcq__slice_t context) {
 static void on_room(mcq__actor_t* a) {
   mcq_socket_t* s = socket_of(a);
   if (a->state == MCQ__ACTOR_ENDING) return; /* closing: gets no more */
+  if (a->state != MCQ__ACTOR_UP && (s->options.flags & MCQ_IMMEDIATE)) return;
   s->pattern->seats->room(s, a->peer);
   mcq__socket_drained(s);
 }

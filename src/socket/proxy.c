@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Two sockets joined: what one receives the other sends, payload shared, with
  * a copy for a third.  It sits where the user's callbacks would; where the
- * other side takes no more, the one that brought a message is paused and the
- * message waits here, one each way. */
+ * other side takes no more, the one that brought a message is held and the
+ * message waits here, one each way.  Made and ended by the user's calls, ended
+ * also by the closing of a socket; it never looks into a message. */
 #include "socket/envelope.h"
 #include "socket/socket.h"
 
@@ -16,7 +17,7 @@ typedef struct side {
 } side_t;
 
 struct mcq_proxy {
-  mcq__mem_t* mem;
+  mcq__pool_t* pool; /* a share of it: the proxy may outlive its context */
   side_t front;
   side_t back;
   mcq_socket_t* capture;
@@ -32,6 +33,17 @@ static side_t* other(mcq_proxy_t* p, const side_t* side) {
   return side == &p->front ? &p->back : &p->front;
 }
 
+/* Whether the first frame of what it sends says whom it is for. */
+static bool addresses(const mcq_socket_t* s) {
+  return s->pattern->type == MCQ_ROUTER &&
+         (s->options.flags & MCQ_ROUTER_BALANCE) == 0;
+}
+
+/* Receives, unless something of its own waits or the user wants it quiet. */
+static void steer(const mcq_proxy_t* p, const side_t* side) {
+  mcq__socket_hold(side->socket, p->paused || side->waiting != NULL);
+}
+
 /* ---- one message --------------------------------------------------------- */
 
 /* A ROUTER's messages are in a proxy what they are to users of other
@@ -40,7 +52,7 @@ static int with_id(side_t* from, mcq_peer_t peer, const mcq_msg_t* msg,
                    mcq__body_t* out) {
   mcq_socket_t* s = from->socket;
   mcq__body_t body = {.slices = msg->frames, .count = msg->count};
-  if (s->pattern->type != MCQ_ROUTER) {
+  if (!addresses(s)) {
     *out = body;
     return 0;
   }
@@ -48,37 +60,42 @@ static int with_id(side_t* from, mcq_peer_t peer, const mcq_msg_t* msg,
   return mcq__envelope_wrap(&from->wrapper, s->host->mem, &id, 1, &body, out);
 }
 
+/* mcq_send_msg looks at nothing else of a message. */
 static int send_on(mcq_socket_t* s, const mcq__body_t* body) {
   mcq_msg_t view;
   mcq__msg_view(&view, s->host->pool, body->slices, body->count, 0);
   return mcq_send_msg(s, &view);
 }
 
-static void count(side_t* from, const mcq__body_t* body, int rc) {
+static size_t bytes_of(const mcq__body_t* body) {
+  size_t bytes = 0;
+  for (size_t i = 0; i < body->count; i++) bytes += body->slices[i].len;
+  return bytes;
+}
+
+/* Books what became of a message from `from`, and shows it to the third. */
+static void settle(mcq_proxy_t* p, side_t* from, const mcq__body_t* body,
+                   int rc) {
   if (rc != 0) {
     from->flow.dropped++;
     return;
   }
   from->flow.messages++;
-  for (size_t i = 0; i < body->count; i++)
-    from->flow.bytes += body->slices[i].len;
+  from->flow.bytes += bytes_of(body);
+  if (addresses(other(p, from)->socket))
+    from->flow.bytes -= body->slices[0].len;
+  if (p->capture != NULL) send_on(p->capture, body);
 }
 
 /* Keeps the message until the other side has room. */
-static int keep(side_t* from, const mcq__body_t* body) {
+static int keep(const mcq_proxy_t* p, side_t* from, const mcq__body_t* body) {
   mcq_msg_t view;
-  size_t bytes = 0;
-  for (size_t i = 0; i < body->count; i++) bytes += body->slices[i].len;
   mcq__msg_view(&view, from->socket->host->pool, body->slices, body->count,
-                bytes);
+                bytes_of(body));
   from->waiting = mcq__msg_keep(&view);
   if (from->waiting == NULL) return MCQ_ENOMEM;
-  mcq_pause(from->socket);
+  steer(p, from);
   return 0;
-}
-
-static void capture(mcq_proxy_t* p, const mcq__body_t* body) {
-  if (p->capture != NULL) send_on(p->capture, body);
 }
 
 static void forward(mcq_socket_t* s, mcq_peer_t peer, mcq_msg_t* msg) {
@@ -87,23 +104,21 @@ static void forward(mcq_socket_t* s, mcq_peer_t peer, mcq_msg_t* msg) {
   mcq__body_t body;
   int rc = with_id(from, peer, msg, &body);
   if (rc == 0) rc = send_on(other(p, from)->socket, &body);
-  if (rc == 0) capture(p, &body);
-  if (rc == MCQ_EAGAIN && keep(from, &body) == 0) return;
-  count(from, &body, rc);
+  if (rc == MCQ_EAGAIN && keep(p, from, &body) == 0) return;
+  settle(p, from, &body, rc);
 }
 
-/* The other side has room: what waits goes, and more may come. */
+/* The other side may have room: what waits goes, and more may come. */
 static void go_on(mcq_proxy_t* p, side_t* from) {
   mcq_msg_t* msg = from->waiting;
   if (msg == NULL) return;
   mcq__body_t body = {.slices = msg->frames, .count = msg->count};
   int rc = send_on(other(p, from)->socket, &body);
   if (rc == MCQ_EAGAIN) return; /* on_drain comes again */
-  if (rc == 0) capture(p, &body);
-  count(from, &body, rc);
+  settle(p, from, &body, rc);
   from->waiting = NULL;
   mcq__msg_release(msg);
-  if (!p->paused) mcq_resume(from->socket);
+  steer(p, from);
 }
 
 static void drained(mcq_socket_t* s) {
@@ -122,38 +137,79 @@ static void join(mcq_proxy_t* p, side_t* side, mcq_socket_t* s) {
   s->proxy = p;
 }
 
-static void part(side_t* side, bool paused) {
+static void part(side_t* side) {
   mcq_socket_t* s = side->socket;
-  if (paused || side->waiting != NULL) mcq_resume(s);
   s->options.on_message = side->on_message;
   s->options.on_drain = side->on_drain;
   s->proxy = NULL;
-  if (side->waiting != NULL) {
-    side->flow.dropped++;
-    mcq__msg_release(side->waiting);
-    side->waiting = NULL;
-  }
+  if (side->waiting != NULL) side->flow.dropped++;
+  mcq__msg_release(side->waiting);
+  side->waiting = NULL;
   mcq__wrapper_dispose(&side->wrapper, s->host->mem);
+  mcq__socket_hold(s, false);
 }
 
 static void unjoin(mcq_proxy_t* p) {
   if (!p->joined) return;
   p->joined = false;
-  part(&p->front, p->paused);
-  part(&p->back, p->paused);
+  if (p->capture != NULL) p->capture->proxy = NULL;
   p->capture = NULL;
+  part(&p->front);
+  part(&p->back);
 }
 
 void mcq__proxy_closing(mcq_socket_t* s) {
   mcq_proxy_t* p = s->proxy;
   if (p == NULL) return;
-  if (p->capture == s) {
-    p->capture = NULL;
-    s->proxy = NULL;
+  if (p->capture != s) {
+    unjoin(p);
     return;
   }
-  if (p->capture != NULL) p->capture->proxy = NULL;
-  unjoin(p);
+  p->capture = NULL;
+  s->proxy = NULL;
+}
+
+/* ---- what makes sense ---------------------------------------------------- */
+
+static bool sends(const mcq_socket_t* s) {
+  return s->pattern->send != NULL;
+}
+
+static bool receives(const mcq_socket_t* s) {
+  return s->pattern->type != MCQ_PUB && s->pattern->type != MCQ_PUSH;
+}
+
+/* One question at a time goes only where one answer at a time comes back. */
+static bool in_step(const mcq_socket_t* a, const mcq_socket_t* b) {
+  int other_type = b->pattern->type;
+  switch (a->pattern->type) {
+    case MCQ_REQ:
+      return other_type == MCQ_REP;
+    case MCQ_REP:
+      return other_type == MCQ_REQ || other_type == MCQ_DEALER ||
+             other_type == MCQ_PAIR;
+    default:
+      return true;
+  }
+}
+
+/* Whatever the one brings the other can send. */
+static bool match(const mcq_socket_t* a, const mcq_socket_t* b) {
+  if (receives(a) && !sends(b)) return false;
+  if (receives(b) && !sends(a)) return false;
+  return (receives(a) || receives(b)) && in_step(a, b) && in_step(b, a);
+}
+
+/* It is sent copies of messages of all kinds and asked nothing. */
+static bool may_capture(const mcq_socket_t* s) {
+  switch (s->pattern->type) {
+    case MCQ_REQ:
+    case MCQ_REP:
+    case MCQ_XSUB:
+      return false;
+    default:
+      return sends(s) && !addresses(s);
+  }
 }
 
 static bool fit(const mcq_proxy_options_t* o) {
@@ -166,15 +222,17 @@ static bool fit(const mcq_proxy_options_t* o) {
     if (all[i]->closing || all[i]->proxy != NULL) return false;
     if (all[i]->host->io.loop != o->front->host->io.loop) return false;
   }
-  return o->capture == NULL || o->capture->pattern->send != NULL;
+  if (!match(o->front, o->back)) return false;
+  return o->capture == NULL || may_capture(o->capture);
 }
 
 int mcq_proxy_new(const mcq_proxy_options_t* options, mcq_proxy_t** out) {
-  if (options == NULL || !fit(options)) return MCQ_EINVAL;
-  mcq__mem_t* mem = options->front->host->mem;
-  mcq_proxy_t* p = mcq__new(mem, mcq_proxy_t);
+  if (options == NULL || out == NULL || !fit(options)) return MCQ_EINVAL;
+  mcq__pool_t* pool = options->front->host->pool;
+  mcq_proxy_t* p = mcq__new(mcq__pool_mem(pool), mcq_proxy_t);
   if (p == NULL) return MCQ_ENOMEM;
-  p->mem = mem;
+  mcq__pool_retain(pool);
+  p->pool = pool;
   p->joined = true;
   p->capture = options->capture;
   if (p->capture != NULL) p->capture->proxy = p;
@@ -185,9 +243,10 @@ int mcq_proxy_new(const mcq_proxy_options_t* options, mcq_proxy_t** out) {
 }
 
 void mcq_proxy_close(mcq_proxy_t* proxy) {
-  if (proxy->capture != NULL) proxy->capture->proxy = NULL;
+  mcq__pool_t* pool = proxy->pool;
   unjoin(proxy);
-  mcq__mem_free(proxy->mem, proxy);
+  mcq__mem_free(mcq__pool_mem(pool), proxy);
+  mcq__pool_release(pool);
 }
 
 /* ---- steering ------------------------------------------------------------ */
@@ -195,13 +254,8 @@ void mcq_proxy_close(mcq_proxy_t* proxy) {
 static int set_paused(mcq_proxy_t* p, bool paused) {
   if (!p->joined) return MCQ_ECLOSED;
   p->paused = paused;
-  side_t* sides[2] = {&p->front, &p->back};
-  for (int i = 0; i < 2; i++) {
-    if (paused)
-      mcq_pause(sides[i]->socket);
-    else if (sides[i]->waiting == NULL)
-      mcq_resume(sides[i]->socket);
-  }
+  steer(p, &p->front);
+  steer(p, &p->back);
   return 0;
 }
 

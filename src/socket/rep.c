@@ -66,9 +66,7 @@ static int answer(mcq_socket_t* s, route_t route, const mcq__body_t* body) {
   int rc = mcq__envelope_wrap(&r->wrapper, s->host->mem,
                               e == NULL ? &empty : e->frames,
                               e == NULL ? 1 : e->count, body, &whole);
-  if (rc == 0) {
-    rc = s->pattern->seats->tell(s, route.asker, &whole);
-  }
+  if (rc == 0) rc = s->pattern->seats->tell(s, route.asker, &whole);
   mcq__msg_release(e);
   return rc;
 }
@@ -98,8 +96,11 @@ static int note_route(route_t* route, const mcq__actor_t* a,
 static void rep_recv(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg) {
   rep_t* r = rep_of(s);
   size_t count = mcq__envelope_count(msg);
-  if (count == 0 || note_route(&r->route, a, msg, count) != 0) {
+  int rc = count == 0 ? MCQ_EINVAL : note_route(&r->route, a, msg, count);
+  if (rc != 0) {
     mcq__socket_discard(s, a, msg);
+    if (rc == MCQ_ENOMEM) /* or the asker would wait for ever */
+      mcq__actor_end(a, rc, 0);
     return;
   }
   r->asked = true;

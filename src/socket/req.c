@@ -113,6 +113,12 @@ static bool well_formed(const mcq_socket_t* s, const mcq_msg_t* msg) {
          (before == 0 || msg->frames[0].len == sizeof req_of(s)->id);
 }
 
+/* The next question is for others. */
+static void show_out(mcq_socket_t* s, mcq__actor_t* a) {
+  s->pattern->seats->rest(s, a->peer);
+  mcq__actor_end(a, MCQ_EENVELOPE, 0);
+}
+
 static void req_recv(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg) {
   req_t* r = req_of(s);
   bool good = well_formed(s, msg);
@@ -121,8 +127,7 @@ static void req_recv(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg) {
       (!correlates(s) || mcq__slice_equal(msg->frames[0], r->id, sizeof r->id));
   if (!expected) {
     mcq__socket_discard(s, a, msg);
-    if (!good && ++a->strikes >= STRIKES_MAX)
-      mcq__actor_end(a, MCQ_EENVELOPE, 0);
+    if (!good && ++a->strikes >= STRIKES_MAX) show_out(s, a);
     return;
   }
   settle(r); /* the user may ask again at once */

@@ -78,10 +78,10 @@ struct mcq_socket {
   uint64_t lost_before; /* messages lost until then */
   bool wants_drain;     /* a send was answered MCQ_EAGAIN */
   bool closing;
-  bool paused; /* by the user */
-  bool busy;   /* by the type */
-  bool unref;  /* by the user */
-  bool keeps;  /* counts in io as a reason to run */
+  bool paused;          /* by the user */
+  bool held;            /* by a proxy, for a while */
+  bool unref;           /* by the user */
+  bool keeps;           /* counts in io as a reason to run */
 };
 
 /* mcq_socket_new once the context is known. */
@@ -97,8 +97,13 @@ void mcq__socket_check_closed(mcq_socket_t* s);
 /* Counts the socket as a reason for the loop to run, or not. */
 void mcq__socket_keep(mcq_socket_t* s);
 
-/* Nothing is delivered, as in mcq_pause, because the type wants it so. */
+/* Nothing is delivered because the type wants it so.  Unlike after mcq_pause
+ * the ends of connections are noticed.  Who has something to deliver has it
+ * in the order of s->actors when it is over. */
 void mcq__socket_busy(mcq_socket_t* s, bool busy);
+
+/* As mcq_pause and mcq_resume, which it does not interfere with. */
+void mcq__socket_hold(mcq_socket_t* s, bool held);
 
 /* Others are heard before this one is again. */
 void mcq__socket_last(mcq_socket_t* s, mcq__actor_t* a);

@@ -87,6 +87,7 @@ void mcq__socket_deliver(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg) {
 void mcq__socket_discard(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg) {
   (void) a;
   (void) msg;
+  s->tally.messages_in--; /* it was not delivered */
   s->counts.messages_discarded++;
 }
 
@@ -95,24 +96,35 @@ void mcq__socket_last(mcq_socket_t* s, mcq__actor_t* a) {
   mcq__list_insert(&s->actors, &a->node);
 }
 
+/* Two may pause a socket; it delivers when neither does. */
 static void hold_back(mcq_socket_t* s) {
-  bool paused = s->paused || s->busy;
+  bool paused = s->paused || s->held;
   if (s->config.paused == paused) return;
   s->config.paused = paused;
   for (mcq__node_t* n = s->actors.next; n != &s->actors; n = n->next)
     mcq__actor_pause_changed(mcq__container_of(n, mcq__actor_t, node));
+  if (!paused && s->pattern->resumed != NULL) s->pattern->resumed(s);
+}
+
+void mcq__socket_hold(mcq_socket_t* s, bool held) {
+  s->held = held;
+  if (!s->closing) hold_back(s);
 }
 
 void mcq__socket_busy(mcq_socket_t* s, bool busy) {
-  s->busy = busy;
-  hold_back(s);
+  if (s->config.busy == busy) return;
+  s->config.busy = busy;
+  if (busy) return; /* each finds out when it has something to deliver */
+  for (mcq__node_t* n = s->actors.next; n != &s->actors; n = n->next) {
+    mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
+    if (!a->hungry) mcq__actor_pause_changed(a);
+  }
 }
 
 static int set_paused(mcq_socket_t* s, bool paused) {
   if (s->closing) return MCQ_ECLOSED;
   s->paused = paused;
   hold_back(s);
-  if (!paused && s->pattern->resumed != NULL) s->pattern->resumed(s);
   return 0;
 }
 
