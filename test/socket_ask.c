@@ -106,8 +106,8 @@ static void only_those_with_room(int backend) {
   player_t* q = &t.q;
   assert_int_equal(mcq_connect(q->s, "tcp://127.0.0.1:1", NULL, NULL), 0);
   assert_int_equal(mcq_connect(q->s, "tcp://127.0.0.1:2", NULL, NULL), 0);
-  for (unsigned i = 0; i < 8; i++) assert_int_equal(say(q, "who"), 0),
-      stage_turns(&t.g, 3);
+  for (unsigned i = 0; i < 8; i++)
+    assert_int_equal(say(q, "who"), 0), stage_turns(&t.g, 3);
   heard_by(&t, 0, 6);
   end(&t);
 }
@@ -323,10 +323,10 @@ static void a_relaxed_question_has_its_own_time(int backend) {
 
 static void time_runs_for_what_is_queued(int backend) {
   asking_t t;
-  begin_with(&t, backend, true, 0,
-             REQ_AND(.request_ms = 500, .sndhwm = 1,
-                     .linger_ms = MCQ_LINGER_NONE, .reconnect_ms = 100000,
-                     .reconnect_max_ms = 100000));
+  begin_with(
+      &t, backend, true, 0,
+      REQ_AND(.request_ms = 500, .sndhwm = 1, .linger_ms = MCQ_LINGER_NONE,
+              .reconnect_ms = 100000, .reconnect_max_ms = 100000));
   assert_int_equal(mcq_connect(t.q.s, "tcp://127.0.0.1:1", NULL, NULL), 0);
   assert_int_equal(say(&t.q, "hello"), 0);
   assert_int_equal(say(&t.q, "hello"), MCQ_EFSM);
@@ -466,9 +466,9 @@ static void a_question_that_was_not_begun_is_asked_again(int backend) {
 /* Nobody has room for the new one: the old one is still good. */
 static void a_refused_question_changes_nothing(int backend) {
   asking_t t;
-  begin_with(&t, backend, false, 1,
-             REQ_AND(.flags = MCQ_REQ_RELAXED | MCQ_REQ_CORRELATE,
-                     .sndhwm_bytes = 1));
+  begin_with(
+      &t, backend, false, 1,
+      REQ_AND(.flags = MCQ_REQ_RELAXED | MCQ_REQ_CORRELATE, .sndhwm_bytes = 1));
   assert_int_equal(mcq_pause(t.servers[0].s), 0);
   ask_much(&t.q);
   assert_int_equal(say(&t.q, "short"), MCQ_EAGAIN);
@@ -516,7 +516,7 @@ static void no_queue_for_those_who_are_away(int backend) {
   ask_much(&t.q);
   lose_the_server(&t);
   assert_int_equal(say(&t.q, "where"), MCQ_EAGAIN);
-  assert_int_equal(mcq_disconnect(t.q.s, t.q.at), 0);
+  assert_int_equal(mcq_disconnect(t.q.s, t.q.dialed), 0);
   until(&t.g, t.q.failed == 1);
   end(&t);
 }
@@ -526,7 +526,7 @@ static void disconnected_while_waiting(int backend) {
   begin(&t, backend, 1, 0);
   assert_int_equal(say(&t.q, "well?"), 0);
   heard_by(&t, 0, 1);
-  assert_int_equal(mcq_disconnect(t.q.s, t.q.at), 0);
+  assert_int_equal(mcq_disconnect(t.q.s, t.q.dialed), 0);
   until(&t.g, t.q.failed == 1);
   assert_string_equal(t.q.diary, "udf");
   assert_int_equal(t.q.code, MCQ_EPEERGONE);
@@ -537,10 +537,11 @@ static void disconnected_while_waiting(int backend) {
 static void disconnected_while_queued(int backend) {
   asking_t t;
   begin_with(&t, backend, false, 0, REQ_AND(.linger_ms = MCQ_LINGER_NONE));
-  assert_int_equal(mcq_connect(t.q.s, "tcp://127.0.0.1:1", NULL, &t.q.at), 0);
+  assert_int_equal(mcq_connect(t.q.s, "tcp://127.0.0.1:1", NULL, &t.q.dialed),
+                   0);
   assert_int_equal(say(&t.q, "well?"), 0);
   stage_turns(&t.g, 3);
-  assert_int_equal(mcq_disconnect(t.q.s, t.q.at), 0);
+  assert_int_equal(mcq_disconnect(t.q.s, t.q.dialed), 0);
   assert_int_equal(t.q.failed, 0); /* not inside our call */
   until(&t.g, t.q.failed == 1);
   assert_int_equal(t.q.code, MCQ_EPEERGONE);
@@ -818,8 +819,8 @@ static void envelopes_come_back(int backend) {
 }
 
 static void bodies_with_empty_frames(int backend) {
-  static const char* const requests[] = {"|a||b", "||", "|", "id|||", "||x",
-                                         "a|b||x"};
+  static const char* const requests[] = {"|a||b", "||",  "|",
+                                         "id|||", "||x", "a|b||x"};
   static const char* const bodies[] = {"a||b", "|", "", "|", "|x", "x"};
   answering_t t;
   open_rep(&t, backend, 1);
@@ -840,8 +841,7 @@ static void what_is_no_request(int backend) {
   open_rep(&t, backend, 1);
   player_t* asker = &t.askers[0];
   for (int round = 0; round < 4; round++)
-    for (size_t i = 0; i < 5; i++)
-      assert_int_equal(say(asker, garbage[i]), 0);
+    for (size_t i = 0; i < 5; i++) assert_int_equal(say(asker, garbage[i]), 0);
   assert_int_equal(say(asker, "|good"), 0);
   asked(&t, 1);
   assert_heard(&t.rep, 0, "good");
@@ -1001,8 +1001,7 @@ static void requests_of_one_who_left(int backend) {
 static void the_asker_does_not_read(int backend) {
   answering_t t;
   open_rep_with(&t, backend, 2,
-                REP_AND(.sndhwm_bytes = 1000,
-                        .linger_ms = MCQ_LINGER_NONE));
+                REP_AND(.sndhwm_bytes = 1000, .linger_ms = MCQ_LINGER_NONE));
   player_t* deaf = &t.askers[0];
   static char large[1 << 20];
   mcq_frame_t frame = {large, sizeof large};
@@ -1331,8 +1330,7 @@ static void through_forwarders(int backend) {
     next = &front[i];
   }
   for (int i = 0; i < 2; i++) {
-    player_open(&q[i], &g,
-                REQ_AND(.flags = i == 0 ? MCQ_REQ_CORRELATE : 0));
+    player_open(&q[i], &g, REQ_AND(.flags = i == 0 ? MCQ_REQ_CORRELATE : 0));
     player_meet(&q[i], next);
   }
   for (unsigned k = 0; k < 20; k++) {
@@ -1387,15 +1385,15 @@ static void short_of_memory(int backend) {
     int rc = mcq_send(t.askers[0].s, f, head + 1);
     assert_true(rc == 0 || rc == MCQ_ENOMEM);
     bool sent = rc == 0;
-    for (int i = 0; i < 30; i++) stage_step(&t.g);
+    for (int i = 0; i < 10; i++) stage_step(&t.g);
     if (t.rep.count > 0 && mcq_request_take(t.rep.s, &request) != 0)
       (void) say(&t.rep, "no token");
     rc = say(&q, "small");
     assert_true(rc == 0 || rc == MCQ_ENOMEM || rc == MCQ_EAGAIN);
-    for (int i = 0; i < 30; i++) stage_step(&t.g);
+    for (int i = 0; i < 10; i++) stage_step(&t.g);
     if (request != NULL) (void) reply(&t.g, request, "done");
     (void) say(&t.rep, "here");
-    for (int i = 0; i < 30; i++) stage_step(&t.g);
+    for (int i = 0; i < 10; i++) stage_step(&t.g);
     bool undisturbed = atomic_load(&t.g.memory.failed) == 0;
     if (undisturbed) {
       assert_true(sent && q.count == 1 && t.askers[0].count == 1);
@@ -1435,8 +1433,7 @@ static const scene_t scenes[] = {
      a_question_that_was_cut_off_is_asked_again},
     {"a question that was not begun is asked again",
      a_question_that_was_not_begun_is_asked_again},
-    {"a question cut off without a queue",
-     a_question_cut_off_without_a_queue},
+    {"a question cut off without a queue", a_question_cut_off_without_a_queue},
     {"no queue for those who are away", no_queue_for_those_who_are_away},
     {"never dialed again", never_dialed_again},
     {"never reached", never_reached},

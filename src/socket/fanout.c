@@ -8,9 +8,25 @@
 
 /* ---- the message as it travels ------------------------------------------- */
 
+/* Frames of the user's are; of a message that came those which every queue
+ * would have to copy out of the buffer they lie in. */
 static bool worth_sharing(const mcq__body_t* body) {
-  return body->frames != NULL &&
-         (body->count > 1 || body->frames->len > SHARE_MIN);
+  if (body->frames != NULL)
+    return body->count > 1 || body->frames->len > SHARE_MIN;
+  for (size_t i = 0; i < body->count; i++)
+    if (body->slices[i].len > SHARE_MIN &&
+        !mcq__slice_keepable(body->slices[i]))
+      return true;
+  return false;
+}
+
+/* Whether anybody may have it. */
+static bool wanted(const mcq_socket_t* s, const mcq__body_t* body, int flags) {
+  if (s->counts.peers == 0) return false;
+  if (flags & MCQ__PUBLISH_INVERT) return true;
+  mcq__order_chain_t chain =
+      mcq__prefix_match(&s->hub.pubsub.prefixes, mcq__body_frame(body, 0));
+  return mcq__order_next(&chain) != MCQ__NO_TEXT;
 }
 
 static int encode(const mcq_socket_t* s, const mcq__body_t* body,
@@ -19,13 +35,13 @@ static int encode(const mcq_socket_t* s, const mcq__body_t* body,
   mcq__window_t w = {0};
   size_t size = 0;
   for (size_t i = 0; i < body->count; i++)
-    size += MCQ__HEAD_MAX + body->frames[i].len;
+    size += MCQ__HEAD_MAX + mcq__body_frame(body, i).len;
   int rc = mcq__window_open_exact(&w, s->host->pool, size);
   if (rc != 0) return rc;
   size_t at = 0;
   for (size_t i = 0; i < body->count; i++) {
     uint8_t head[MCQ__HEAD_MAX];
-    mcq_frame_t frame = body->frames[i];
+    mcq_frame_t frame = mcq__body_frame(body, i);
     size_t len = protocol->head(head, frame.len, i + 1 < body->count);
     mcq__window_poke(&w, at, head, len);
     mcq__window_poke(&w, at + len, frame.data, frame.len);
@@ -38,9 +54,24 @@ static int encode(const mcq_socket_t* s, const mcq__body_t* body,
 
 /* ---- where a queue is full ----------------------------------------------- */
 
-/* True when the oldest message made room for the new one. */
-static bool replace_oldest(const mcq_socket_t* s, mcq__actor_t* a) {
-  return s->options.slow_peer == MCQ_SLOW_DROP_OLDEST && mcq__actor_shed(a);
+static void note_missed(mcq_socket_t* s, mcq__actor_t* a) {
+  a->missed++;
+  mcq__io_work(&s->host->io, &s->drops); /* this may be a call of his */
+}
+
+bool mcq__fanout_shed(mcq_socket_t* s, mcq__actor_t* a) {
+  if (!mcq__actor_shed(a)) return false;
+  note_missed(s, a);
+  return true;
+}
+
+/* True when older messages made room for the new one: one, or as many as it
+ * takes by bytes. */
+static bool replace_oldest(mcq_socket_t* s, mcq__actor_t* a) {
+  if (s->options.slow_peer != MCQ_SLOW_DROP_OLDEST) return false;
+  while (mcq__outbox_full(&a->outbox))
+    if (!mcq__fanout_shed(s, a)) return false;
+  return true;
 }
 
 static bool on_missed(void* arg, mcq_peer_t peer, int code) {
@@ -48,27 +79,28 @@ static bool on_missed(void* arg, mcq_peer_t peer, int code) {
   mcq__port_t* port = mcq__roster_port(s->roster, peer);
   mcq__actor_t* a = mcq__actor_of_port(port);
   if (code == MCQ_EPEERGONE) return false; /* it is closing */
-  bool again = code == MCQ_EAGAIN && replace_oldest(s, a);
-  if (!again) s->tally.dropped++;
-  a->missed++;
-  mcq__io_work(&s->host->io, &s->drops); /* this is inside a call of his */
+  if (code == MCQ_EAGAIN && replace_oldest(s, a)) return true;
+  s->tally.dropped++;
+  note_missed(s, a);
   if (s->options.slow_peer == MCQ_SLOW_DISCONNECT)
     mcq__actor_end(a, MCQ_ESLOW, 0);
-  return again;
+  return false;
+}
+
+void mcq__fanout_report_one(mcq_socket_t* s, mcq__actor_t* a) {
+  if (a->missed == 0) return;
+  mcq_event_t event = {.kind = MCQ_EVENT_DROPPED,
+                       .address = a->address == NULL ? "" : a->address,
+                       .peer = a->peer,
+                       .text = "",
+                       .count = a->missed};
+  a->missed = 0;
+  mcq__socket_event(s, &event);
 }
 
 void mcq__fanout_report(mcq_socket_t* s) {
-  for (mcq__node_t* n = s->actors.next; n != &s->actors; n = n->next) {
-    mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
-    if (a->missed == 0 || a->peer.epoch == 0) continue;
-    mcq_event_t event = {.kind = MCQ_EVENT_DROPPED,
-                         .address = a->address == NULL ? "" : a->address,
-                         .peer = a->peer,
-                         .text = "",
-                         .count = a->missed};
-    a->missed = 0;
-    mcq__socket_event(s, &event);
-  }
+  for (mcq__node_t* n = s->actors.next; n != &s->actors; n = n->next)
+    mcq__fanout_report_one(s, mcq__container_of(n, mcq__actor_t, node));
 }
 
 /* ---- out it goes --------------------------------------------------------- */
@@ -80,7 +112,7 @@ static int publish(mcq_socket_t* s, const mcq__body_t* body, int flags) {
 }
 
 static int spread(mcq_socket_t* s, const mcq__body_t* body, int flags) {
-  if (!worth_sharing(body) || s->counts.peers == 0)
+  if (!worth_sharing(body) || !wanted(s, body, flags))
     return publish(s, body, flags);
   mcq__slice_t wire;
   int rc = encode(s, body, &wire);

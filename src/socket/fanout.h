@@ -13,8 +13,14 @@ int mcq__fanout_matching(mcq_socket_t* s, const mcq__body_t* body);
 /* To everybody. */
 int mcq__fanout_all(mcq_socket_t* s, const mcq__body_t* body);
 
-/* Tells the user which peers missed something since it was asked last. */
+/* Drops the oldest message that waits for a peer and notes that for a report;
+ * false: there is none. */
+bool mcq__fanout_shed(mcq_socket_t* s, mcq__actor_t* a);
+
+/* Tells the user which peers missed something since it was asked last; the
+ * same of one peer.  From phases only. */
 void mcq__fanout_report(mcq_socket_t* s);
+void mcq__fanout_report_one(mcq_socket_t* s, mcq__actor_t* a);
 
 /* Subscriptions as messages, RFC 23: one frame of 1 or 0 and the topic. */
 static inline bool mcq__subscription(mcq_frame_t frame, mcq_frame_t* topic,

@@ -5,7 +5,7 @@
 
 #include "socket/fanout.h"
 
-static void run_owed(mcq__task_t* task);
+static void run_notices(mcq__task_t* task);
 
 int mcq__publisher_init(mcq_socket_t* s, const mcq_socket_options_t* options) {
   mcq__publisher_t* p = mcq__new(s->host->mem, mcq__publisher_t);
@@ -13,11 +13,16 @@ int mcq__publisher_init(mcq_socket_t* s, const mcq_socket_options_t* options) {
   s->own = p;
   p->socket = s;
   p->tells = s->pattern->type == MCQ_XPUB;
-  p->task.run = run_owed;
-  mcq__fifo_init(&p->owed, s->host->mem, sizeof(mcq__slice_t));
+  p->task.run = run_notices;
+  mcq__prefix_init(&p->asked, s->host->mem);
+  mcq__fifo_init(&p->notices, s->host->mem, sizeof(mcq__notice_t));
   if (options->welcome_len == 0) return 0;
   return mcq__slice_copy(&p->welcome, s->host->pool, options->welcome,
                          options->welcome_len);
+}
+
+static mcq__notice_t* first_notice(const mcq__publisher_t* p) {
+  return (mcq__notice_t*) mcq__fifo_first(&p->notices);
 }
 
 void mcq__publisher_fini(mcq_socket_t* s) {
@@ -25,20 +30,25 @@ void mcq__publisher_fini(mcq_socket_t* s) {
   if (p == NULL) return;
   mcq__io_cancel(&p->task);
   mcq__slice_release(&p->welcome);
-  while (p->owed.count > 0) {
-    mcq__slice_release((mcq__slice_t*) mcq__fifo_first(&p->owed));
-    mcq__fifo_shift(&p->owed);
+  mcq__prefix_dispose(&p->asked);
+  while (p->notices.count > 0) {
+    mcq__slice_release(&first_notice(p)->frame);
+    mcq__fifo_shift(&p->notices);
   }
-  mcq__fifo_dispose(&p->owed);
+  mcq__fifo_dispose(&p->notices);
   mcq__mem_free(s->host->mem, p);
 }
 
-/* The first message of a new queue has room whatever the marks. */
+/* Whatever the marks say: where what waited for this connection has filled its
+ * queue, the oldest of it goes. */
 void mcq__publisher_up(mcq_socket_t* s, mcq__actor_t* a) {
   mcq__publisher_t* p = mcq__publisher_of(s);
   if (p->welcome.len == 0) return;
   mcq__body_t body = {.slices = &p->welcome, .count = 1};
-  s->pattern->seats->tell(s, a->peer, &body);
+  int rc = s->pattern->seats->tell(s, a->peer, &body);
+  while (rc == MCQ_EAGAIN && mcq__fanout_shed(s, a))
+    rc = s->pattern->seats->tell(s, a->peer, &body);
+  if (rc != 0) mcq__actor_end(a, rc, 0); /* welcome next time */
 }
 
 /* ---- subscriptions as messages to the user ------------------------------- */
@@ -57,49 +67,80 @@ static int put_together(const mcq_socket_t* s, mcq_frame_t topic, bool wanted,
   return 0;
 }
 
-static void deliver(mcq_socket_t* s, mcq_peer_t peer, mcq__slice_t frame) {
-  mcq_msg_t msg;
-  mcq__msg_view(&msg, s->host->pool, &frame, 1, frame.len);
-  if (s->options.on_message != NULL) s->options.on_message(s, peer, &msg);
+/* Notes what the user may have to hear, before anything else is done about it:
+ * then nothing has happened where there is no memory for it. */
+static int note(mcq_socket_t* s, mcq_peer_t peer, mcq_frame_t topic,
+                bool wanted) {
+  mcq__publisher_t* p = mcq__publisher_of(s);
+  if (!p->tells || s->closing) return 0;
+  mcq__notice_t* notice = (mcq__notice_t*) mcq__fifo_push(&p->notices);
+  if (notice == NULL) return MCQ_ENOMEM;
+  notice->peer = peer;
+  int rc = put_together(s, topic, wanted, &notice->frame);
+  if (rc != 0) mcq__fifo_pop(&p->notices);
+  return rc;
 }
 
-static void tell_user(mcq_socket_t* s, mcq__actor_t* a, mcq_frame_t topic,
-                      bool wanted) {
-  mcq__slice_t frame;
-  if (!mcq__publisher_of(s)->tells) return;
-  if (put_together(s, topic, wanted, &frame) != 0) {
-    mcq__actor_end(a, MCQ_ENOMEM, 0); /* it will say it again */
-    return;
-  }
-  deliver(s, a->peer, frame);
-  mcq__slice_release(&frame);
-}
-
-void mcq__publisher_owes(mcq_socket_t* s, mcq_frame_t prefix) {
+/* The last note was not of interest after all. */
+static void take_back(mcq_socket_t* s) {
   mcq__publisher_t* p = mcq__publisher_of(s);
   if (!p->tells || s->closing) return;
-  mcq__slice_t* slot = (mcq__slice_t*) mcq__fifo_push(&p->owed);
-  if (slot == NULL) return;
-  if (put_together(s, prefix, false, slot) != 0)
-    mcq__fifo_pop(&p->owed);
-  else
-    mcq__io_work(&s->host->io, &p->task);
+  mcq__slice_release(&((mcq__notice_t*) mcq__fifo_last(&p->notices))->frame);
+  mcq__fifo_pop(&p->notices);
 }
 
-static void run_owed(mcq__task_t* task) {
-  mcq__publisher_t* p = mcq__container_of(task, mcq__publisher_t, task);
+static void deliver(mcq_socket_t* s, const mcq__notice_t* notice) {
+  mcq_msg_t msg;
+  mcq__msg_view(&msg, s->host->pool, &notice->frame, 1, notice->frame.len);
+  s->tally.messages_in++;
+  s->tally.frames_in++;
+  s->tally.bytes_in += notice->frame.len;
+  if (s->options.on_message != NULL)
+    s->options.on_message(s, notice->peer, &msg);
+}
+
+/* What is noted reaches the user in this order, as far as he takes it: a
+ * proxy that heard of a topic's end after its new beginning would lose it. */
+static void hand_out(mcq__publisher_t* p) {
   mcq_socket_t* s = p->socket;
-  while (p->owed.count > 0 && !s->config.paused && !s->closing) {
-    mcq__slice_t frame = *(mcq__slice_t*) mcq__fifo_first(&p->owed);
-    mcq__fifo_shift(&p->owed);
-    deliver(s, (mcq_peer_t){0, 0}, frame);
-    mcq__slice_release(&frame);
+  while (p->notices.count > 0 && !s->config.paused && !s->closing) {
+    mcq__notice_t notice = *first_notice(p);
+    mcq__fifo_shift(&p->notices);
+    deliver(s, &notice);
+    mcq__slice_release(&notice.frame);
   }
+}
+
+static void run_notices(mcq__task_t* task) {
+  hand_out(mcq__container_of(task, mcq__publisher_t, task));
 }
 
 void mcq__publisher_resumed(mcq_socket_t* s) {
   mcq__publisher_t* p = mcq__publisher_of(s);
-  if (p->owed.count > 0) mcq__io_work(&s->host->io, &p->task);
+  if (p->notices.count > 0) mcq__io_work(&s->host->io, &p->task);
+}
+
+/* ---- peers that leave ---------------------------------------------------- */
+
+/* Without memory a cancellation is lost: there is nobody left to repeat it. */
+static void owe(mcq_socket_t* s, mcq_frame_t prefix) {
+  mcq__publisher_t* p = mcq__publisher_of(s);
+  (void) note(s, (mcq_peer_t){0, 0}, prefix, false);
+  if (p->notices.count > 0) mcq__io_work(&s->host->io, &p->task);
+}
+
+void mcq__publisher_owes(mcq_socket_t* s, mcq_frame_t prefix, bool last) {
+  if (s->options.flags & MCQ_XPUB_MANUAL) return; /* he made it himself */
+  if (last || (s->options.flags & MCQ_XPUB_VERBOSER)) owe(s, prefix);
+}
+
+static void owe_asked(void* arg, mcq_frame_t prefix, bool last) {
+  (void) last;
+  owe((mcq_socket_t*) arg, prefix);
+}
+
+void mcq__publisher_left(mcq_socket_t* s, uint32_t slot) {
+  mcq__prefix_drop(&mcq__publisher_of(s)->asked, slot, owe_asked, s);
 }
 
 /* ---- subscriptions of peers ---------------------------------------------- */
@@ -116,40 +157,60 @@ static void tell_event(mcq_socket_t* s, const mcq__actor_t* a,
   mcq__socket_event(s, &event);
 }
 
-static void subscribe(mcq_socket_t* s, mcq__actor_t* a, mcq_frame_t topic) {
-  int flags = s->options.flags;
+static int subscribe(mcq_socket_t* s, const mcq__actor_t* a, mcq_frame_t topic,
+                     bool* tell) {
   bool first = false;
   int rc = mcq__pubsub_subscribe(&s->hub.pubsub, a->peer, topic, &first);
-  if (rc != 0 && rc != MCQ_EEXIST) {
-    mcq__actor_end(a, rc == MCQ_EMSGLIMIT ? MCQ_ELIMIT : rc, 0);
-    return;
-  }
-  if (rc == 0) tell_event(s, a, topic, true);
-  if (first || (flags & (MCQ_XPUB_VERBOSE | MCQ_XPUB_VERBOSER)))
-    tell_user(s, a, topic, true);
+  *tell =
+      first || (s->options.flags & (MCQ_XPUB_VERBOSE | MCQ_XPUB_VERBOSER)) != 0;
+  return rc;
 }
 
-static void cancel(mcq_socket_t* s, mcq__actor_t* a, mcq_frame_t topic) {
+static int cancel(mcq_socket_t* s, const mcq__actor_t* a, mcq_frame_t topic,
+                  bool* tell) {
   bool last = false;
   int rc = mcq__pubsub_cancel(&s->hub.pubsub, a->peer, topic, &last);
-  if (rc != 0) {
-    s->counts.messages_discarded++;
-    return;
-  }
-  tell_event(s, a, topic, false);
-  if (last || (s->options.flags & MCQ_XPUB_VERBOSER))
-    tell_user(s, a, topic, false);
+  *tell = rc == 0 && (last || (s->options.flags & MCQ_XPUB_VERBOSER) != 0);
+  return rc;
+}
+
+/* MCQ_XPUB_MANUAL: the user hears of everything and decides.  What was asked
+ * for is kept for the day when the peer leaves. */
+static int ask(mcq_socket_t* s, const mcq__actor_t* a, mcq_frame_t topic,
+               bool wanted, bool* tell) {
+  mcq__prefix_t* asked = &mcq__publisher_of(s)->asked;
+  const mcq__pubsub_limits_t* limits = &s->hub.pubsub.limits;
+  uint32_t slot = a->peer.slot;
+  bool only;
+  *tell = true;
+  if (!wanted) return mcq__prefix_remove(asked, slot, topic, &only);
+  if (mcq__prefix_holds(asked, slot, topic)) return MCQ_EEXIST;
+  mcq__prefix_share_t share = mcq__prefix_share(asked, slot);
+  if (topic.len > limits->prefix_bytes ||
+      (limits->prefixes != 0 && share.count >= limits->prefixes))
+    return MCQ_EMSGLIMIT;
+  int rc = mcq__prefix_reserve(asked, slot);
+  return rc != 0 ? rc : mcq__prefix_add(asked, slot, topic, &only);
 }
 
 static void told(mcq_socket_t* s, mcq__actor_t* a, mcq_frame_t topic,
                  bool wanted) {
-  if (s->options.flags & MCQ_XPUB_MANUAL)
-    tell_user(s, a, topic, wanted);
-  else if (wanted)
-    subscribe(s, a, topic);
-  else
-    cancel(s, a, topic);
-  s->counts.subscriptions = mcq__pubsub_prefixes(&s->hub.pubsub);
+  bool tell = false;
+  bool manual = (s->options.flags & MCQ_XPUB_MANUAL) != 0;
+  int rc = note(s, a->peer, topic, wanted);
+  if (rc == 0) {
+    rc = manual   ? ask(s, a, topic, wanted, &tell)
+         : wanted ? subscribe(s, a, topic, &tell)
+                  : cancel(s, a, topic, &tell);
+    s->counts.subscriptions = mcq__pubsub_prefixes(&s->hub.pubsub);
+    bool harmless = rc == 0 || rc == MCQ_EEXIST || rc == MCQ_ENOENT;
+    if (!tell || !harmless) take_back(s);
+    if (rc == MCQ_ENOENT && !manual) s->counts.messages_discarded++;
+    if (harmless) hand_out(mcq__publisher_of(s));
+    if (rc == 0 && !manual) tell_event(s, a, topic, wanted);
+    if (harmless) return;
+  }
+  mcq__actor_end(a, rc == MCQ_EMSGLIMIT ? MCQ_ELIMIT : rc, 0);
 }
 
 void mcq__publisher_subscribed(mcq_socket_t* s, mcq__actor_t* a,
@@ -164,6 +225,9 @@ bool mcq__publisher_heard(mcq_socket_t* s, mcq__actor_t* a,
   bool wanted;
   if (msg->count != 1 || !mcq__subscription(frame, &topic, &wanted))
     return false;
+  s->tally.messages_in--; /* it is none */
+  s->tally.frames_in--;
+  s->tally.bytes_in -= frame.len;
   told(s, a, topic, wanted);
   return true;
 }

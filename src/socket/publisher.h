@@ -6,11 +6,18 @@
 
 #include "socket/socket.h"
 
+/* A subscription or a cancellation that the user is to hear of. */
+typedef struct mcq__notice {
+  mcq_peer_t peer;    /* zeros: one that left */
+  mcq__slice_t frame; /* counting */
+} mcq__notice_t;
+
 typedef struct mcq__publisher {
   mcq_socket_t* socket;
   bool tells;           /* XPUB: by messages, too */
   mcq__slice_t welcome; /* counting; without a slab: none */
-  mcq__fifo_t owed;     /* of mcq__slice_t: cancellations of peers that left */
+  mcq__prefix_t asked;  /* MCQ_XPUB_MANUAL: by peers; the hub has what is */
+  mcq__fifo_t notices;  /* of mcq__notice_t, in the order they came to be */
   mcq__task_t task;     /* delivers them */
 } mcq__publisher_t;
 
@@ -26,8 +33,12 @@ void mcq__publisher_resumed(mcq_socket_t* s);
 bool mcq__publisher_heard(mcq_socket_t* s, mcq__actor_t* a,
                           const mcq_msg_t* msg);
 
-/* A peer that left was the last to want `prefix`. */
-void mcq__publisher_owes(mcq_socket_t* s, mcq_frame_t prefix);
+/* A peer that leaves takes `prefix` out of the hub with it; `last`: nobody has
+ * it any more. */
+void mcq__publisher_owes(mcq_socket_t* s, mcq_frame_t prefix, bool last);
+
+/* The peer of this slot leaves: what it asked for goes. */
+void mcq__publisher_left(mcq_socket_t* s, uint32_t slot);
 
 static inline mcq__publisher_t* mcq__publisher_of(const mcq_socket_t* s) {
   return (mcq__publisher_t*) s->own;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* PubSubHub as a socket's hub: peers have no routing ids, and what one that
  * leaves was the last to want is told to the publisher's user. */
+#include "socket/fanout.h"
 #include "socket/publisher.h"
 
 static void init(mcq_socket_t* s) {
   int64_t most = s->options.max_subscriptions;
-  mcq__pubsub_limits_t limits = {.prefixes = most < 0 ? 0 : (size_t) most};
+  mcq__pubsub_limits_t limits = {.prefixes = most < 0 ? 0 : (size_t) most,
+                                 .prefix_bytes = MCQ__PREFIX_MAX};
   mcq__host_t* host = s->host;
   mcq__pubsub_init(&s->hub.pubsub, host->mem, &host->epochs, &limits);
   s->roster = &s->hub.pubsub.roster;
@@ -15,25 +17,39 @@ static void dispose(mcq_socket_t* s) {
   mcq__pubsub_dispose(&s->hub.pubsub);
 }
 
+static bool publishes(const mcq_socket_t* s) {
+  return s->pattern->subscribed != NULL;
+}
+
 /* Only publishers' peers hold prefixes. */
 static void gone(void* arg, mcq_frame_t prefix, bool last) {
-  if (last) mcq__publisher_owes((mcq_socket_t*) arg, prefix);
+  mcq__publisher_owes((mcq_socket_t*) arg, prefix, last);
 }
 
 static void recount(mcq_socket_t* s) {
-  if (s->pattern->subscribed != NULL)
+  if (publishes(s))
     s->counts.subscriptions = mcq__pubsub_prefixes(&s->hub.pubsub);
+}
+
+/* A handle goes stale: what is to be said of it is said before. */
+static void leaves(mcq_socket_t* s, mcq_peer_t peer) {
+  mcq__port_t* port = mcq__roster_port(s->roster, peer);
+  if (port == NULL) return;
+  mcq__fanout_report_one(s, mcq__actor_of_port(port));
+  if (publishes(s)) mcq__publisher_left(s, peer.slot);
 }
 
 static int up(mcq_socket_t* s, const mcq__hub_event_t* ev, mcq_peer_t* out,
               mcq_peer_t* displaced) {
   *displaced = (mcq_peer_t){0, 0};
+  leaves(s, ev->peer);
   int rc = mcq__pubsub_up(&s->hub.pubsub, ev, out, gone, s);
   recount(s);
   return rc;
 }
 
 static void down(mcq_socket_t* s, mcq_peer_t peer) {
+  leaves(s, peer);
   mcq__pubsub_down(&s->hub.pubsub, peer, gone, s);
   recount(s);
 }

@@ -18,17 +18,20 @@ int mcq_unsubscribe(mcq_socket_t* socket, const void* topic, size_t len) {
   return change(socket, topic, len, false);
 }
 
-/* Whether the hub is a publisher's. */
-static bool publishes(const mcq_socket_t* s) {
-  return s->pattern->subscribed != NULL;
+/* Only a publisher's hub has a table. */
+static int check(const mcq_socket_t* s, const void* topic, size_t len) {
+  if (s->pattern->subscribed == NULL) return MCQ_ENOTSUP;
+  if (s->closing) return MCQ_ECLOSED;
+  return topic == NULL && len > 0 ? MCQ_EINVAL : 0;
 }
 
 int mcq_peer_subscribe(mcq_socket_t* socket, mcq_peer_t peer, const void* topic,
                        size_t len) {
   bool first;
-  if (!publishes(socket)) return MCQ_ENOTSUP;
-  int rc = mcq__pubsub_subscribe(&socket->hub.pubsub, peer,
-                                 (mcq_frame_t){topic, len}, &first);
+  int rc = check(socket, topic, len);
+  if (rc != 0) return rc;
+  rc = mcq__pubsub_subscribe(&socket->hub.pubsub, peer,
+                             (mcq_frame_t){topic, len}, &first);
   socket->counts.subscriptions = mcq__pubsub_prefixes(&socket->hub.pubsub);
   return rc;
 }
@@ -36,9 +39,10 @@ int mcq_peer_subscribe(mcq_socket_t* socket, mcq_peer_t peer, const void* topic,
 int mcq_peer_unsubscribe(mcq_socket_t* socket, mcq_peer_t peer,
                          const void* topic, size_t len) {
   bool last;
-  if (!publishes(socket)) return MCQ_ENOTSUP;
-  int rc = mcq__pubsub_cancel(&socket->hub.pubsub, peer,
-                              (mcq_frame_t){topic, len}, &last);
+  int rc = check(socket, topic, len);
+  if (rc != 0) return rc;
+  rc = mcq__pubsub_cancel(&socket->hub.pubsub, peer, (mcq_frame_t){topic, len},
+                          &last);
   socket->counts.subscriptions = mcq__pubsub_prefixes(&socket->hub.pubsub);
   return rc;
 }

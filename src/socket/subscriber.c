@@ -67,10 +67,13 @@ static void ask_later(mcq__subscriber_t* u) {
   if (s->options.on_event != NULL) mcq__io_work(&s->host->io, &u->ask);
 }
 
+/* An answer that more was subscribed behind is not the last one. */
 void mcq__subscriber_pong(mcq_socket_t* s, mcq__actor_t* a,
                           mcq__slice_t context) {
+  const mcq__subscriber_t* u = mcq__subscriber_of(s);
   uint8_t last[8];
-  mcq__put_u64(last, mcq__subscriber_of(s)->asked);
+  if (mcq__node_linked(&u->ask.node)) return;
+  mcq__put_u64(last, u->asked);
   if (!mcq__slice_equal(context, last, sizeof last)) return;
   mcq_event_t event = {.kind = MCQ_EVENT_SUBSCRIBED,
                        .address = a->address,

@@ -39,7 +39,7 @@ void mcq__intake_feed(mcq__intake_t* k, mcq__slice_t in) {
 int mcq__intake_hold(mcq__intake_t* k, mcq__pool_t* pool) {
   mcq__slice_t kept = {0};
   drop_body(k);
-  if (k->held) return 0;
+  if (k->held && k->at < k->in.len) return 0;
   if (k->at < k->in.len) {
     int rc = mcq__slice_keep(&kept, pool, mcq__intake_rest(k));
     if (rc != 0) return rc;

@@ -42,7 +42,8 @@ struct player {
   stage_t* g;
   player_t* next;
   mcq_socket_t* s;
-  mcq_endpoint_t at;
+  mcq_endpoint_t at;     /* where it listens */
+  mcq_endpoint_t dialed; /* where it connected last */
   char diary[DIARY_MAX]; /* u up, d down, m message, f failed, o drain, c gone;
                             the first ones */
   unsigned ups, downs, count, failed, drains;
@@ -86,8 +87,8 @@ static inline void stage_open(stage_t* g, int backend, bool clock) {
                          .data = g};
   mcq__seams_t seams = {.clock = stage_clock, .clock_arg = g};
   g->now = 1000;
-  assert_int_equal(
-      mcq__ctx_open(&g->loop, &o, clock ? &seams : NULL, &g->ctx), 0);
+  assert_int_equal(mcq__ctx_open(&g->loop, &o, clock ? &seams : NULL, &g->ctx),
+                   0);
 }
 
 static inline void stage_step(stage_t* g) {
@@ -198,7 +199,7 @@ static inline void player_bind(player_t* p) {
 
 static inline void player_connect(player_t* p, const player_t* to) {
   const char* uri = mcq_endpoint_uri(to->s, to->at);
-  assert_int_equal(mcq_connect(p->s, uri, NULL, &p->at), 0);
+  assert_int_equal(mcq_connect(p->s, uri, NULL, &p->dialed), 0);
 }
 
 static inline void player_close(player_t* p) {
