@@ -14,7 +14,8 @@ const char* mcq_version(int* major, int* minor, int* patch) {
 
 bool mcq_has(const char* feature) {
   if (strcmp(feature, "uring") == 0) return mcq__backend_uring() != NULL;
-  return false; /* curve, plain, ipc, inproc: not in this version */
+  if (strcmp(feature, "ipc") == 0) return true;
+  return false; /* curve, plain, inproc: not in this version */
 }
 
 const char* mcq_type_name(int type) {

@@ -164,7 +164,7 @@ typedef struct mcq__endpoint mcq__endpoint_t;
 /* A stream is opaque: uv_stream_t* (allocated from io->mem, initialised on
  * io->loop) for kernel transports.  `pump` says which back end adopts it. */
 typedef struct mcq__transport {
-  const char* scheme;         /* "tcp" */
+  const char* scheme;         /* "tcp", "ipc" */
   const mcq__backend_t* pump; /* NULL: the context's own */
 
   /* Starts listening at l->endpoint and fills l->address with the real one.
@@ -186,6 +186,7 @@ typedef struct mcq__transport {
 } mcq__transport_t;
 
 extern const mcq__transport_t mcq__transport_tcp;
+extern const mcq__transport_t mcq__transport_ipc;
 
 /* The transport of a scheme, or NULL. */
 const mcq__transport_t* mcq__transport_find(const mcq__io_t* io,
