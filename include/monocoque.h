@@ -313,9 +313,18 @@ MCQ_EXTERN void mcq_unref(mcq_socket_t* socket);
 /* ---- endpoints ----------------------------------------------------------- */
 
 /* Listens at "tcp://host:port": host is numeric (IPv6 in brackets), an
- * interface name, "localhost" or "*"; port 0 or "*" takes a free one.  Errors
- * come at once: MCQ_EINVAL, MCQ_EADDRINUSE, UV_EADDRNOTAVAIL, ...  `out` may
- * be NULL. */
+ * interface name, "localhost" or "*"; port 0 or "*" takes a free one.
+ *
+ * Or at "ipc://path" or "ipc://@name" (Linux: a name without a file), where
+ * the path "*" takes a fresh one in a directory that only this user can enter.
+ * Path, or name with its '@', have at most 107 bytes.  A socket's file that no
+ * process has open any more is replaced; one in use, or anything else that
+ * lies there, is MCQ_EADDRINUSE and left alone.  Other users may connect when
+ * the file's mode (from the umask) and its directory let them; to a name
+ * anybody may.  The file is removed when listening ends.
+ *
+ * Errors come at once: MCQ_EINVAL, MCQ_EADDRINUSE, UV_EADDRNOTAVAIL,
+ * UV_ENAMETOOLONG, UV_EACCES, ...  `out` may be NULL. */
 MCQ_EXTERN int mcq_bind(mcq_socket_t* socket, const char* uri,
                         mcq_endpoint_t* out);
 
@@ -332,10 +341,12 @@ typedef struct mcq_connect_options {
   void* reserved[8]; /* leave zero */
 } mcq_connect_options_t;
 
-/* Connects to "tcp://host:port", now and again after every loss.  Names are
- * resolved at each attempt, asynchronously.  `options` and `out` may be NULL.
- * MCQ_EINVAL: bad endpoint; MCQ_EEXIST: connected there already, or the
- * routing id is in use. */
+/* Connects to "tcp://host:port", "ipc://path" or "ipc://@name", now and again
+ * after every loss.  Names of hosts are resolved at each attempt,
+ * asynchronously; a path need not be there yet.  `options` and `out` may be
+ * NULL.  MCQ_EINVAL: bad endpoint; UV_ENAMETOOLONG: an ipc path of more than
+ * 107 bytes; MCQ_EEXIST: connected there already, or the routing id is in use.
+ */
 MCQ_EXTERN int mcq_connect(mcq_socket_t* socket, const char* uri,
                            const mcq_connect_options_t* options,
                            mcq_endpoint_t* out);

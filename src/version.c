@@ -14,7 +14,7 @@ const char* mcq_version(int* major, int* minor, int* patch) {
 
 bool mcq_has(const char* feature) {
   if (strcmp(feature, "uring") == 0) return mcq__backend_uring() != NULL;
-  return strcmp(feature, "inproc") == 0;
+  return strcmp(feature, "ipc") == 0 || strcmp(feature, "inproc") == 0;
 }
 
 const char* mcq_type_name(int type) {

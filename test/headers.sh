@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The library as its users meet it: every header compiles by itself, the public
 # ones as C++ too, and after "make install" a program finds all it needs through
-# pkg-config, shared and static.
+# pkg-config, shared and static; so do the samples, and what README.md shows.
 set -u
 
 build=${MCQ_BUILDDIR:-.}
@@ -138,14 +138,41 @@ user() {
   echo "installed, $1: $got with $2"
 }
 
+# others LINKFLAGS: the samples and README's C link with nothing else.  The
+# first listing there is a whole program, the others are pieces of one.
+others() {
+  awk -v to="$work/readme" '
+    /^```c$/ { inside = 1; n++; file = to n ".c"; next }
+    /^```/ { inside = 0; close(file) }
+    inside {
+      if (n > 1 && !(n in seen)) print "#include <monocoque.h>" >file
+      seen[n] = 1
+      print >file
+    }' "$src/README.md"
+  test -f "$work/readme1.c" || fail "README.md shows no C"
+  for program in "$src"/samples/*.c "$work"/readme*.c; do
+    end="-o $work/other $1"
+    case $program in
+      "$work/readme1.c") ;;
+      "$work"/*) end=-fsyntax-only ;;
+    esac
+    # shellcheck disable=SC2046,SC2086 # flags are words
+    $cc $strict -Wno-unused-function ${CFLAGS:-} \
+      $($pkg --cflags monocoque) "$program" ${LDFLAGS:-} $end ||
+      fail "${program##*/} needs more than the public headers and pkg-config"
+  done
+}
+
 linked=0
 if test -f "$libdir/libmonocoque.so"; then
   user shared "$($pkg --libs monocoque)"
+  others "$($pkg --libs monocoque)"
   linked=1
   rm -f "$libdir"/libmonocoque.so*
 fi
 if test -f "$libdir/libmonocoque.a"; then
   user static "$($pkg --static --libs monocoque)"
+  test $linked = 1 || others "$($pkg --static --libs monocoque)"
   linked=1
 fi
 test $linked = 1 || fail "neither a shared nor a static library is installed"

@@ -35,7 +35,16 @@ static const good_t good[] = {
     {"tcp://eth0:1", "tcp", "eth0", 1, false, ""},
     {"tcp://a-b_c.example:1", "tcp", "a-b_c.example", 1, false, ""},
     {"ipc:///tmp/some path", "ipc", "", 0, false, "/tmp/some path"},
+    {"ipc://relative", "ipc", "", 0, false, "relative"},
+    {"ipc://a/../b//c.sock", "ipc", "", 0, false, "a/../b//c.sock"},
+    {"ipc://127.0.0.1:80", "ipc", "", 0, false, "127.0.0.1:80"},
     {"ipc://@abstract", "ipc", "", 0, false, "@abstract"},
+    {"ipc://@@", "ipc", "", 0, false, "@@"},
+    {"ipc://@*", "ipc", "", 0, false, "@*"},
+    {"ipc://*", "ipc", "", 0, true, "*"},
+    {"ipc://**", "ipc", "", 0, false, "**"},
+    {"ipc://*/x", "ipc", "", 0, false, "*/x"},
+    {"inproc://*", "inproc", "", 0, false, "*"},
     {"inproc://a://b", "inproc", "", 0, false, "a://b"},
     {"fake9://x", "fake9", "", 0, false, "x"},
 };
@@ -99,6 +108,8 @@ static const char* const bad[] = {
     "tcp://host:80\r\n",
     "\ttcp://host:80",
     "ipc://",
+    "ipc:///tmp/\x7f",
+    "ipc://@",
     "ipc://a\nb",
     "ipc://a\x1f",
 };
@@ -136,11 +147,30 @@ static void the_longest_host_and_the_next(void** state) {
   assert_int_equal(strlen(e.host), 255);
   snprintf(uri, sizeof uri, "tcp://%.256s:1", host);
   assert_int_equal(mcq__endpoint_parse(&e, uri), MCQ_EINVAL);
-  snprintf(uri, sizeof uri, "ipc://%.255s", host);
+  snprintf(uri, sizeof uri, "fake://%.255s", host);
   assert_int_equal(mcq__endpoint_parse(&e, uri), 0);
   assert_int_equal(strlen(e.rest), 255);
-  snprintf(uri, sizeof uri, "ipc://%.256s", host);
+  snprintf(uri, sizeof uri, "fake://%.256s", host);
   assert_int_equal(mcq__endpoint_parse(&e, uri), MCQ_EINVAL);
+}
+
+/* What a socket cannot have is refused, and not cut. */
+static void the_longest_path_and_the_next(void** state) {
+  (void) state;
+  char uri[1024];
+  char path[400];
+  mcq__endpoint_t e;
+  memset(path, 'p', sizeof path);
+  for (int abstract = 0; abstract < 2; abstract++) {
+    path[0] = abstract ? '@' : '/';
+    snprintf(uri, sizeof uri, "ipc://%.107s", path);
+    assert_int_equal(mcq__endpoint_parse(&e, uri), 0);
+    assert_int_equal(strlen(e.rest), 107);
+    snprintf(uri, sizeof uri, "ipc://%.108s", path);
+    assert_int_equal(mcq__endpoint_parse(&e, uri), UV_ENAMETOOLONG);
+    snprintf(uri, sizeof uri, "ipc://%.400s", path);
+    assert_int_equal(mcq__endpoint_parse(&e, uri), UV_ENAMETOOLONG);
+  }
 }
 
 static void text_without_an_end_is_not_run_through(void** state) {
@@ -224,6 +254,7 @@ int main(void) {
       cmocka_unit_test(good_ones_are_taken_apart),
       cmocka_unit_test(bad_ones_are_refused),
       cmocka_unit_test(the_longest_host_and_the_next),
+      cmocka_unit_test(the_longest_path_and_the_next),
       cmocka_unit_test(text_without_an_end_is_not_run_through),
       cmocka_unit_test(numbers_survive_the_round_trip),
       cmocka_unit_test(scopes_are_kept),

@@ -39,8 +39,8 @@ list src src
 grep -v '^src/tools/' "$work/src" >"$work/lib"
 grep -v '^src/base/' "$work/lib" >"$work/above"
 grep -E '^src/(base|hub|io)/' "$work/src" >"$work/silent"
-grep -E '^(src/tools/|samples/|test/(interop|public)_)' "$work/all" \
-  >"$work/users"
+grep -E '^(src/tools|samples)/|^test/((interop|public)_|support/zmq_)' \
+  "$work/all" >"$work/users"
 
 sed 's|/[^/]*$||' "$work/all" | sort -u | while read -r dir; do
   mkdir -p "$work/code/$dir"
@@ -144,10 +144,16 @@ while read -r file; do
 done <"$work/lib"
 
 while read -r file; do
-  sed -n 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*"\(.*\)".*/\1/p' \
-    "$file" | while read -r inc; do
+  sed -n 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*\(.*[">]\).*/\1/p' \
+    "$file" | tr -d '"' | while read -r inc; do
     case $file:$inc in
       *:monocoque.h | *:monocoque/*.h | test/*:support/*) ;;
+      *:\<*..*\>) found public "$file" "$inc" ;;
+      *:\<*\>)
+        inc=${inc#<} inc=${inc%>}
+        test ! -f "src/$inc" && test ! -f "test/$inc" &&
+          test ! -f "$inc" || found public "$file" "$inc"
+        ;;
       src/tools/*) test -f "src/tools/$inc" || found public "$file" "$inc" ;;
       *) found public "$file" "$inc" ;;
     esac
@@ -235,6 +241,11 @@ done <"$work/all"
 for file in test/*.sh; do
   grep -Fqx "$file" "$work/listed" ||
     found listed "$file" "not in Makefile.am"
+done
+
+# What README.md sends a reader to is there.
+grep -o '`[a-z][a-z]*/[A-Za-z_./]*`' README.md | tr -d '`' | while read -r path; do
+  test -e "$path" || found readme README.md "$path is not there"
 done
 
 grep -vE '^(#|$)' test/lint.allow | while read -r rule file reason; do

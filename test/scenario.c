@@ -408,7 +408,11 @@ static const char* const garbage[] = {
 };
 #define GARBAGE (sizeof garbage / sizeof *garbage)
 
-static uv_tcp_t strangers[GARBAGE];
+static union stranger {
+  uv_handle_t handle;
+  uv_tcp_t tcp;
+  uv_pipe_t pipe;
+} strangers[GARBAGE];
 static uv_connect_t strangers_connect[GARBAGE];
 
 static void on_stranger(uv_connect_t* request, int status) {
@@ -438,7 +442,7 @@ static void a_good_peer(stage_t* g, mcq_socket_t* s) {
     if (g->place->sim)
       sim_stranger_close(sim_strangers[i]);
     else
-      uv_close((uv_handle_t*) &strangers[i], NULL);
+      uv_close(&strangers[i].handle, NULL);
   }
   finish(g);
 }
@@ -452,9 +456,15 @@ static void send_in_strangers(stage_t* g) {
       sim_stranger_say(sim_strangers[i], garbage[i], strlen(garbage[i]));
       continue;
     }
+    if (strncmp(uri, "ipc://", 6) == 0) {
+      uv_pipe_init(&g->loop, &strangers[i].pipe, 0);
+      uv_pipe_connect(&strangers_connect[i], &strangers[i].pipe, uri + 6,
+                      on_stranger);
+      continue;
+    }
     uv_ip4_addr("127.0.0.1", atoi(strrchr(uri, ':') + 1), &address);
-    uv_tcp_init(&g->loop, &strangers[i]);
-    uv_tcp_connect(&strangers_connect[i], &strangers[i],
+    uv_tcp_init(&g->loop, &strangers[i].tcp);
+    uv_tcp_connect(&strangers_connect[i], &strangers[i].tcp,
                    (struct sockaddr*) &address, on_stranger);
   }
 }
@@ -543,6 +553,8 @@ static const place_t places[] = {
     {.name = "tcp, uring",
      .uri = "tcp://127.0.0.1:*",
      .backend = MCQ_BACKEND_URING},
+    {.name = "ipc, uv", .uri = "ipc://*", .backend = MCQ_BACKEND_UV},
+    {.name = "ipc, uring", .uri = "ipc://*", .backend = MCQ_BACKEND_URING},
     {.name = "simulated, polling",
      .uri = "sim://*",
      .sim = true,

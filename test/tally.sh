@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # What became of the tests of a build directory after `make check`: a line for
-# each that did not pass, with the reason a test gives for being skipped, and at
-# the end "tally PASSED FAILED SKIPPED".  A test without a result has failed:
-# it should have run.
+# each that did not pass, with the reason a test gives for being skipped or the
+# end of its log, and at last "tally PASSED FAILED SKIPPED".  A test without a
+# result has failed: it should have run.
 #
 #   tally.sh BUILD [TEST...]     without tests: all that the build has
 set -u
@@ -34,6 +34,7 @@ for name in "$@"; do
     *)
       failed=$((failed + 1))
       echo "FAILED: $name: see $(pwd)/$base.log"
+      tail -n 25 "$base.log" | sed 's/^/    | /'
       ;;
   esac
 done

@@ -115,7 +115,7 @@ int mcq__dialer_open(mcq__dialer_t* d, mcq__io_t* io,
                      const mcq__dialer_config_t* config,
                      const mcq__dialer_events_t* events) {
   bool is_tcp = endpoint->host[0] != '\0';
-  if (is_tcp && (endpoint->wildcard || endpoint->port == 0)) return MCQ_EINVAL;
+  if (endpoint->wildcard || (is_tcp && endpoint->port == 0)) return MCQ_EINVAL;
   d->transport =
       mcq__transport_find(io, endpoint->scheme, strlen(endpoint->scheme));
   if (d->transport == NULL) return MCQ_ENOTSUP;

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
+#include <uv.h>
 
 #include "monocoque/errno.h"
 
@@ -87,6 +88,14 @@ static bool parse_tcp(span_t s, mcq__endpoint_t* out) {
   return parse_v6(host, out) && parse_port(port, &out->port);
 }
 
+/* A path, "@name" or "*". */
+static int parse_ipc(span_t s, mcq__endpoint_t* out) {
+  if (s.len > MCQ__PATH_MAX) return UV_ENAMETOOLONG;
+  if (s.len == 1 && s.at[0] == '@') return MCQ_EINVAL;
+  out->wildcard = s.len == 1 && s.at[0] == '*';
+  return copy(out->rest, sizeof out->rest, s) ? 0 : MCQ_EINVAL;
+}
+
 int mcq__endpoint_parse(mcq__endpoint_t* out, const char* uri) {
   memset(out, 0, sizeof *out);
   if (uri == NULL) return MCQ_EINVAL;
@@ -99,6 +108,7 @@ int mcq__endpoint_parse(mcq__endpoint_t* out, const char* uri) {
   if (!all_of(scheme, "abcdefghijklmnopqrstuvwxyz0123456789") ||
       !copy(out->scheme, sizeof out->scheme, scheme))
     return MCQ_EINVAL;
+  if (strcmp(out->scheme, "ipc") == 0) return parse_ipc(rest, out);
   bool good = strcmp(out->scheme, "tcp") == 0
                   ? parse_tcp(rest, out)
                   : copy(out->rest, sizeof out->rest, rest);

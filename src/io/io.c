@@ -54,6 +54,7 @@ const mcq__transport_t* mcq__transport_find(const mcq__io_t* io,
                                             const char* scheme, size_t len) {
   if (serves(io->seams.transport, scheme, len)) return io->seams.transport;
   if (serves(&mcq__transport_tcp, scheme, len)) return &mcq__transport_tcp;
+  if (serves(&mcq__transport_ipc, scheme, len)) return &mcq__transport_ipc;
   if (serves(&mcq__transport_inproc, scheme, len))
     return &mcq__transport_inproc;
   return NULL;

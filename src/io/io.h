@@ -171,7 +171,7 @@ typedef struct mcq__endpoint mcq__endpoint_t;
 /* A stream is opaque: uv_stream_t* (allocated from io->mem, initialised on
  * io->loop) for kernel transports.  `pump` says which back end adopts it. */
 typedef struct mcq__transport {
-  const char* scheme;         /* "tcp" */
+  const char* scheme;         /* "tcp", "ipc" */
   const mcq__backend_t* pump; /* NULL: the context's own */
   bool waits; /* a dial waits for its listener; it has no limit */
 
@@ -194,6 +194,7 @@ typedef struct mcq__transport {
 } mcq__transport_t;
 
 extern const mcq__transport_t mcq__transport_tcp;
+extern const mcq__transport_t mcq__transport_ipc;
 extern const mcq__transport_t mcq__transport_inproc;
 
 /* The transport of a scheme, or NULL. */

@@ -8,7 +8,8 @@
 
 typedef struct mcq__listener_events {
   /* A stream was accepted; the callee adopts or discards it.  `address` is
-   * the remote address as "tcp://host:port". */
+   * the remote address as "tcp://host:port"; of an ipc peer, which rarely has
+   * one, the listener's own. */
   void (*on_stream)(mcq__listener_t* l, void* stream, const char* address);
 
   /* Accepting failed (out of descriptors, ...); listening goes on. */

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Connecting on tcp: one attempt, which asks for the addresses of a name and
- * tries them in order until one answers.
- *
- * The socket is polled by a handle of our own while it connects: a connect
- * request of libuv's would keep the user's loop alive, and whether it does is
- * for the socket above to say. */
+ * tries them in order until one answers. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,27 +11,23 @@
 #include "io/tcp.h"
 
 typedef struct attempt {
-  mcq__io_t* io;
-  mcq__dialer_t* dialer; /* NULL: it has been told, the name is still looked
-                            up */
+  mcq__connect_t connect; /* to the address being tried */
+  mcq__dialer_t* dialer;  /* NULL: it has been told, the name is still looked
+                             up */
   uv_getaddrinfo_t lookup;
   struct addrinfo* found; /* what the name server said */
   struct addrinfo* next;  /* of these */
-  uv_poll_t poll;         /* of the address being tried */
-  int fd;
-  int code;          /* what became of it */
-  mcq__task_t ended; /* tells the dialer although the lookup goes on */
+  int code;               /* what became of the last one */
+  mcq__task_t ended;      /* tells the dialer although the lookup goes on */
   bool looking_up;
   bool hung_up;
 } attempt_t;
-
-static int try_next(attempt_t* a);
 
 /* ---- the end of an attempt ----------------------------------------------- */
 
 static void free_attempt(attempt_t* a) {
   if (a->found != NULL) uv_freeaddrinfo(a->found);
-  mcq__mem_free(a->io->mem, a);
+  mcq__mem_free(a->connect.io->mem, a);
 }
 
 static void report(attempt_t* a, void* stream, const char* address, int code) {
@@ -62,21 +54,21 @@ static bool is_own_echo(int fd, const mcq__address_t* remote) {
 }
 
 /* The socket is connected: hands it on. */
-static void succeed(attempt_t* a) {
+static void succeed(attempt_t* a, int fd) {
   mcq__address_t remote;
   socklen_t size = sizeof remote;
   int rc = 0;
-  if (getpeername(a->fd, &remote.any, &size) != 0)
+  if (getpeername(fd, &remote.any, &size) != 0)
     rc = uv_translate_sys_error(errno);
-  else if (is_own_echo(a->fd, &remote))
+  else if (is_own_echo(fd, &remote))
     rc = UV_ECONNREFUSED;
   if (rc != 0) {
-    close(a->fd);
+    close(fd);
     report(a, NULL, NULL, rc);
     return;
   }
-  uv_tcp_t* stream;
-  rc = mcq__tcp_stream(a->io, a->fd, &stream);
+  void* stream = NULL;
+  rc = mcq__stream_open(a->connect.io, &mcq__tcp_family, fd, &stream);
   if (rc != 0) {
     report(a, NULL, NULL, rc);
     return;
@@ -86,56 +78,7 @@ static void succeed(attempt_t* a) {
   report(a, stream, text, 0);
 }
 
-/* ---- one address --------------------------------------------------------- */
-
-static void on_poll_closed(uv_handle_t* handle) {
-  attempt_t* a = mcq__container_of(handle, attempt_t, poll);
-  if (!a->hung_up && a->code == 0) {
-    succeed(a);
-    return;
-  }
-  close(a->fd);
-  if (a->hung_up) {
-    report(a, NULL, NULL, UV_ECANCELED);
-    return;
-  }
-  int rc = try_next(a);
-  if (rc != 0) report(a, NULL, NULL, rc);
-}
-
-static void on_connected(uv_poll_t* poll, int status, int events) {
-  attempt_t* a = mcq__container_of(poll, attempt_t, poll);
-  int error = 0;
-  socklen_t size = sizeof error;
-  (void) status; /* the socket knows better than libuv */
-  (void) events;
-  if (getsockopt(a->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
-    error = errno;
-  a->code = error == 0 ? 0 : uv_translate_sys_error(error);
-  uv_close((uv_handle_t*) poll, on_poll_closed);
-}
-
-/* Begins to connect; on_connected follows. */
-static int try_address(attempt_t* a, const struct sockaddr* to,
-                       socklen_t size) {
-  int fd = mcq__tcp_socket(to->sa_family);
-  if (fd < 0) return fd;
-  int rc = 0;
-  if (connect(fd, to, size) != 0 && errno != EINPROGRESS)
-    rc = uv_translate_sys_error(errno);
-  if (rc == 0) rc = uv_poll_init(a->io->loop, &a->poll, fd);
-  if (rc != 0) {
-    close(fd);
-    return rc;
-  }
-  a->fd = fd;
-  uv_unref((uv_handle_t*) &a->poll);
-  rc = uv_poll_start(&a->poll, UV_WRITABLE, on_connected);
-  if (rc == 0) return 0;
-  a->code = rc;
-  uv_close((uv_handle_t*) &a->poll, on_poll_closed);
-  return 0;
-}
+/* ---- the addresses ------------------------------------------------------- */
 
 /* Goes through what is left of the addresses until one begins to connect.
  * 0, or the error of the last. */
@@ -144,10 +87,21 @@ static int try_next(attempt_t* a) {
   while (a->next != NULL) {
     const struct addrinfo* info = a->next;
     a->next = info->ai_next;
-    rc = try_address(a, info->ai_addr, info->ai_addrlen);
+    rc = mcq__connect_start(&a->connect, info->ai_addr, info->ai_addrlen);
     if (rc == 0) break;
   }
   return rc;
+}
+
+static void on_connected(mcq__connect_t* c, int fd) {
+  attempt_t* a = mcq__container_of(c, attempt_t, connect);
+  if (fd >= 0) {
+    succeed(a, fd);
+    return;
+  }
+  a->code = fd;
+  int rc = a->hung_up ? fd : try_next(a);
+  if (rc != 0) report(a, NULL, NULL, rc);
 }
 
 /* ---- names --------------------------------------------------------------- */
@@ -155,7 +109,7 @@ static int try_next(attempt_t* a) {
 static void on_found(uv_getaddrinfo_t* lookup, int status,
                      struct addrinfo* found) {
   attempt_t* a = mcq__container_of(lookup, attempt_t, lookup);
-  mcq__io_t* io = a->io;
+  mcq__io_t* io = a->connect.io;
   a->looking_up = false;
   a->found = found;
   a->next = found;
@@ -181,11 +135,11 @@ static int look_up(attempt_t* a, const mcq__endpoint_t* endpoint) {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_NUMERICSERV;
   snprintf(port, sizeof port, "%u", (unsigned) endpoint->port);
-  int rc = uv_getaddrinfo(a->io->loop, &a->lookup, on_found, endpoint->host,
-                          port, &hints);
+  int rc = uv_getaddrinfo(a->connect.io->loop, &a->lookup, on_found,
+                          endpoint->host, port, &hints);
   if (rc != 0) return rc;
   a->looking_up = true;
-  mcq__io_pin(a->io);
+  mcq__io_pin(a->connect.io);
   return 0;
 }
 
@@ -206,13 +160,14 @@ static void run_ended(mcq__task_t* task) {
 int mcq__tcp_dial(mcq__dialer_t* d) {
   attempt_t* a = mcq__new(d->io->mem, attempt_t);
   if (a == NULL) return MCQ_ENOMEM;
-  a->io = d->io;
+  a->connect.io = d->io;
+  a->connect.done = on_connected;
   a->dialer = d;
   a->ended.run = run_ended;
   mcq__address_t to;
   int rc = mcq__address_numeric(&to, d->endpoint.host, d->endpoint.port);
   if (rc == 0)
-    rc = try_address(a, &to.any, mcq__address_size(&to));
+    rc = mcq__connect_start(&a->connect, &to.any, mcq__address_size(&to));
   else if (strchr(d->endpoint.host, ':') == NULL)
     rc = look_up(a, &d->endpoint);
   if (rc != 0) {
@@ -229,8 +184,9 @@ void mcq__tcp_hangup(mcq__dialer_t* d) {
   if (a->looking_up) {
     /* A lookup that has begun cannot be stopped.  Nobody has to wait for it
      * but the loop. */
-    if (uv_cancel((uv_req_t*) &a->lookup) != 0) mcq__io_work(a->io, &a->ended);
-  } else if (uv_is_closing((uv_handle_t*) &a->poll) == 0) {
-    uv_close((uv_handle_t*) &a->poll, on_poll_closed);
+    if (uv_cancel((uv_req_t*) &a->lookup) != 0)
+      mcq__io_work(a->connect.io, &a->ended);
+  } else {
+    mcq__connect_cancel(&a->connect);
   }
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uv.h>
 
 #include "io/address.h"
 #include "io/endpoint.h"
@@ -68,16 +69,19 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t len) {
   uri[len] = '\0';
   memset(&e, 0xee, sizeof e);
   int rc = mcq__endpoint_parse(&e, uri);
-  require(rc == 0 || rc == MCQ_EINVAL);
+  require(rc == 0 || rc == MCQ_EINVAL || rc == UV_ENAMETOOLONG);
   free(uri);
   if (rc != 0) return 0;
   clean(e.scheme, sizeof e.scheme);
   clean(e.host, sizeof e.host);
   clean(e.rest, sizeof e.rest);
   bool tcp = strcmp(e.scheme, "tcp") == 0;
+  bool ipc = strcmp(e.scheme, "ipc") == 0;
   require(e.scheme[0] != '\0');
   require((e.host[0] != '\0') == tcp && (e.rest[0] != '\0') == !tcp);
-  require(e.wildcard == (strcmp(e.host, "*") == 0));
+  require(e.wildcard == (strcmp(ipc ? e.rest : e.host, "*") == 0));
+  require(!ipc ||
+          (strlen(e.rest) <= MCQ__PATH_MAX && strcmp(e.rest, "@") != 0));
   survives_as_text(&e);
   if (tcp) survives_as_address(&e);
   return 0;

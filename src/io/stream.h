@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/* What transports over the kernel's stream sockets share: the socket, the
+ * handle that carries it to a back end, connecting (stream_dial.c), accepting
+ * (stream_listen.c).  What differs is a family's. */
+#ifndef MCQ__IO_STREAM_H
+#define MCQ__IO_STREAM_H
+
+#include <sys/socket.h>
+
+#include "io/address.h"
+#include "io/dialer.h"
+#include "io/listener.h"
+
+/* A handle of any family; the uv_stream_t* that back ends adopt. */
+typedef union mcq__stream {
+  uv_stream_t any;
+  uv_tcp_t tcp;
+  uv_pipe_t pipe;
+} mcq__stream_t;
+
+typedef struct mcq__door mcq__door_t;
+
+typedef struct mcq__family {
+  /* Prepares a handle, and gives it a connected descriptor. */
+  int (*init)(uv_loop_t* loop, mcq__stream_t* stream);
+  int (*open)(mcq__stream_t* stream, int fd);
+
+  /* The text of a peer that was accepted at `door`. */
+  void (*text)(const mcq__door_t* door, const mcq__address_t* peer,
+               char out[MCQ__ENDPOINT_MAX]);
+
+  /* The door is about to give up its descriptor; may be NULL. */
+  void (*leave)(mcq__door_t* door);
+} mcq__family_t;
+
+/* A non-blocking, close-on-exec socket, or an error. */
+int mcq__stream_socket(int family);
+
+/* Makes a stream of the connected `fd` and takes it over; on failure `fd` is
+ * closed.  0 or an error. */
+int mcq__stream_open(mcq__io_t* io, const mcq__family_t* family, int fd,
+                     void** out);
+
+/* Closes a stream that nobody adopted: a transport's slot. */
+void mcq__stream_discard(mcq__io_t* io, void* stream);
+
+/* ---- connecting ---------------------------------------------------------- */
+
+/* One socket being connected.  Embedded in an attempt. */
+typedef struct mcq__connect {
+  mcq__io_t* io;
+  uv_poll_t poll;
+  int fd;
+  int code;
+  bool cancelled;
+
+  /* It ended, never inline: the connected descriptor, which is the callee's,
+   * or an error. */
+  void (*done)(struct mcq__connect* c, int fd);
+} mcq__connect_t;
+
+/* Begins; `io` and `done` are set.  0, and done follows; or an error at once,
+ * and nothing is left.  Once done it may begin anew. */
+int mcq__connect_start(mcq__connect_t* c, const struct sockaddr* to,
+                       socklen_t size);
+
+/* Breaks off what has begun; done follows with UV_ECANCELED. */
+void mcq__connect_cancel(mcq__connect_t* c);
+
+/* ---- accepting ----------------------------------------------------------- */
+
+/* A listening socket in the loop.  A family may make it the first member of
+ * something larger. */
+struct mcq__door {
+  const mcq__family_t* family;
+  mcq__io_t* io;
+  mcq__listener_t* listener; /* NULL: it was never opened */
+  uv_poll_t poll;
+  mcq__timer_t pause;
+  uint64_t quiet_until; /* no report before */
+  int fd;
+};
+
+/* Puts the listening `fd` into the loop and makes `door` l->impl.  `door` is a
+ * zeroed block of io->mem.  On failure the door has left and is or will be
+ * freed, and `fd` is closed. */
+int mcq__door_open(mcq__door_t* door, mcq__listener_t* l,
+                   const mcq__family_t* family, int fd);
+
+/* Closes l->impl: a transport's unlisten. */
+void mcq__door_close(mcq__listener_t* l);
+
+#endif
