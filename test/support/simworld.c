@@ -852,7 +852,7 @@ static uint64_t audit_queues(const sim_sock_t* k) {
 
 static void audit_sock(sim_sock_t* k) {
   mcq_stats_t stats;
-  const char* fault = router_fault(&k->s->hub);
+  const char* fault = router_fault(&k->s->hub.router);
   if (fault != NULL) sim_fail("socket %u: %s", k->number, fault);
   mcq_stats(k->s, &stats);
   sim_require(stats.peers == k->up);
