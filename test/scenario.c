@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Whole sockets, one table of scenarios: over tcp on every back end, and on
- * the simulated network in all its styles, byte by byte at first.  Each is
- * played in a fresh loop that must close with 0 and leave no block behind. */
+/* Whole sockets, one table of scenarios, at every place (support/place.h).
+ * Each is played in a fresh loop that must close with 0 and leave no block
+ * behind. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,31 +11,13 @@
 
 #include <cmocka.h>
 
-#include "ctx.h"
 #include "monocoque.h"
-#include "support/alloc.h"
-#include "support/simnet.h"
+#include "support/place.h"
 
 #define MANY 20000
 
-/* Where a scenario is played. */
-typedef struct place {
-  const char* name;
-  const char* uri; /* to bind to */
-  int backend;
-  bool sim; /* the rest is how that behaves */
-  sim_style_t style;
-  unsigned tiny, crumbs;
-  uint64_t delay;
-} place_t;
-
 typedef struct stage {
-  const place_t* place;
-  sim_net_t net;
-  uv_loop_t loop;
-  test_alloc_t memory;
-  mcq_ctx_t* ctx;
-  mcq__io_t* io;   /* its own; NULL: closed */
+  ground_t ground;
   mcq_socket_t* a; /* bound */
   mcq_socket_t* b; /* connected */
   mcq_endpoint_t at;
@@ -53,12 +35,8 @@ static stage_t* of(mcq_socket_t* s) {
   return (stage_t*) mcq_ctx_data(mcq_socket_ctx(s));
 }
 
-static void on_finished(void* data) {
-  ((stage_t*) data)->io = NULL;
-}
-
 static void finish(stage_t* g) {
-  mcq_ctx_close(g->ctx, on_finished);
+  ground_finish(&g->ground);
 }
 
 static void up(mcq_socket_t* s, const mcq_peer_info_t* info) {
@@ -93,55 +71,24 @@ static mcq_socket_t* make(stage_t* g, mcq_socket_options_t o) {
   o.on_peer_up = up;
   o.on_peer_down = down;
   o.on_event = event;
-  assert_int_equal(mcq_socket_new(g->ctx, &o, &s), 0);
+  assert_int_equal(mcq_socket_new(g->ground.ctx, &o, &s), 0);
   return s;
 }
 
-static void open_stage(stage_t* g, const place_t* place) {
-  memset(g, 0, sizeof *g);
-  g->place = place;
-  test_alloc_init(&g->memory);
-  uv_loop_init(&g->loop);
-  mcq_ctx_options_t o = {.backend = place->backend,
-                         .allocator = test_alloc_allocator(&g->memory),
-                         .data = g};
-  if (!place->sim) {
-    assert_int_equal(mcq_ctx_new(&g->loop, &o, &g->ctx), 0);
-    g->io = &g->ctx->host.io;
-    return;
-  }
-  sim_net_init(&g->net, 1);
-  g->net.faults.style = place->style;
-  g->net.faults.tiny = place->tiny;
-  g->net.faults.crumbs = place->crumbs;
-  g->net.faults.delay = place->delay;
-  mcq__seams_t seams = sim_net_seams(&g->net);
-  assert_int_equal(mcq__ctx_open(&g->loop, &o, &seams, &g->ctx), 0);
-  g->io = &g->ctx->host.io;
-}
-
-/* Until the context is closed.  The loop itself sleeps only when nothing of
- * the network is to come: then a timer of the scenario's is. */
-static void run_simulated(stage_t* g) {
-  while (g->io != NULL)
-    if (!sim_net_step(&g->net, &g->loop, &g->io, 1))
-      assert_true(uv_run(&g->loop, UV_RUN_ONCE) != 0);
-}
-
 static void run(stage_t* g) {
-  if (g->place->sim) run_simulated(g);
-  assert_int_equal(uv_run(&g->loop, UV_RUN_DEFAULT), 0);
-  assert_int_equal(uv_loop_close(&g->loop), 0);
-  assert_int_equal(g->memory.live, 0);
-  assert_null(g->io);
-  if (g->place->sim) sim_net_dispose(&g->net);
+  ground_run(&g->ground);
+}
+
+static int bind_a(stage_t* g) {
+  char uri[PLACE_URI_MAX];
+  return mcq_bind(g->a, place_uri(g->ground.place, 0, uri), &g->at);
 }
 
 static void join(stage_t* g, mcq_socket_options_t a, mcq_socket_options_t b) {
   g->a = make(g, a);
   g->b = make(g, b);
   g->in_call = true;
-  assert_int_equal(mcq_bind(g->a, g->place->uri, &g->at), 0);
+  assert_int_equal(bind_a(g), 0);
   assert_int_equal(mcq_connect(g->b, mcq_endpoint_uri(g->a, g->at), NULL, NULL),
                    0);
   g->in_call = false;
@@ -261,7 +208,7 @@ static void take_one(mcq_socket_t* s, mcq_peer_t peer, mcq_msg_t* msg) {
   g->messages++;
   if (g->messages == 1) {
     assert_int_equal(mcq_pause(s), 0);
-    uv_timer_init(&g->loop, &resume_timer);
+    uv_timer_init(&g->ground.loop, &resume_timer);
     resume_timer.data = g;
     uv_timer_start(&resume_timer, on_resume, 20, 0);
   }
@@ -348,9 +295,9 @@ static void types_that_do_not_fit(stage_t* g) {
   mcq_socket_options_t a = {.type = MCQ_PAIR};
   mcq_socket_options_t b = {.type = MCQ_DEALER};
   a.on_event = b.on_event = on_type_event;
-  assert_int_equal(mcq_socket_new(g->ctx, &a, &g->a), 0);
-  assert_int_equal(mcq_socket_new(g->ctx, &b, &g->b), 0);
-  assert_int_equal(mcq_bind(g->a, g->place->uri, &g->at), 0);
+  assert_int_equal(mcq_socket_new(g->ground.ctx, &a, &g->a), 0);
+  assert_int_equal(mcq_socket_new(g->ground.ctx, &b, &g->b), 0);
+  assert_int_equal(bind_a(g), 0);
   assert_int_equal(mcq_connect(g->b, mcq_endpoint_uri(g->a, g->at), NULL, NULL),
                    0);
   run(g);
@@ -439,7 +386,7 @@ static sim_end_t* sim_strangers[GARBAGE];
 static void a_good_peer(stage_t* g, mcq_socket_t* s) {
   if (s != g->a) return;
   for (size_t i = 0; i < GARBAGE; i++) {
-    if (g->place->sim)
+    if (g->ground.place->sim)
       sim_stranger_close(sim_strangers[i]);
     else
       uv_close(&strangers[i].handle, NULL);
@@ -451,19 +398,19 @@ static void send_in_strangers(stage_t* g) {
   const char* uri = mcq_endpoint_uri(g->a, g->at);
   struct sockaddr_in address;
   for (size_t i = 0; i < GARBAGE; i++) {
-    if (g->place->sim) {
-      sim_strangers[i] = sim_stranger_open(&g->net, uri);
+    if (g->ground.place->sim) {
+      sim_strangers[i] = sim_stranger_open(&g->ground.net, uri);
       sim_stranger_say(sim_strangers[i], garbage[i], strlen(garbage[i]));
       continue;
     }
     if (strncmp(uri, "ipc://", 6) == 0) {
-      uv_pipe_init(&g->loop, &strangers[i].pipe, 0);
+      uv_pipe_init(&g->ground.loop, &strangers[i].pipe, 0);
       uv_pipe_connect(&strangers_connect[i], &strangers[i].pipe, uri + 6,
                       on_stranger);
       continue;
     }
     uv_ip4_addr("127.0.0.1", atoi(strrchr(uri, ':') + 1), &address);
-    uv_tcp_init(&g->loop, &strangers[i].tcp);
+    uv_tcp_init(&g->ground.loop, &strangers[i].tcp);
     uv_tcp_connect(&strangers_connect[i], &strangers[i].tcp,
                    (struct sockaddr*) &address, on_stranger);
   }
@@ -474,12 +421,12 @@ static void garbage_is_shown_out(stage_t* g) {
                             .on_peer_up = up,
                             .on_peer_down = down,
                             .on_event = on_garbage_event};
-  assert_int_equal(mcq_socket_new(g->ctx, &a, &g->a), 0);
+  assert_int_equal(mcq_socket_new(g->ground.ctx, &a, &g->a), 0);
   mcq_socket_options_t b = {
       .type = MCQ_DEALER, .on_peer_up = up, .on_peer_down = down};
-  assert_int_equal(mcq_socket_new(g->ctx, &b, &g->b), 0);
+  assert_int_equal(mcq_socket_new(g->ground.ctx, &b, &g->b), 0);
   g->on_up = a_good_peer;
-  assert_int_equal(mcq_bind(g->a, g->place->uri, &g->at), 0);
+  assert_int_equal(bind_a(g), 0);
   send_in_strangers(g);
   run(g);
   assert_int_equal(g->failed, GARBAGE);
@@ -517,10 +464,10 @@ static void a_second_pair_is_refused(stage_t* g) {
                             .on_peer_up = up,
                             .on_peer_down = down,
                             .on_event = on_pair_event};
-  assert_int_equal(mcq_socket_new(g->ctx, &a, &g->a), 0);
+  assert_int_equal(mcq_socket_new(g->ground.ctx, &a, &g->a), 0);
   g->b = make(
       g, (mcq_socket_options_t){.type = MCQ_PAIR, .on_message = pair_hears});
-  assert_int_equal(mcq_bind(g->a, g->place->uri, &g->at), 0);
+  assert_int_equal(bind_a(g), 0);
   assert_int_equal(mcq_connect(g->b, mcq_endpoint_uri(g->a, g->at), NULL, NULL),
                    0);
   run(g);
@@ -532,69 +479,32 @@ static void a_second_pair_is_refused(stage_t* g) {
 typedef struct scenario {
   const char* name;
   void (*play)(stage_t* g);
+  bool strangers; /* come in: only where they can */
 } scenario_t;
 
 static const scenario_t scenarios[] = {
-    {"many round trips", many_round_trips},
-    {"all sizes", all_sizes},
-    {"pause stops after this message", pause_stops_after_this_message},
-    {"close in a callback", close_in_callback},
-    {"close in peer up", close_in_peer_up},
-    {"queued messages survive close", queued_messages_survive_close},
-    {"types that do not fit", types_that_do_not_fit},
-    {"a twin takes over", a_twin_takes_over},
-    {"garbage is shown out", garbage_is_shown_out},
-    {"a second pair is refused", a_second_pair_is_refused},
+    {"many round trips", many_round_trips, false},
+    {"all sizes", all_sizes, false},
+    {"pause stops after this message", pause_stops_after_this_message, false},
+    {"close in a callback", close_in_callback, false},
+    {"close in peer up", close_in_peer_up, false},
+    {"queued messages survive close", queued_messages_survive_close, false},
+    {"types that do not fit", types_that_do_not_fit, false},
+    {"a twin takes over", a_twin_takes_over, false},
+    {"garbage is shown out", garbage_is_shown_out, true},
+    {"a second pair is refused", a_second_pair_is_refused, false},
 };
 #define SCENARIOS (sizeof scenarios / sizeof *scenarios)
 
-static const place_t places[] = {
-    {.name = "tcp, uv", .uri = "tcp://127.0.0.1:*", .backend = MCQ_BACKEND_UV},
-    {.name = "tcp, uring",
-     .uri = "tcp://127.0.0.1:*",
-     .backend = MCQ_BACKEND_URING},
-    {.name = "ipc, uv", .uri = "ipc://*", .backend = MCQ_BACKEND_UV},
-    {.name = "ipc, uring", .uri = "ipc://*", .backend = MCQ_BACKEND_URING},
-    {.name = "simulated, polling",
-     .uri = "sim://*",
-     .sim = true,
-     .style = SIM_POLL},
-    {.name = "simulated, as a ring",
-     .uri = "sim://*",
-     .sim = true,
-     .style = SIM_RING},
-    {.name = "simulated, in crumbs and late",
-     .uri = "sim://*",
-     .sim = true,
-     .style = SIM_MIXED,
-     .tiny = 20,
-     .crumbs = 1000,
-     .delay = 3},
-};
-#define PLACES (sizeof places / sizeof *places)
-
-/* Whether the system has what it takes; says so when not. */
-static bool open_to_us(const place_t* place) {
-  uv_loop_t loop;
-  mcq_ctx_t* ctx;
-  if (place->sim) return true;
-  mcq_ctx_options_t o = {.backend = place->backend};
-  uv_loop_init(&loop);
-  int rc = mcq_ctx_new(&loop, &o, &ctx);
-  if (rc == 0) mcq_ctx_close(ctx, NULL);
-  uv_run(&loop, UV_RUN_DEFAULT);
-  assert_int_equal(uv_loop_close(&loop), 0);
-  if (rc != 0) print_message("no %s here: %s\n", place->name, mcq_strerror(rc));
-  return rc == 0;
-}
-
 static void play_all(void** state) {
   const place_t* place = (const place_t*) *state;
-  if (!open_to_us(place)) skip();
+  if (!place_is_here(place)) skip();
   for (size_t i = 0; i < SCENARIOS; i++) {
     static stage_t g;
+    if (scenarios[i].strangers && !place->strangers) continue;
     print_message("  %s\n", scenarios[i].name);
-    open_stage(&g, place);
+    memset(&g, 0, sizeof g);
+    ground_open(&g.ground, place, &g);
     scenarios[i].play(&g);
   }
 }

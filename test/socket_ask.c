@@ -1394,6 +1394,9 @@ static void short_of_memory(int backend) {
     if (request != NULL) (void) reply(&t.g, request, "done");
     (void) say(&t.rep, "here");
     for (int i = 0; i < 10; i++) stage_step(&t.g);
+    /* A request that could not be kept is not passed over in silence. */
+    mcq_stats_t stats = player_stats(&t.rep);
+    assert_true(stats.messages_discarded == 0 || stats.disconnects > 0);
     bool undisturbed = atomic_load(&t.g.memory.failed) == 0;
     if (undisturbed) {
       assert_true(sent && q.count == 1 && t.askers[0].count == 1);

@@ -179,8 +179,9 @@ static void a_gathered_body_can_be_kept(void** state) {
   uint8_t* body = pattern(40000);
   mcq__session_t* s = open_plain();
   rig_head(&b, 2, 40000);
+  rig_add(&b, body, 1);
   feed_none(s, b.data, b.len);
-  mcq__zmtp.feed(s, mcq__slice_static(body, 40000));
+  mcq__zmtp.feed(s, mcq__slice_static(body + 1, 39999));
   assert_int_equal(mcq__zmtp.next(s, &ev), MCQ__EV_FRAME);
   size_t calls = atomic_load(&bench.alloc.calls);
   assert_int_equal(mcq__slice_keep(&kept, bench.pool, ev.body), 0);
@@ -203,9 +204,10 @@ static void a_gathered_body_is_let_go(void** state) {
   size_t before = atomic_load(&bench.alloc.bytes);
   for (int round = 0; round < 2; round++) {
     rig_head(&b, 2, 4 * MIB);
+    rig_add(&b, body, 1);
     mcq__zmtp.feed(s, mcq__slice_static(b.data, b.len));
     assert_int_equal(mcq__zmtp.next(s, &ev), MCQ__EV_NONE);
-    mcq__zmtp.feed(s, mcq__slice_static(body, 4 * MIB));
+    mcq__zmtp.feed(s, mcq__slice_static(body + 1, 4 * MIB - 1));
     assert_int_equal(mcq__zmtp.next(s, &ev), MCQ__EV_FRAME);
     assert_true(atomic_load(&bench.alloc.bytes) > before + 4 * MIB);
     /* Any next call will do. */
@@ -217,6 +219,27 @@ static void a_gathered_body_is_let_go(void** state) {
     rig_free(&b);
   }
   mcq__zmtp.close(s);
+  test_free(body);
+}
+
+/* A body apart from its header, but in one piece: nobody copies it. */
+static void a_body_in_one_piece_stays_where_it_is(void** state) {
+  (void) state;
+  mcq__event_t ev;
+  rig_bytes_t b = {0};
+  uint8_t* body = pattern(MIB);
+  mcq__session_t* s = open_plain();
+  rig_head(&b, 2, MIB);
+  feed_none(s, b.data, b.len);
+  size_t calls = atomic_load(&bench.alloc.calls);
+  mcq__zmtp.feed(s, mcq__slice_static(body, MIB));
+  assert_int_equal(mcq__zmtp.next(s, &ev), MCQ__EV_FRAME);
+  assert_ptr_equal(ev.body.data, body);
+  assert_true(ev.body.len == MIB);
+  assert_int_equal(atomic_load(&bench.alloc.calls), calls);
+  assert_int_equal(mcq__zmtp.next(s, &ev), MCQ__EV_NONE);
+  mcq__zmtp.close(s);
+  rig_free(&b);
   test_free(body);
 }
 
@@ -421,6 +444,7 @@ int main(void) {
       TEST(filling_and_feeding_may_alternate),
       TEST(a_gathered_body_can_be_kept),
       TEST(a_gathered_body_is_let_go),
+      TEST(a_body_in_one_piece_stays_where_it_is),
       TEST(an_announced_body_is_not_touched),
       TEST(held_bytes_leave_the_read_buffer),
       TEST(holding_with_nothing_left_takes_no_memory),

@@ -330,6 +330,7 @@ static void no_memory_for_a_body_is_an_end(void** state) {
   rig_bytes_t b = {0};
   mcq__session_t* s = open_plain();
   rig_head(&b, 2, 100000);
+  rig_add(&b, "x", 1);
   feed(s, &b);
   test_alloc_fail_next(&bench.alloc, false);
   expect_failure(s, MCQ_ENOMEM, "body");

@@ -42,6 +42,7 @@ static void end_call(call_t* call, void* stream, const char* address,
   mcq__dialer_t* d = call->dialer;
   d->impl = NULL;
   mcq__list_remove(&call->node);
+  mcq__io_cancel(&call->task); /* hung up by what the listener's side did */
   mcq__mem_free(d->io->mem, call);
   mcq__dialer_done(d, stream, address, code);
 }

@@ -18,8 +18,9 @@ typedef struct mcq__inproc {
   mcq__task_t gone; /* says on_closed */
   bool reading;
   bool blocked; /* was answered MCQ__IN_FLIGHT */
+  bool failed;  /* writing did: on_end would be about the same cause */
   bool fin;     /* the peer says no more */
-  bool ended;   /* and this end knows */
+  bool ended;   /* and this end has read all it said */
   bool closing;
 } mcq__inproc_t;
 

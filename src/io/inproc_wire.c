@@ -40,7 +40,14 @@ static void read_some(mcq__inproc_t* e) {
 static void end_reading(mcq__inproc_t* e) {
   e->ended = true;
   e->reading = false;
-  e->wire.events->on_end(&e->wire, UV_EOF);
+  if (!e->failed) e->wire.events->on_end(&e->wire, UV_EOF);
+}
+
+/* The peer has gone and will never make room. */
+static void fail_writing(mcq__inproc_t* e) {
+  if (e->peer != NULL || !e->blocked) return;
+  e->failed = true;
+  unblock(e, UV_EPIPE);
 }
 
 static void run_work(mcq__task_t* task) {
@@ -49,14 +56,12 @@ static void run_work(mcq__task_t* task) {
   if (e->closing) return;
   if (e->in.bytes <= PENDING / 2) unblock(e->peer, 0);
   if (e->closing) return;
-  if (e->peer == NULL && e->blocked) {
-    e->ended = true; /* one word about it is enough */
-    unblock(e, UV_EPIPE);
-  } else if (e->reading && e->in.bytes > 0) {
+  fail_writing(e);
+  if (e->closing || !e->reading) return;
+  if (e->in.bytes > 0)
     mcq__io_later(e->io, &e->work);
-  } else if (e->reading && e->fin && !e->ended) {
+  else if (e->fin)
     end_reading(e);
-  }
 }
 
 /* ---- the table ----------------------------------------------------------- */
@@ -85,7 +90,10 @@ static ssize_t pass(mcq__wire_t* wire, const mcq__chain_t* from, size_t off,
                     size_t len) {
   mcq__inproc_t* e = of_wire(wire);
   mcq__inproc_t* peer = e->peer;
-  if (peer == NULL) return UV_EPIPE;
+  if (peer == NULL) {
+    e->failed = true;
+    return UV_EPIPE;
+  }
   if (peer->in.bytes >= PENDING) {
     e->blocked = true;
     return MCQ__IN_FLIGHT;

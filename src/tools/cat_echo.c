@@ -19,8 +19,9 @@ static void park(cat_echo_t* echo, mcq_socket_t* socket, mcq_peer_t peer,
 
 void cat_echo_message(cat_echo_t* echo, mcq_socket_t* socket, mcq_peer_t peer,
                       const mcq_msg_t* msg) {
-  int rc = mcq_send_msg_to(socket, peer, msg);
-  if (rc == MCQ_EAGAIN)
+  bool rep = mcq_socket_type(socket) == MCQ_REP;
+  int rc = rep ? mcq_send_msg(socket, msg) : mcq_send_msg_to(socket, peer, msg);
+  if (rc == MCQ_EAGAIN && !rep) /* a REP's turn is over, whatever happens */
     park(echo, socket, peer, msg);
   else if (rc != 0 && rc != MCQ_EPEERGONE)
     tool_say("cannot echo: %s", mcq_strerror(rc));

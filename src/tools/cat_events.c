@@ -81,10 +81,14 @@ static const char* reason(int code) {
     case MCQ_EFRAME:
     case MCQ_ECOMMAND:
     case MCQ_EMETADATA:
+    case MCQ_EENVELOPE:
       return "protocol";
     case MCQ_EFRAMES:
     case MCQ_EMSGLIMIT:
+    case MCQ_ELIMIT:
       return "limit";
+    case MCQ_ESLOW:
+      return "slow";
     case MCQ_ETWIN:
     case MCQ_EMECHANISM:
     case MCQ_ETYPE:
@@ -139,6 +143,11 @@ void cat_events_event(const mcq_event_t* event) {
     set_text(object, "reason", reason(event->code));
   if (event->kind == MCQ_EVENT_RETRY)
     set_number(object, "wait_ms", event->wait_ms);
+  if (event->topic != NULL)
+    json_object_set_new(object, "topic",
+                        cat_json_bytes(event->topic, event->topic_len));
+  if (event->kind == MCQ_EVENT_DROPPED)
+    set_number(object, "count", event->count);
   set_code(object, event->code, event->text);
   say(object);
 }
@@ -196,5 +205,9 @@ void cat_events_stats(const mcq_socket_t* socket) {
   set_number(object, "disconnects", s.disconnects);
   set_number(object, "reconnects", s.reconnects);
   set_number(object, "commands_unknown", s.commands_unknown);
+  set_number(object, "messages_discarded", s.messages_discarded);
+  set_number(object, "messages_dropped", s.messages_dropped);
+  set_number(object, "requests_failed", s.requests_failed);
+  set_number(object, "subscriptions", s.subscriptions);
   say(object);
 }

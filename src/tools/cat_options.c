@@ -15,6 +15,8 @@ static const char help_text[] =
     "TYPE: pair|pub|sub|xpub|xsub|req|rep|dealer|router|push|pull\n"
     "  -b, --bind=ENDPOINT       listen at tcp://HOST:PORT; port * or 0: any\n"
     "  -c, --connect=ENDPOINT    connect to it; -b and -c may be repeated\n"
+    "  -s, --subscribe=PREFIX    sub: hear what begins so; '' is all; "
+    "repeatable\n"
     "  -i, --routing-id=ID       announce this identity\n"
     "  -f, --format=FORMAT       text (frames between TABs), json or hex\n"
     "  -n, --count=N             leave after N received messages\n"
@@ -50,6 +52,7 @@ enum { /* options without a letter */
 static const struct option long_options[] = {
     {"bind", required_argument, NULL, 'b'},
     {"connect", required_argument, NULL, 'c'},
+    {"subscribe", required_argument, NULL, 's'},
     {"routing-id", required_argument, NULL, 'i'},
     {"format", required_argument, NULL, 'f'},
     {"count", required_argument, NULL, 'n'},
@@ -65,7 +68,6 @@ static const struct option long_options[] = {
     {"stats", no_argument, NULL, OPT_STATS},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
-    {"subscribe", required_argument, NULL, OPT_ABSENT},
     {"plain-user", required_argument, NULL, OPT_ABSENT},
     {"plain-pass", required_argument, NULL, OPT_ABSENT},
     {"plain-server", required_argument, NULL, OPT_ABSENT},
@@ -130,8 +132,7 @@ static int missing_value(char** argv) {
   return tool_misuse("option %s needs a value", word);
 }
 
-static int absent(int index, int letter) {
-  if (letter == 's') return tool_misuse("-s is not supported by this build");
+static int absent(int index) {
   return tool_misuse("--%s is not supported by this build",
                      long_options[index].name);
 }
@@ -163,8 +164,7 @@ static int read_limit(const char* option, const char* word, int64_t max,
 
 static int read_linger(cat_options_t* o, const char* word) {
   int rc = read_number("--linger", word, -1, INT32_MAX, &o->linger_ms);
-  /* Zero means default to the library; one millisecond is as good as none. */
-  if (rc == 0 && o->linger_ms == 0) o->linger_ms = 1;
+  if (rc == 0 && o->linger_ms == 0) o->linger_ms = MCQ_LINGER_NONE;
   o->linger_given = true;
   return rc;
 }
@@ -174,6 +174,14 @@ static int read_routing_id(cat_options_t* o, const char* word) {
   if (len < 1 || len > 255)
     return tool_misuse("--routing-id: 1 to 255 bytes, not %zu", len);
   o->routing_id = word;
+  return 0;
+}
+
+static int read_topic(cat_options_t* o, const char* word) {
+  size_t len = strlen(word);
+  if (len > 65535)
+    return tool_misuse("--subscribe: at most 65535 bytes, not %zu", len);
+  o->topics[o->topic_count++] = word;
   return 0;
 }
 
@@ -193,6 +201,8 @@ static int read_value(cat_options_t* o, int option, const char* word) {
       return read_endpoint(o, word, true);
     case 'c':
       return read_endpoint(o, word, false);
+    case 's':
+      return read_topic(o, word);
     case 'i':
       return read_routing_id(o, word);
     case 'f':
@@ -247,6 +257,8 @@ static int read_type(cat_options_t* o, const char* word) {
 static int check(const cat_options_t* o) {
   if (o->endpoint_count == 0)
     return tool_misuse("nothing to bind or connect: give -b or -c");
+  if (o->topic_count > 0 && o->type->type != MCQ_SUB)
+    return tool_misuse("--subscribe is for sub, not %s", o->type->name);
   if (o->balance && o->type->type != MCQ_ROUTER)
     return tool_misuse("--balance is for router, not %s", o->type->name);
   if (o->echo && !o->type->echoes)
@@ -280,7 +292,7 @@ static int read_all(cat_options_t* o, int argc, char** argv) {
       return printf("mcqcat %s\n", mcq_version(NULL, NULL, NULL)) < 0;
     if (option == '?') return unknown_option(argv);
     if (option == ':') return missing_value(argv);
-    if (option == OPT_ABSENT || option == 's') return absent(index, option);
+    if (option == OPT_ABSENT) return absent(index);
     if (optarg != NULL)
       rc = read_value(o, option, optarg);
     else
@@ -293,6 +305,7 @@ static int read_all(cat_options_t* o, int argc, char** argv) {
 
 bool cat_options_read(cat_options_t* out, int argc, char** argv, int* code) {
   out->endpoints = tool_alloc((size_t) argc * sizeof *out->endpoints);
+  out->topics = tool_alloc((size_t) argc * sizeof *out->topics);
   out->linger_ms = -1;
   opterr = 0;
   *code = read_all(out, argc, argv);
@@ -302,4 +315,6 @@ bool cat_options_read(cat_options_t* out, int argc, char** argv, int* code) {
 void cat_options_free(cat_options_t* options) {
   free(options->endpoints);
   options->endpoints = NULL;
+  free(options->topics);
+  options->topics = NULL;
 }

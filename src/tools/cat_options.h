@@ -23,6 +23,8 @@ typedef struct cat_options {
   cat_endpoint_t* endpoints; /* in the order given */
   size_t endpoint_count;
   const char* routing_id; /* NULL: none */
+  const char** topics;    /* sub: to subscribe to */
+  size_t topic_count;
   cat_format_t format;
   int backend;
   uint64_t count;      /* messages to receive; 0: no end */

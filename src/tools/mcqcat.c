@@ -28,7 +28,8 @@ typedef struct cat {
   cat_echo_t echo;
   cat_message_t line;  /* the message of the line in hand */
   uint64_t lines;      /* taken so far */
-  bool held;           /* the line in hand waits for room */
+  bool held;           /* the line in hand waits for its time */
+  bool owes;           /* rep: an answer */
   mcq_frame_t* frames; /* a received message, as it is printed */
   size_t frames_cap;
   uint64_t received;
@@ -113,13 +114,27 @@ static void on_signal(uv_signal_t* handle, int number) {
   leave(cat, TOOL_DONE);
 }
 
-/* Once --count is reached and no echo waits. */
+/* Once --count is reached, no echo waits and whoever asked has been answered,
+ * as long as there are answers. */
 static void leave_when_done(cat_t* cat) {
   if (cat->options.count == 0 || cat->received < cat->options.count) return;
+  if (cat->owes && !cat->input.finished) return;
   if (cat->echo.parked == 0) leave(cat, TOOL_DONE);
 }
 
 /* ---- standard input and output ------------------------------------------- */
+
+/* There is no room, or, as MCQ_EFSM says, it is not this side's turn: a req
+ * awaits its answer, a rep a request.  A rep has one go at each answer. */
+static bool must_wait(const cat_t* cat, int rc) {
+  if (rc == MCQ_EFSM) return true;
+  return rc == MCQ_EAGAIN && cat->options.type->type != MCQ_REP;
+}
+
+/* The one it was for is gone, or took no more; the next line may go. */
+static bool undeliverable(int rc) {
+  return rc == MCQ_EHOSTUNREACH || rc == MCQ_EPEERGONE || rc == MCQ_EAGAIN;
+}
 
 static int on_line(cat_input_t* input, const char* line, size_t len) {
   cat_t* cat = input->data;
@@ -130,18 +145,20 @@ static int on_line(cat_input_t* input, const char* line, size_t len) {
     return rc;
   }
   if (rc == 0) rc = mcq_send(cat->socket, cat->line.frames, cat->line.count);
-  if (rc == MCQ_EAGAIN) {
+  if (must_wait(cat, rc)) {
     cat->held = true;
     return rc;
   }
+  if (rc != CAT_LINE_BLANK) cat->owes = false;
   cat->lines++;
-  if (rc == MCQ_EHOSTUNREACH) {
+  if (undeliverable(rc)) {
     tool_say("line %" PRIu64 " of stdin: %s", cat->lines, mcq_strerror(rc));
   } else if (rc < 0) {
     leave(cat, tool_fail("line %" PRIu64 " of stdin: cannot send: %s",
                          cat->lines, mcq_strerror(rc)));
     return rc;
   }
+  leave_when_done(cat);
   return 0;
 }
 
@@ -153,6 +170,8 @@ static void on_input_end(cat_input_t* input, int code) {
   } else if (!cat->options.type->receives) {
     cat->draining = !cat->leaving;
     leave(cat, TOOL_DONE);
+  } else {
+    leave_when_done(cat);
   }
 }
 
@@ -180,19 +199,27 @@ static void print(cat_t* cat, mcq_peer_t peer, const mcq_msg_t* msg) {
   cat_output_message(&cat->output, cat->frames, n);
 }
 
+static void send_on(cat_t* cat) {
+  if (!cat->held) return;
+  cat->held = false;
+  cat_input_resume(&cat->input);
+}
+
 static void on_message(mcq_socket_t* socket, mcq_peer_t peer, mcq_msg_t* msg) {
   cat_t* cat = mcq_socket_data(socket);
   print(cat, peer, msg);
   if (cat->options.echo) cat_echo_message(&cat->echo, socket, peer, msg);
   cat->received++;
   if (cat->received == cat->options.count) mcq_pause(socket);
+  cat->owes = cat->options.type->type == MCQ_REP && !cat->options.echo;
   leave_when_done(cat);
+  /* The answer to a request, or the next question. */
+  if (!cat->leaving && !cat->options.echo) send_on(cat);
 }
 
-static void send_on(cat_t* cat) {
-  if (!cat->held) return;
-  cat->held = false;
-  cat_input_resume(&cat->input);
+static void on_request_failed(mcq_socket_t* socket, int code) {
+  tool_say("no answer: %s", mcq_strerror(code));
+  send_on(mcq_socket_data(socket));
 }
 
 static void on_drain(mcq_socket_t* socket) {
@@ -239,8 +266,19 @@ static int open_endpoints(cat_t* cat) {
   return 0;
 }
 
+static int subscribe(cat_t* cat) {
+  for (size_t i = 0; i < cat->options.topic_count; i++) {
+    const char* topic = cat->options.topics[i];
+    int rc = mcq_subscribe(cat->socket, topic, strlen(topic));
+    if (rc != 0)
+      return tool_fail("cannot subscribe to '%s': %s", topic, mcq_strerror(rc));
+  }
+  return 0;
+}
+
 static int open_socket(cat_t* cat) {
   const cat_options_t* o = &cat->options;
+  bool publishes = o->type->type == MCQ_PUB || o->type->type == MCQ_XPUB;
   mcq_socket_options_t options = {
       .type = o->type->type,
       .flags = o->balance ? MCQ_ROUTER_BALANCE : 0,
@@ -250,6 +288,8 @@ static int open_socket(cat_t* cat) {
       .on_peer_down = on_peer_down,
       .on_drain = on_drain,
       .on_event = on_event,
+      .on_request_failed = on_request_failed,
+      .slow_peer = publishes ? MCQ_SLOW_REFUSE : 0,
       .routing_id = o->routing_id,
       .routing_id_len = o->routing_id != NULL ? strlen(o->routing_id) : 0,
       .sndhwm = o->sndhwm,
@@ -277,6 +317,7 @@ static int start(cat_t* cat) {
   int rc = mcq_ctx_new(&cat->loop, &options, &cat->ctx);
   if (rc != 0) return tool_fail("no context: %s", mcq_strerror(rc));
   rc = open_socket(cat);
+  if (rc == 0) rc = subscribe(cat);
   if (rc == 0) rc = open_endpoints(cat);
   if (rc == 0) rc = open_input(cat);
   return rc;

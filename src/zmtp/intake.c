@@ -50,8 +50,19 @@ int mcq__intake_hold(mcq__intake_t* k, mcq__pool_t* pool) {
   return 0;
 }
 
-mcq__window_t* mcq__intake_want(mcq__intake_t* k) {
-  if (!k->gathering || k->at < k->in.len) return NULL;
+/* Makes a place for the body. */
+static int begin_body(mcq__intake_t* k, mcq__pool_t* pool) {
+  if (k->gathering) return 0;
+  int rc = mcq__window_open_exact(&k->rest, pool, (size_t) k->frame.len);
+  k->gathering = rc == 0;
+  return rc;
+}
+
+/* A body of which nothing is there yet gets its place only now: it may come
+ * in one piece that needs none. */
+mcq__window_t* mcq__intake_want(mcq__intake_t* k, mcq__pool_t* pool) {
+  if (!k->headed || k->at < k->in.len) return NULL;
+  if (k->frame.len < MCQ__WANT_MIN || begin_body(k, pool) != 0) return NULL;
   return mcq__window_room(&k->rest) < MCQ__WANT_MIN ? NULL : &k->rest;
 }
 
@@ -98,11 +109,12 @@ int mcq__intake_head(mcq__intake_t* k, mcq__frame_t* f, const char** why) {
 
 /* Gathers a body: what is there is copied, the rest is awaited. */
 static int gather_body(mcq__intake_t* k, mcq__pool_t* pool) {
-  if (!k->gathering) {
-    int rc = mcq__window_open_exact(&k->rest, pool, (size_t) k->frame.len);
-    if (rc != 0) return rc;
-    k->gathering = true;
+  if (!k->gathering && k->at == k->in.len) {
+    drop_input(k);
+    return 0;
   }
+  int rc = begin_body(k, pool);
+  if (rc != 0) return rc;
   size_t n = mcq__window_room(&k->rest);
   if (n > k->in.len - k->at) n = k->in.len - k->at;
   mcq__window_poke(&k->rest, 0, mcq__slice_sub(k->in, k->at, n).data, n);

@@ -35,7 +35,7 @@ void mcq__intake_feed(mcq__intake_t* k, mcq__slice_t in);
 int mcq__intake_hold(mcq__intake_t* k, mcq__pool_t* pool);
 
 /* The window for the rest of a large body, or NULL. */
-mcq__window_t* mcq__intake_want(mcq__intake_t* k);
+mcq__window_t* mcq__intake_want(mcq__intake_t* k, mcq__pool_t* pool);
 
 /* `n` bytes were written at the window's start. */
 void mcq__intake_filled(mcq__intake_t* k, size_t n);

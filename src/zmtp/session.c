@@ -124,7 +124,7 @@ static void feed(mcq__session_t* s, mcq__slice_t in) {
 }
 
 static mcq__window_t* want(mcq__session_t* s) {
-  return over(s) ? NULL : mcq__intake_want(&s->intake);
+  return over(s) ? NULL : mcq__intake_want(&s->intake, s->config.pool);
 }
 
 static void filled(mcq__session_t* s, size_t n) {

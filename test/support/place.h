@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* Where whole sockets are played: every transport on every back end, and the
+ * simulated network in its styles.  For tests of what must be the same
+ * everywhere; they take the table, open a context at a place and run it until
+ * that is closed. */
+#ifndef TEST_SUPPORT_PLACE_H
+#define TEST_SUPPORT_PLACE_H
+
+#include "ctx.h"
+#include "monocoque.h"
+#include "support/alloc.h"
+#include "support/simnet.h"
+
+typedef struct place {
+  const char* name;
+  const char* uri; /* to bind to; with "%u" for a number of its own */
+  int backend;
+  bool strangers; /* others than sockets of the library can knock there */
+  bool sim;       /* the rest is how that behaves */
+  sim_style_t style;
+  unsigned tiny, crumbs;
+  uint64_t delay;
+} place_t;
+
+#define PLACES 9
+extern const place_t places[PLACES];
+
+/* One with that name, or NULL. */
+const place_t* place_find(const char* name);
+
+#define PLACE_URI_MAX 64
+
+/* What to bind the i-th endpoint of a context to, in `out`. */
+const char* place_uri(const place_t* place, unsigned i,
+                      char out[PLACE_URI_MAX]);
+
+/* Whether the system has what it takes; says so when not. */
+bool place_is_here(const place_t* place);
+
+/* A loop and a context in it. */
+typedef struct ground {
+  const place_t* place;
+  sim_net_t net;
+  uv_loop_t loop;
+  test_alloc_t memory;
+  mcq_ctx_t* ctx;
+  mcq__io_t* io; /* its own; NULL: closed */
+} ground_t;
+
+/* `data` is the context's. */
+void ground_open(ground_t* g, const place_t* place, void* data);
+
+/* Closes the context; for callbacks too. */
+void ground_finish(ground_t* g);
+
+/* One step.  The loop sleeps only when nothing of a simulated network is to
+ * come: then a timer of the test's is. */
+void ground_step(ground_t* g);
+
+/* Until the context is closed.  Asserts that the loop closes with 0, that no
+ * block is left, and nothing in the network. */
+void ground_run(ground_t* g);
+
+#endif
