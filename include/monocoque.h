@@ -146,7 +146,8 @@ enum { /* mcq_socket_options_t.slow_peer: PUB and XPUB, when a queue is full */
  * or, from mcq_peer_info, until the loop runs on. */
 typedef struct mcq_peer_info {
   mcq_peer_t peer;
-  const void* routing_id; /* announced or made up; never empty on a ROUTER */
+  const void* routing_id; /* announced; on a ROUTER, where it is a peer's
+                             alone, or else made up */
   size_t routing_id_len;
   const char* address;     /* of the other side, "tcp://127.0.0.1:40123" */
   const char* socket_type; /* what it announced, "DEALER" */
@@ -530,7 +531,7 @@ MCQ_EXTERN int mcq_msg_wrap(mcq_ctx_t* ctx, const void* data, size_t len,
 
 /* ---- peers --------------------------------------------------------------- */
 
-/* The live connection of a routing id.  MCQ_ENOENT. */
+/* ROUTER: the live connection of a routing id.  MCQ_ENOENT. */
 MCQ_EXTERN int mcq_peer_find(const mcq_socket_t* socket, const void* id,
                              size_t len, mcq_peer_t* out);
 

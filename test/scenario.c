@@ -504,7 +504,7 @@ static void play_all(void** state) {
     if (scenarios[i].strangers && !place->strangers) continue;
     print_message("  %s\n", scenarios[i].name);
     memset(&g, 0, sizeof g);
-    ground_open(&g.ground, place, &g);
+    ground_open(&g.ground, place);
     scenarios[i].play(&g);
   }
 }

@@ -17,6 +17,7 @@
 typedef struct user { /* of one socket */
   struct stage* stage;
   mcq_socket_t* socket;
+  bool in_house;
   unsigned got, ups, downs, drains, asks_failed, closed;
   unsigned subscribed, unsubscribed;
   uint64_t bytes;
@@ -142,6 +143,7 @@ static user_t* make(stage_t* g, mcq_ctx_t* ctx, mcq_socket_options_t o) {
   user_t* u = &g->users[g->count++];
   assert_true(g->count <= sizeof g->users / sizeof *g->users);
   u->stage = g;
+  u->in_house = ctx == g->house;
   o.data = u;
   if (o.on_message == NULL) o.on_message = on_message;
   if (o.on_drain == NULL) o.on_drain = on_drain;
@@ -201,6 +203,7 @@ static uint64_t activity(stage_t* g) {
                      : stats_of(g).front.messages + stats_of(g).back.messages;
   for (size_t i = 0; i < g->count; i++) {
     if (g->users[i].socket == NULL) continue;
+    if (g->users[i].in_house && g->house == NULL) continue;
     mcq_stats_t s = counts_of(&g->users[i]);
     sum += s.messages_received + s.messages_sent + s.peers + s.disconnects;
     sum -= s.bytes_queued;

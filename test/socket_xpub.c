@@ -355,10 +355,14 @@ static void welcome_whatever_waits(int backend) {
   raw_accept(&raw);
   raw_hello(&raw, 1, "SUB");
   raw_greeted(&raw);
-  raw_expect(&raw, 0, "two", 3);
-  raw_expect(&raw, 0, "welcome", 7);
-  until(&g, xpub.dropped == 2);
-  assert_int_equal(player_stats(&xpub.p).messages_dropped, 2);
+  const uint8_t* body;
+  size_t len;
+  unsigned before = 0;
+  while (raw_frame(&raw, &body, &len) == 0 && len != 7) before++;
+  assert_memory_equal(body, "welcome", 7);
+  until(&g, xpub.dropped == 3 - before);
+  assert_int_equal(player_stats(&xpub.p).messages_dropped, 3 - before);
+  assert_true(before == 1 || before == 2);
   raw_close(&raw);
   stage_close(&g);
 }

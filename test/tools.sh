@@ -3,6 +3,7 @@
 # mcqcat as its users run it: two processes of every pair of types, what they
 # print and how they leave; mcqperf once through each benchmark.  Whoever binds
 # takes a free port and tells it by an event; nobody waits for a clock.
+# shellcheck disable=SC2086 # $bounded is three words
 set -u
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
@@ -23,6 +24,9 @@ cd "$work" || exit 1
 failed=0
 test -d "$here" || exit 1
 
+# No signal comes twice with --foreground.
+bounded='timeout --foreground 60'
+
 fail() {
   echo "FAILED: $name: $*"
   failed=$((failed + 1))
@@ -36,7 +40,7 @@ serve() {
   shift
   rm -f events input served
   mkfifo events input || exit 1
-  timeout 60 "$cat" -e -b 'tcp://127.0.0.1:*' -t 30000 "$@" \
+  $bounded "$cat" -e -b 'tcp://127.0.0.1:*' -t 30000 "$@" \
     <input >served 2>events &
   pid=$!
   exec 4>input 3<events
@@ -66,7 +70,7 @@ leave() {
 
 # client ARGUMENT...: one that connects, in the foreground, printing to `got`.
 client() {
-  timeout 60 "$cat" -c "$uri" -t 30000 "$@" >got 2>said
+  $bounded "$cat" -c "$uri" -t 30000 "$@" >got 2>said
   status=$?
   test $status = 0 || fail "client: exit status $status: $(cat said)"
 }
@@ -96,7 +100,7 @@ printed served 61 '62 - ff00' 63
 
 serve "rep without more answers" -n 1 rep
 exec 4>&- # leaves unanswered
-timeout 60 "$cat" -c "$uri" -n 1 -t 30000 dealer >got 2>said <<END &
+$bounded "$cat" -c "$uri" -n 1 -t 30000 dealer >got 2>said <<END &
 	anybody
 END
 asker=$!
@@ -104,7 +108,8 @@ exec 4>/dev/null
 leave 0
 kill "$asker"
 wait "$asker"
-test $? = 0 || fail "an interrupted client does not leave with 0"
+status=$?
+test $status = 0 || fail "interrupted client: exit status $status: $(cat said)"
 printed served anybody
 
 serve "push and pull" -n 2000 pull
@@ -120,7 +125,7 @@ seq 2000 | cmp -s - got || fail "not the same 2000 lines"
 
 # Every publisher waits for its subscriber: an event says that it is there.
 serve "pub and sub" pub
-timeout 60 "$cat" -c "$uri" -t 30000 -n 3 -s a. -s b. sub >got 2>said &
+$bounded "$cat" -c "$uri" -t 30000 -n 3 -s a. -s b. sub >got 2>said &
 other=$!
 await subscribed
 await subscribed
@@ -130,7 +135,7 @@ leave 0
 printed got a.1 "b.1	more" a.2
 
 serve "pub in a hurry" pub
-timeout 60 "$cat" -c "$uri" -t 30000 -n 20000 -s '' sub >got 2>said &
+$bounded "$cat" -c "$uri" -t 30000 -n 20000 -s '' sub >got 2>said &
 other=$!
 await subscribed
 case $line in *'"topic":""'*) ;; *) fail "which topic: $line" ;; esac
@@ -140,7 +145,7 @@ leave 0
 seq 20000 | cmp -s - got || fail "not the same 20000 lines"
 
 serve "xpub and sub" -n 2 -f hex xpub
-timeout 60 "$cat" -c "$uri" -t 30000 -n 1 -s weather sub >got 2>said &
+$bounded "$cat" -c "$uri" -t 30000 -n 1 -s weather sub >got 2>said &
 other=$!
 await subscribed
 printf '%s\n' 7765617468657220 >&4
@@ -151,7 +156,7 @@ printed served 0177656174686572 0077656174686572
 
 serve "pub and xsub" pub
 mkfifo asks
-timeout 60 "$cat" -c "$uri" -t 30000 -n 2 -f hex xsub <asks >got 2>said &
+$bounded "$cat" -c "$uri" -t 30000 -n 2 -f hex xsub <asks >got 2>said &
 other=$!
 exec 5>asks
 printf '%s\n' 0161 0162 >&5
@@ -170,7 +175,7 @@ serve "xsub and xpub" -n 1 xsub
 printf '%b\n' '\001x' >&4
 printf 'x says\ny says\n' >lines
 mkfifo says
-timeout 60 "$cat" -c "$uri" -t 30000 -n 1 -f hex xpub <says >got 2>said &
+$bounded "$cat" -c "$uri" -t 30000 -n 1 -f hex xpub <says >got 2>said &
 other=$!
 exec 5>says
 wait "$other" || fail "xpub: exit status $?: $(cat said)"
@@ -199,7 +204,7 @@ exits() {
   wanted=$1
   shift
   name="mcqcat $*"
-  timeout 60 "$cat" "$@" </dev/null >got 2>said
+  $bounded "$cat" "$@" </dev/null >got 2>said
   status=$?
   test $status = "$wanted" || fail "exit status $status: $(cat said)"
 }
@@ -221,7 +226,7 @@ exits 0 -b 'tcp://127.0.0.1:*' pub
 exits 0 -b 'tcp://127.0.0.1:*' push
 
 name="mcqcat --linger=0"
-echo lost | timeout 60 "$cat" -c tcp://127.0.0.1:1 --linger 0 push >got 2>said
+echo lost | $bounded "$cat" -c tcp://127.0.0.1:1 --linger 0 push >got 2>said
 test $? = 1 || fail "exit status not 1: $(cat said)"
 grep -q '1 messages were not sent' said || fail "said $(cat said)"
 
@@ -232,7 +237,7 @@ for mode in throughput latency fanout peers; do
   peers=
   case $mode in fanout | peers) peers="--peers 3" ;; esac
   # shellcheck disable=SC2086 # one option or none
-  timeout 60 "$perf" $mode --count 200 --rounds 1 --size 64 $peers \
+  $bounded "$perf" $mode --count 200 --rounds 1 --size 64 $peers \
     --backend uv --json >got 2>said || fail "exit status $?: $(cat said)"
   grep -q '"benchmark": "'$mode'"' got || fail "no result"
 done

@@ -242,7 +242,6 @@ static void forget_connection(mcq__actor_t* a) {
   a->shut = false;
   a->told = false;
   a->was_up = false;
-  a->missed = 0;
   a->strikes = 0;
   a->data = NULL;
 }
@@ -281,6 +280,7 @@ int mcq__actor_attach(mcq__actor_t* a, const mcq__transport_t* transport,
 void mcq__actor_up(mcq__actor_t* a) {
   a->state = MCQ__ACTOR_UP;
   a->was_up = true;
+  mcq__actor_thin(a);
   if (a->outbox.chain.bytes != 0) mcq__io_flush(mcq__actor_io(a), &a->flush);
 }
 

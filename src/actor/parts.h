@@ -58,6 +58,10 @@ int mcq__actor_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd);
 /* The same question without the message. */
 bool mcq__actor_room(mcq__port_t* port);
 
+/* Where only the newest message waits: gives up the others that turned out not
+ * to have been begun. */
+void mcq__actor_thin(mcq__actor_t* a);
+
 /* The flush task's: writes what is queued. */
 void mcq__actor_flush(mcq__task_t* task);
 

@@ -38,6 +38,19 @@ static size_t fill(mcq__actor_t* a, mcq__iov_t* iov, size_t* total,
   return pieces;
 }
 
+/* Messages of which nothing was written or handed over. */
+static uint64_t waiting(const mcq__outbox_t* o) {
+  bool begun;
+  uint64_t handed = mcq__outbox_unsure(o, &begun);
+  return o->messages - handed - (begun ? 1 : 0);
+}
+
+void mcq__actor_thin(mcq__actor_t* a) {
+  if (mcq__likely(!a->config->conflate)) return;
+  while (waiting(&a->outbox) > 1)
+    if (!mcq__actor_shed(a)) return;
+}
+
 void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control) {
   if (mcq__unlikely(control != 0)) {
     size_t own = n < control ? n : control;
@@ -45,6 +58,7 @@ void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control) {
     n -= own;
   }
   mcq__outbox_wrote(&a->outbox, n);
+  if (a->state == MCQ__ACTOR_UP) mcq__actor_thin(a); /* it wrote less */
   if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING) && !a->shut) {
     if (a->linger != MCQ__NO_DEADLINE)
       a->stop_at = mcq__io_now(mcq__actor_io(a)) + a->linger;
@@ -161,7 +175,8 @@ static bool make_room(mcq__actor_t* a) {
   if (!mcq__outbox_full(&a->outbox)) return true;
   if (a->state == MCQ__ACTOR_UP && can_write(a)) write_some(a);
   if (!a->config->conflate) return !mcq__outbox_full(&a->outbox);
-  return mcq__actor_shed(a) || mcq__outbox_all_begun(&a->outbox);
+  while (mcq__actor_shed(a)) continue;
+  return mcq__outbox_all_begun(&a->outbox);
 }
 
 /* One that is closing takes nothing, but holds nobody up. */

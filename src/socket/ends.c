@@ -291,6 +291,8 @@ int mcq_bind(mcq_socket_t* socket, const char* uri, mcq_endpoint_t* out) {
   if (rc != 0) return rc;
   mcq__end_t* end = make(socket, uri);
   if (end == NULL) return MCQ_ENOMEM;
+  /* First of all, even of those who have been waiting for this name. */
+  mcq__io_work(&socket->host->io, &end->task);
   rc = mcq__listener_open(&end->listener, &socket->host->io, &endpoint,
                           socket->options.backlog, &listener_events);
   if (rc != 0) {
@@ -298,7 +300,6 @@ int mcq_bind(mcq_socket_t* socket, const char* uri, mcq_endpoint_t* out) {
     return rc;
   }
   enlist(socket, end, out);
-  mcq__io_work(&socket->host->io, &end->task);
   return 0;
 }
 

@@ -18,6 +18,7 @@ typedef struct mcq__pattern {
   int flags;         /* options.flags the type knows */
 
   bool picks;     /* send picks the peer: mcq_send_next works */
+  bool by_name;   /* routing ids are addresses: each is one peer's alone */
   bool by_handle; /* mcq_send_to works */
 
   /* Makes what the type keeps in s->own, after the rest of the socket was

@@ -20,6 +20,7 @@ static const mcq__hello_t* hello_of(const mcq__actor_t* a) {
 static void describe(const mcq__actor_t* a, mcq_peer_t peer, mcq__slice_t id,
                      mcq_peer_info_t* info) {
   const mcq__hello_t* hello = hello_of(a);
+  if (!socket_of(a)->pattern->by_name) id = hello->routing_id;
   *info = (mcq_peer_info_t){
       .peer = peer,
       .routing_id = id.data,
@@ -80,6 +81,8 @@ static int take_in(mcq_socket_t* s, mcq__actor_t* a, const char** text) {
   mcq__end_t* end = end_of(a);
   mcq__slice_t name = hello_of(a)->routing_id;
   if (end != NULL && end->name.len != 0) name = end->name;
+  /* Two may have one name where nobody is called by it. */
+  if (!s->pattern->by_name) name = mcq__slice_static(NULL, 0);
   if (s->pattern->admit != NULL) {
     int rc = s->pattern->admit(s, a, text);
     if (rc != 0) return rc;
@@ -143,7 +146,9 @@ static uint64_t requeue(mcq_socket_t* s, const mcq__actor_t* a) {
     moved++;
   }
   mcq__outbox_walk_end(&a->outbox, &walk);
-  s->tally = before; /* they were counted when the user sent them */
+  /* They were counted when the user sent them; what gave way was not. */
+  before.dropped = s->tally.dropped;
+  s->tally = before;
   s->counts.messages_requeued += moved;
   return moved;
 }
@@ -234,8 +239,8 @@ static bool left_over(const mcq__actor_t* a) {
  * MCQ_IMMEDIATE only those that are there. */
 static void leave_hub(mcq_socket_t* s, mcq__actor_t* a) {
   bool immediate = (s->options.flags & MCQ_IMMEDIATE) != 0;
-  bool waits = end_of(a) != NULL && !end_of(a)->closing &&
-               (!immediate || left_over(a));
+  bool waits =
+      end_of(a) != NULL && !end_of(a)->closing && (!immediate || left_over(a));
   if (!waits || mcq__peers_queue(s, a) != 0)
     leave(s, a);
   else if (immediate)

@@ -23,6 +23,7 @@ const mcq__pattern_t mcq__pattern_router = {
     .seats = &mcq__seats_router,
     .announces_id = true,
     .picks = true, /* with MCQ_ROUTER_BALANCE */
+    .by_name = true,
     .by_handle = true,
     .flags = MCQ_IMMEDIATE | MCQ_ROUTER_BALANCE | MCQ_ROUTER_REFUSE_TWIN |
              MCQ_NO_REQUEUE,

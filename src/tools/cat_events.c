@@ -133,7 +133,15 @@ static void set_code(json_t* object, int code, const char* text) {
   set_text(object, "text", text);
 }
 
-void cat_events_event(const mcq_event_t* event) {
+/* A publisher is told of a topic, which may be empty; a subscriber is not. */
+static bool has_topic(const mcq_socket_t* socket, const mcq_event_t* event) {
+  int type = mcq_socket_type(socket);
+  return (type == MCQ_PUB || type == MCQ_XPUB) &&
+         (event->kind == MCQ_EVENT_SUBSCRIBED ||
+          event->kind == MCQ_EVENT_UNSUBSCRIBED);
+}
+
+void cat_events_event(const mcq_socket_t* socket, const mcq_event_t* event) {
   json_t* object = begin(event_name(event->kind));
   set_text(object, of_endpoint(event->kind) ? "endpoint" : "address",
            event->address);
@@ -143,7 +151,7 @@ void cat_events_event(const mcq_event_t* event) {
     set_text(object, "reason", reason(event->code));
   if (event->kind == MCQ_EVENT_RETRY)
     set_number(object, "wait_ms", event->wait_ms);
-  if (event->topic != NULL)
+  if (has_topic(socket, event))
     json_object_set_new(object, "topic",
                         cat_json_bytes(event->topic, event->topic_len));
   if (event->kind == MCQ_EVENT_DROPPED)

@@ -5,7 +5,7 @@
 
 #include "monocoque.h"
 
-void cat_events_event(const mcq_event_t* event);
+void cat_events_event(const mcq_socket_t* socket, const mcq_event_t* event);
 void cat_events_peer_up(const mcq_peer_info_t* info);
 void cat_events_peer_down(const mcq_peer_info_t* info);
 void cat_events_stats(const mcq_socket_t* socket);

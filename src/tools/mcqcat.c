@@ -246,7 +246,7 @@ static void on_peer_down(mcq_socket_t* socket, const mcq_peer_info_t* info) {
 
 static void on_event(mcq_socket_t* socket, const mcq_event_t* event) {
   cat_t* cat = mcq_socket_data(socket);
-  if (cat->options.events) cat_events_event(event);
+  if (cat->options.events) cat_events_event(socket, event);
   if (event->kind != MCQ_EVENT_STOPPED || cat->leaving) return;
   tool_say("%s: gave up: %s", event->address, mcq_strerror(event->code));
   if (++cat->stopped == cat->options.endpoint_count) leave(cat, TOOL_FAILED);

@@ -9,14 +9,19 @@
 #include "monocoque.h"
 
 static const char help_text[] =
-    "Usage: mcqperf throughput|latency [OPTION]...\n"
+    "Usage: mcqperf throughput|latency|fanout|peers [OPTION]...\n"
     "Measures libmonocoque between two processes over TCP on 127.0.0.1.\n"
     "  throughput  DEALER to DEALER, one way: messages a second\n"
     "  latency     DEALER to ROUTER and back: round-trip times\n"
+    "  fanout      PUB to many SUBs, none slower than it: deliveries a second\n"
+    "  peers       many DEALERs to one ROUTER and back: round trips a second\n"
     "      --size=BYTES[,BYTES...]  message sizes\n"
-    "                               (64,1024,65536; latency 64)\n"
+    "                               (64; throughput 64,1024,65536)\n"
+    "      --peers=N[,N...]         (fanout 1,10,100,1000; peers 1,64,1000)\n"
+    "      --filtered               fanout: a topic for each SUB\n"
     "      --count=N                messages or round trips of a run\n"
-    "                               (what takes 0.4 s; latency 10000)\n"
+    "                               (what takes 0.4 s; latency 10000;\n"
+    "                               fanout 2000000/N; peers 50000)\n"
     "      --rounds=N               runs of each contender, in turn (5)\n"
     "      --backend=NAME[,NAME]    uv, uring, auto (uv,uring)\n"
     "      --against=NAME[,NAME]    libzmq, raw: rivals in the same run\n"
@@ -26,6 +31,8 @@ static const char help_text[] =
 
 enum {
   OPT_SIZE = 256,
+  OPT_PEERS,
+  OPT_FILTERED,
   OPT_COUNT,
   OPT_ROUNDS,
   OPT_BACKEND,
@@ -38,6 +45,8 @@ enum {
 
 static const struct option long_options[] = {
     {"size", required_argument, NULL, OPT_SIZE},
+    {"peers", required_argument, NULL, OPT_PEERS},
+    {"filtered", no_argument, NULL, OPT_FILTERED},
     {"count", required_argument, NULL, OPT_COUNT},
     {"rounds", required_argument, NULL, OPT_ROUNDS},
     {"backend", required_argument, NULL, OPT_BACKEND},
@@ -95,15 +104,16 @@ static bool next_word(const char** list, char word[32]) {
   return true;
 }
 
-static int read_sizes(perf_options_t* o, const char* list) {
+static int read_numbers(const char* option, const char* list, int64_t max,
+                        size_t out[PERF_LIST_MAX], size_t* count) {
   char word[32];
-  for (o->size_count = 0; next_word(&list, word);) {
+  for (*count = 0; next_word(&list, word);) {
     int64_t n = 0;
-    int rc = read_number("--size", word, 1, 64 << 20, &n);
+    int rc = read_number(option, word, 1, max, &n);
     if (rc != 0) return rc;
-    if (o->size_count == PERF_SIZES_MAX)
-      return tool_misuse("--size: at most %d sizes", PERF_SIZES_MAX);
-    o->sizes[o->size_count++] = (size_t) n;
+    if (*count == PERF_LIST_MAX)
+      return tool_misuse("%s: at most %d numbers", option, PERF_LIST_MAX);
+    out[(*count)++] = (size_t) n;
   }
   return 0;
 }
@@ -135,13 +145,16 @@ static int read_who(perf_options_t* o, const char* what, const char* list,
 
 /* ---- all of it ----------------------------------------------------------- */
 
+static const char* const modes[PERF_MODE_COUNT] = {"throughput", "latency",
+                                                   "fanout", "peers"};
+
+const char* perf_mode_word(perf_mode_t mode) {
+  return modes[mode];
+}
+
 static int read_mode(perf_options_t* o, const char* word) {
-  static const char* const modes[] = {"throughput", "latency"};
-  static const char* const later[] = {"fanout", "peers"};
-  int i = tool_find(word, modes, 2);
-  if (i < 0 && tool_find(word, later, 2) >= 0)
-    return tool_misuse("%s is not supported by this build", word);
-  if (i < 0) return tool_unknown("benchmark", word, modes, 2);
+  int i = tool_find(word, modes, PERF_MODE_COUNT);
+  if (i < 0) return tool_unknown("benchmark", word, modes, PERF_MODE_COUNT);
   o->mode = (perf_mode_t) i;
   return 0;
 }
@@ -151,7 +164,12 @@ static int read_option(perf_options_t* o, int option, const char** against) {
   int rc = 0;
   switch (option) {
     case OPT_SIZE:
-      return read_sizes(o, optarg);
+      return read_numbers("--size", optarg, 64 << 20, o->sizes, &o->size_count);
+    case OPT_PEERS:
+      return read_numbers("--peers", optarg, 10000, o->peers, &o->peer_count);
+    case OPT_FILTERED:
+      o->filtered = true;
+      return 0;
     case OPT_COUNT:
       rc = read_number("--count", optarg, 2, 1000000000, &n);
       o->count = (uint64_t) n;
@@ -172,20 +190,57 @@ static int read_option(perf_options_t* o, int option, const char** against) {
   }
 }
 
+static bool has_many(const perf_options_t* o) {
+  return o->mode == PERF_FANOUT || o->mode == PERF_PEERS;
+}
+
+static void set_default_sizes(perf_options_t* o) {
+  if (o->size_count > 0) return;
+  o->sizes[o->size_count++] = 64;
+  if (o->mode != PERF_THROUGHPUT) return;
+  o->sizes[o->size_count++] = 1024;
+  o->sizes[o->size_count++] = 65536;
+}
+
+static void set_default_peers(perf_options_t* o) {
+  static const size_t fanout[] = {1, 10, 100, 1000};
+  static const size_t peers[] = {1, 64, 1000};
+  if (o->peer_count > 0) return;
+  if (!has_many(o)) o->peers[o->peer_count++] = 0;
+  for (size_t i = 0; o->mode == PERF_FANOUT && i < 4; i++)
+    o->peers[o->peer_count++] = fanout[i];
+  for (size_t i = 0; o->mode == PERF_PEERS && i < 3; i++)
+    o->peers[o->peer_count++] = peers[i];
+}
+
 static void set_defaults(perf_options_t* o) {
   if (o->rounds == 0) o->rounds = 5;
   if (o->count == 0 && o->mode == PERF_LATENCY) o->count = 10000;
-  if (o->size_count > 0) return;
-  o->sizes[o->size_count++] = 64;
-  if (o->mode == PERF_LATENCY) return;
-  o->sizes[o->size_count++] = 1024;
-  o->sizes[o->size_count++] = 65536;
+  if (o->count == 0 && o->mode == PERF_PEERS) o->count = 50000;
+  set_default_sizes(o);
+  set_default_peers(o);
+  for (size_t s = 0; s < o->size_count; s++)
+    for (size_t p = 0; p < o->peer_count; p++)
+      o->cases[o->case_count++] = (perf_case_t){o->sizes[s], o->peers[p]};
+}
+
+/* What only goes together. */
+static int check(const perf_options_t* o) {
+  if (o->peer_count > 0 && !has_many(o))
+    return tool_misuse("--peers is for fanout and peers");
+  if (o->filtered && o->mode != PERF_FANOUT)
+    return tool_misuse("--filtered is for fanout");
+  for (size_t i = 0; has_many(o) && i < o->who_count; i++)
+    if (o->who[i] == PERF_RAW)
+      return tool_misuse("raw: a rival in throughput and latency only");
+  return 0;
 }
 
 static int read_rest(perf_options_t* o, int argc, char** argv,
                      const char* against) {
   if (optind == argc)
-    return tool_misuse("what to measure: throughput or latency?");
+    return tool_misuse(
+        "what to measure: throughput, latency, fanout or peers?");
   int rc = read_mode(o, argv[optind]);
   if (rc == 0 && optind + 1 < argc)
     rc = tool_misuse("'%s' is one word too many", argv[optind + 1]);
@@ -195,6 +250,7 @@ static int read_rest(perf_options_t* o, int argc, char** argv,
     if (mcq_has("uring")) add_who(o, PERF_URING);
   }
   if (against != NULL) rc = read_who(o, "rival", against, PERF_ZMQ, PERF_RAW);
+  if (rc == 0) rc = check(o);
   set_defaults(o);
   return rc;
 }

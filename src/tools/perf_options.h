@@ -5,12 +5,23 @@
 
 #include "perf_side.h"
 
-enum { PERF_SIZES_MAX = 32 };
+enum { PERF_LIST_MAX = 32 }; /* sizes, or numbers of peers */
+
+/* Some rows of the table, one for each contender. */
+typedef struct perf_case {
+  size_t size;
+  size_t peers; /* fanout, peers; else 0 */
+} perf_case_t;
 
 typedef struct perf_options {
   perf_mode_t mode;
-  size_t sizes[PERF_SIZES_MAX];
+  size_t sizes[PERF_LIST_MAX];
   size_t size_count;
+  size_t peers[PERF_LIST_MAX];
+  size_t peer_count;
+  perf_case_t cases[PERF_LIST_MAX * PERF_LIST_MAX]; /* of the two above */
+  size_t case_count;
+  bool filtered;
   uint64_t count; /* 0: chosen for each run */
   bool count_given;
   unsigned rounds;
@@ -25,5 +36,8 @@ bool perf_options_read(perf_options_t* out, int argc, char** argv, int* code);
 
 /* "uv", "libzmq", ... as one types it. */
 const char* perf_who_word(perf_who_t who);
+
+/* "throughput", ... */
+const char* perf_mode_word(perf_mode_t mode);
 
 #endif

@@ -10,17 +10,20 @@
 
 typedef double (*figure_fn)(const perf_run_t* run);
 
-perf_run_t* perf_book_at(const perf_book_t* book, size_t size, size_t who,
+perf_run_t* perf_book_at(const perf_book_t* book, size_t at, size_t who,
                          unsigned round) {
   const perf_options_t* o = book->options;
-  return &book->runs[(size * o->who_count + who) * o->rounds + round];
+  return &book->runs[(at * o->who_count + who) * o->rounds + round];
 }
 
 /* ---- figures of a run ---------------------------------------------------- */
 
+/* Whichever side has the clock. */
 static double rate(const perf_run_t* run) {
-  double ns = (double) run->receiver.wall_ns;
-  return ns > 0 ? (double) run->receiver.count * 1e9 / ns : 0;
+  const perf_result_t* r =
+      run->receiver.wall_ns > 0 ? &run->receiver : &run->sender;
+  double ns = (double) r->wall_ns;
+  return ns > 0 ? (double) r->count * 1e9 / ns : 0;
 }
 
 static double each_ns(const perf_result_t* side) {
@@ -63,12 +66,12 @@ static int by_value(const void* a, const void* b) {
   return x < y ? -1 : x > y;
 }
 
-static double median(const perf_book_t* book, size_t size, size_t who,
+static double median(const perf_book_t* book, size_t at, size_t who,
                      figure_fn figure) {
   unsigned n = book->options->rounds;
   double* values = tool_alloc(n * sizeof *values);
   for (unsigned i = 0; i < n; i++)
-    values[i] = figure(perf_book_at(book, size, who, i));
+    values[i] = figure(perf_book_at(book, at, who, i));
   qsort(values, n, sizeof *values, by_value);
   double middle = (values[(n - 1) / 2] + values[n / 2]) / 2;
   free(values);
@@ -84,14 +87,14 @@ static int row_of(const perf_options_t* o, perf_who_t who) {
 
 /* How many times as good as the rival, or 0 where there is none: messages a
  * second, or the median round trip the other way round. */
-static double ratio(const perf_book_t* book, size_t size, size_t who,
+static double ratio(const perf_book_t* book, size_t at, size_t who,
                     perf_who_t rival) {
   int row = row_of(book->options, rival);
   if (row < 0) return 0;
   bool latency = book->options->mode == PERF_LATENCY;
   figure_fn figure = latency ? p50 : rate;
-  double mine = median(book, size, who, figure);
-  double theirs = median(book, size, (size_t) row, figure);
+  double mine = median(book, at, who, figure);
+  double theirs = median(book, at, (size_t) row, figure);
   if (latency) return mine > 0 ? theirs / mine : 0;
   return theirs > 0 ? mine / theirs : 0;
 }
@@ -108,14 +111,32 @@ static const char* human(double n, char out[16]) {
   return out;
 }
 
+/* What is measured, by perf_mode_t. */
+typedef struct subject {
+  const char* sockets;
+  const char* zmq_sockets;
+  const char* sentence;
+} subject_t;
+
+static const subject_t subjects[PERF_MODE_COUNT] = {
+    {"DEALER-DEALER", "DEALER-DEALER",
+     "DEALER to DEALER, one way, for all; raw is plain TCP"},
+    {"DEALER-ROUTER", "REQ-REP",
+     "DEALER to ROUTER and back; libzmq REQ to REP; raw is plain TCP"},
+    {"PUB-SUB", "XPUB-SUB",
+     "PUB to SUBs that lose nothing, deliveries a second"},
+    {"DEALER-ROUTER", "DEALER-ROUTER",
+     "DEALERs to a ROUTER and back, one question each at a time"},
+};
+
 static const char* label(perf_who_t who) {
   return who == PERF_ZMQ ? perf_zmq_name() : perf_who_word(who);
 }
 
-static void print_ratio(const perf_book_t* book, size_t size, size_t who,
+static void print_ratio(const perf_book_t* book, size_t at, size_t who,
                         perf_who_t rival) {
   if (row_of(book->options, rival) < 0) return;
-  printf(" %7.2fx", ratio(book, size, who, rival));
+  printf(" %7.2fx", ratio(book, at, who, rival));
 }
 
 static void print_ratio_heads(const perf_options_t* o) {
@@ -125,15 +146,14 @@ static void print_ratio_heads(const perf_options_t* o) {
 
 static void print_head(const perf_options_t* o) {
   printf(
-      "libmonocoque %s, %s, tcp on 127.0.0.1, two processes, medians of %u "
+      "libmonocoque %s, %s%s, tcp on 127.0.0.1, two processes, medians of %u "
       "rounds\n",
-      mcq_version(NULL, NULL, NULL),
-      o->mode == PERF_LATENCY ? "latency" : "throughput", o->rounds);
-  printf("%s\n",
-         o->mode == PERF_LATENCY
-             ? "DEALER to ROUTER and back; libzmq REQ to REP; raw is plain TCP"
-             : "DEALER to DEALER, one way, for all; raw is plain TCP");
-  printf("%8s  %-12s", "size", "");
+      mcq_version(NULL, NULL, NULL), perf_mode_word(o->mode),
+      o->filtered ? ", a topic each" : "", o->rounds);
+  printf("%s\n", subjects[o->mode].sentence);
+  printf("%8s", "size");
+  if (o->cases[0].peers > 0) printf(" %6s", "peers");
+  printf("  %-12s", "");
   if (o->mode == PERF_LATENCY)
     printf(" %8s %8s %8s", "p50 us", "p99 us", "p99.9 us");
   else
@@ -142,31 +162,33 @@ static void print_head(const perf_options_t* o) {
   printf("   cpu ns/msg recv, send   peak MiB recv, send\n");
 }
 
-static void print_row(const perf_book_t* book, size_t size, size_t who) {
+static void print_row(const perf_book_t* book, size_t at, size_t who) {
   const perf_options_t* o = book->options;
+  const perf_case_t* c = &o->cases[at];
   char text[16];
-  printf("%8zu  %-12s", o->sizes[size], label(o->who[who]));
+  printf("%8zu", c->size);
+  if (c->peers > 0) printf(" %6zu", c->peers);
+  printf("  %-12s", label(o->who[who]));
   if (o->mode == PERF_LATENCY) {
-    printf(" %8.1f %8.1f %8.1f", median(book, size, who, p50),
-           median(book, size, who, p99), median(book, size, who, p999));
+    printf(" %8.1f %8.1f %8.1f", median(book, at, who, p50),
+           median(book, at, who, p99), median(book, at, who, p999));
   } else {
-    double per_second = median(book, size, who, rate);
+    double per_second = median(book, at, who, rate);
     printf(" %8s %8.0f", human(per_second, text),
-           per_second * (double) o->sizes[size] / 1e6);
+           per_second * (double) c->size / 1e6);
   }
-  print_ratio(book, size, who, PERF_ZMQ);
-  print_ratio(book, size, who, PERF_RAW);
-  printf("  %13.0f %9.0f  %12.1f %8.1f\n",
-         median(book, size, who, receiver_cpu),
-         median(book, size, who, sender_cpu),
-         median(book, size, who, receiver_peak),
-         median(book, size, who, sender_peak));
+  print_ratio(book, at, who, PERF_ZMQ);
+  print_ratio(book, at, who, PERF_RAW);
+  printf("  %13.0f %9.0f  %12.1f %8.1f\n", median(book, at, who, receiver_cpu),
+         median(book, at, who, sender_cpu),
+         median(book, at, who, receiver_peak),
+         median(book, at, who, sender_peak));
 }
 
 void perf_report_table(const perf_book_t* book) {
   print_head(book->options);
-  for (size_t s = 0; s < book->options->size_count; s++)
-    for (size_t w = 0; w < book->options->who_count; w++) print_row(book, s, w);
+  for (size_t c = 0; c < book->options->case_count; c++)
+    for (size_t w = 0; w < book->options->who_count; w++) print_row(book, c, w);
 }
 
 /* ---- JSON ---------------------------------------------------------------- */
@@ -176,67 +198,67 @@ static void set_real(json_t* object, const char* key, double value) {
 }
 
 static void set_median(json_t* object, const char* key, const perf_book_t* book,
-                       size_t size, size_t who, figure_fn figure) {
-  set_real(object, key, median(book, size, who, figure));
+                       size_t at, size_t who, figure_fn figure) {
+  set_real(object, key, median(book, at, who, figure));
 }
 
 /* The figure of each round, in order. */
-static json_t* series(const perf_book_t* book, size_t size, size_t who,
+static json_t* series(const perf_book_t* book, size_t at, size_t who,
                       figure_fn figure) {
   json_t* array = json_array();
   for (unsigned i = 0; i < book->options->rounds; i++)
     json_array_append_new(array,
-                          json_real(figure(perf_book_at(book, size, who, i))));
+                          json_real(figure(perf_book_at(book, at, who, i))));
   return array;
 }
 
 static void set_ratio(json_t* object, const char* key, const perf_book_t* book,
-                      size_t size, size_t who, perf_who_t rival) {
+                      size_t at, size_t who, perf_who_t rival) {
   if (row_of(book->options, rival) >= 0)
-    set_real(object, key, ratio(book, size, who, rival));
+    set_real(object, key, ratio(book, at, who, rival));
 }
 
-static json_t* row(const perf_book_t* book, size_t size, size_t who) {
+static json_t* row(const perf_book_t* book, size_t at, size_t who) {
   const perf_options_t* o = book->options;
   json_t* object = json_object();
-  json_object_set_new(object, "size",
-                      json_integer((json_int_t) o->sizes[size]));
+  const perf_case_t* c = &o->cases[at];
+  json_object_set_new(object, "size", json_integer((json_int_t) c->size));
+  if (c->peers > 0)
+    json_object_set_new(object, "peers", json_integer((json_int_t) c->peers));
   json_object_set_new(object, "contender", json_string(label(o->who[who])));
   if (o->mode == PERF_LATENCY) {
-    set_median(object, "p50_us", book, size, who, p50);
-    set_median(object, "p99_us", book, size, who, p99);
-    set_median(object, "p999_us", book, size, who, p999);
-    json_object_set_new(object, "rounds_p50_us", series(book, size, who, p50));
+    set_median(object, "p50_us", book, at, who, p50);
+    set_median(object, "p99_us", book, at, who, p99);
+    set_median(object, "p999_us", book, at, who, p999);
+    json_object_set_new(object, "rounds_p50_us", series(book, at, who, p50));
   } else {
-    set_median(object, "messages_per_second", book, size, who, rate);
+    set_median(object, "messages_per_second", book, at, who, rate);
     set_real(object, "megabytes_per_second",
-             median(book, size, who, rate) * (double) o->sizes[size] / 1e6);
+             median(book, at, who, rate) * (double) c->size / 1e6);
     json_object_set_new(object, "rounds_messages_per_second",
-                        series(book, size, who, rate));
+                        series(book, at, who, rate));
   }
-  set_ratio(object, "ratio_to_libzmq", book, size, who, PERF_ZMQ);
-  set_ratio(object, "ratio_to_raw", book, size, who, PERF_RAW);
-  set_median(object, "cpu_ns_receiver", book, size, who, receiver_cpu);
-  set_median(object, "cpu_ns_sender", book, size, who, sender_cpu);
-  set_median(object, "peak_mib_receiver", book, size, who, receiver_peak);
-  set_median(object, "peak_mib_sender", book, size, who, sender_peak);
+  set_ratio(object, "ratio_to_libzmq", book, at, who, PERF_ZMQ);
+  set_ratio(object, "ratio_to_raw", book, at, who, PERF_RAW);
+  set_median(object, "cpu_ns_receiver", book, at, who, receiver_cpu);
+  set_median(object, "cpu_ns_sender", book, at, who, sender_cpu);
+  set_median(object, "peak_mib_receiver", book, at, who, receiver_peak);
+  set_median(object, "peak_mib_sender", book, at, who, sender_peak);
   return object;
 }
 
 int perf_report_json(const perf_book_t* book) {
   const perf_options_t* o = book->options;
-  bool latency = o->mode == PERF_LATENCY;
   json_t* rows = json_array();
-  for (size_t s = 0; s < o->size_count; s++)
+  for (size_t c = 0; c < o->case_count; c++)
     for (size_t w = 0; w < o->who_count; w++)
-      json_array_append_new(rows, row(book, s, w));
-  json_t* all =
-      json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:o}", "benchmark",
-                latency ? "latency" : "throughput", "version",
-                mcq_version(NULL, NULL, NULL), "transport", "tcp", "sockets",
-                latency ? "DEALER-ROUTER" : "DEALER-DEALER", "libzmq_sockets",
-                latency ? "REQ-REP" : "DEALER-DEALER", "rounds",
-                (int) o->rounds, "rows", rows);
+      json_array_append_new(rows, row(book, c, w));
+  json_t* all = json_pack(
+      "{s:s, s:s, s:s, s:s, s:s, s:b, s:i, s:o}", "benchmark",
+      perf_mode_word(o->mode), "version", mcq_version(NULL, NULL, NULL),
+      "transport", "tcp", "sockets", subjects[o->mode].sockets,
+      "libzmq_sockets", subjects[o->mode].zmq_sockets, "filtered",
+      (int) o->filtered, "rounds", (int) o->rounds, "rows", rows);
   int rc = all != NULL ? json_dumpf(all, stdout,
                                     JSON_INDENT(2) | JSON_REAL_PRECISION(6))
                        : -1;

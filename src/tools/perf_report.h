@@ -6,13 +6,13 @@
 #include "perf_options.h"
 #include "perf_run.h"
 
-/* All runs: [size][who][round], flat. */
+/* All runs: [case][who][round], flat. */
 typedef struct perf_book {
   const perf_options_t* options;
   perf_run_t* runs;
 } perf_book_t;
 
-perf_run_t* perf_book_at(const perf_book_t* book, size_t size, size_t who,
+perf_run_t* perf_book_at(const perf_book_t* book, size_t at, size_t who,
                          unsigned round);
 
 void perf_report_table(const perf_book_t* book);

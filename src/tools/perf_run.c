@@ -20,7 +20,7 @@ extern char** environ;
 
 enum {
   PATIENCE_MS = 30000, /* for a run that should take half a second */
-  FIELDS = 7           /* of a job on a command line */
+  FIELDS = 9           /* of a job on a command line */
 };
 
 static const char side_word[] = "--side";
@@ -46,9 +46,9 @@ static int spawn_with(process_t* p, char** argv, int out) {
 static int start(process_t* p, const perf_job_t* job) {
   char job_text[128];
   snprintf(job_text, sizeof job_text,
-           "%d,%d,%d,%zu,%" PRIu64 ",%" PRIu64 ",%" PRIu32, (int) job->mode,
-           (int) job->role, (int) job->who, job->size, job->count, job->warmup,
-           job->port);
+           "%d,%d,%d,%zu,%" PRIu64 ",%" PRIu64 ",%" PRIu32 ",%zu,%d",
+           (int) job->mode, (int) job->role, (int) job->who, job->size,
+           job->count, job->warmup, job->port, job->peers, job->filtered);
   char name[] = "mcqperf";
   char word[sizeof side_word];
   memcpy(word, side_word, sizeof side_word);
@@ -90,14 +90,14 @@ static int wait_for(struct pollfd* fds, nfds_t count, int patience_ms) {
   return rc > 0 || errno == EINTR ? 0 : tool_fail("poll: %s", strerror(errno));
 }
 
-static int hear_port(process_t* receiver, uint32_t* port) {
-  while (receiver->heard < sizeof *port) {
-    struct pollfd fd = {.fd = receiver->out, .events = POLLIN};
+static int hear_port(process_t* listener, uint32_t* port) {
+  while (listener->heard < sizeof *port) {
+    struct pollfd fd = {.fd = listener->out, .events = POLLIN};
     int rc = wait_for(&fd, 1, PATIENCE_MS);
-    if (rc == 0 && fd.revents != 0) rc = hear(receiver, port, sizeof *port);
+    if (rc == 0 && fd.revents != 0) rc = hear(listener, port, sizeof *port);
     if (rc != 0) return rc;
   }
-  receiver->heard = 0;
+  listener->heard = 0;
   return 0;
 }
 
@@ -121,12 +121,14 @@ static int hear_results(process_t* receiver, process_t* sender, perf_run_t* out,
 static int play(const perf_job_t* job, process_t* receiver, process_t* sender,
                 perf_run_t* out) {
   perf_job_t side = *job;
-  side.role = PERF_RECEIVER;
-  int rc = start(receiver, &side);
-  if (rc == 0) rc = hear_port(receiver, &side.port);
+  bool sender_listens = perf_listens(job->mode, PERF_SENDER);
+  process_t* first = sender_listens ? sender : receiver;
+  side.role = sender_listens ? PERF_SENDER : PERF_RECEIVER;
+  int rc = start(first, &side);
+  if (rc == 0) rc = hear_port(first, &side.port);
   if (rc != 0) return rc;
-  side.role = PERF_SENDER;
-  rc = start(sender, &side);
+  side.role = sender_listens ? PERF_RECEIVER : PERF_SENDER;
+  rc = start(sender_listens ? receiver : sender, &side);
   if (rc != 0) return rc;
   return hear_results(receiver, sender, out, job->patient ? -1 : PATIENCE_MS);
 }
@@ -141,12 +143,16 @@ int perf_run(const perf_job_t* job, perf_run_t* out) {
 }
 
 static bool read_job(const char* text, perf_job_t* job) {
-  int mode, role, who;
+  int mode, role, who, filtered;
+  *job = (perf_job_t){0};
   int n =
-      sscanf(text, "%d,%d,%d,%zu,%" SCNu64 ",%" SCNu64 ",%" SCNu32, &mode,
-             &role, &who, &job->size, &job->count, &job->warmup, &job->port);
+      sscanf(text, "%d,%d,%d,%zu,%" SCNu64 ",%" SCNu64 ",%" SCNu32 ",%zu,%d",
+             &mode, &role, &who, &job->size, &job->count, &job->warmup,
+             &job->port, &job->peers, &filtered);
   if (n != FIELDS || who < 0 || who >= PERF_WHO_COUNT) return false;
-  job->mode = mode == PERF_LATENCY ? PERF_LATENCY : PERF_THROUGHPUT;
+  if (mode < 0 || mode >= PERF_MODE_COUNT) return false;
+  job->mode = (perf_mode_t) mode;
+  job->filtered = filtered != 0;
   job->role = role == PERF_SENDER ? PERF_SENDER : PERF_RECEIVER;
   job->who = (perf_who_t) who;
   return true;

@@ -4,7 +4,9 @@
 #include "perf_side.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -81,9 +83,44 @@ bool perf_sample(perf_side_t* side, uint64_t ns) {
   return side->sampled == side->result.count;
 }
 
+uint64_t perf_deliveries(const perf_job_t* job, uint64_t messages) {
+  return job->mode == PERF_FANOUT && !job->filtered ? messages * job->peers
+                                                    : messages;
+}
+
+bool perf_seen(perf_side_t* side) {
+  const perf_job_t* job = &side->job;
+  uint64_t warm = perf_deliveries(job, job->warmup);
+  side->seen++;
+  if (side->seen == warm) {
+    perf_cpu_start(side);
+    perf_wall_start(side);
+  }
+  if (side->seen < warm + side->result.count) return false;
+  perf_wall_stop(side);
+  perf_cpu_stop(side);
+  return true;
+}
+
+void perf_topic(char out[PERF_TOPIC], uint64_t i) {
+  char text[24];
+  snprintf(text, sizeof text, "%08u", (unsigned) (i % 100000000));
+  memcpy(out, text, PERF_TOPIC);
+}
+
+/* A thousand connections are more than many shells allow. */
+static void allow_descriptors(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int perf_side_run(const perf_job_t* job, int out) {
-  static const perf_play_fn play[PERF_WHO_COUNT] = {
-      perf_mcq, perf_mcq, perf_mcq, perf_zmq, perf_raw};
+  static const perf_play_fn two[PERF_WHO_COUNT] = {perf_mcq, perf_mcq, perf_mcq,
+                                                   perf_zmq, perf_raw};
+  static const perf_play_fn many[PERF_WHO_COUNT] = {
+      perf_mcq_many, perf_mcq_many, perf_mcq_many, perf_zmq_many, perf_raw};
   prctl(PR_SET_PDEATHSIG, SIGKILL); /* no one waits for us any more then */
   signal(SIGPIPE, SIG_IGN);
   perf_side_t side = {.job = *job, .out = out};
@@ -92,7 +129,11 @@ int perf_side_run(const perf_job_t* job, int out) {
     if (job->role == PERF_SENDER)
       side.samples = tool_alloc(job->count * sizeof *side.samples);
   }
-  int rc = play[job->who](&side);
+  if (job->peers > 0) {
+    side.result.count = perf_deliveries(job, job->count);
+    allow_descriptors();
+  }
+  int rc = (job->peers > 0 ? many : two)[job->who](&side);
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   side.result.peak_kib = (uint64_t) usage.ru_maxrss;

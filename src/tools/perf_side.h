@@ -1,18 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /* One side of one run of mcqperf, in a process of its own.  The contenders
- * (perf_mcq.c, perf_zmq.c, perf_raw.c) implement both roles of both
- * benchmarks; perf_side.c gives them clocks and carries results home.
+ * (perf_mcq.c, perf_zmq.c, perf_raw.c) implement both roles of throughput and
+ * latency, perf_mcq_many.c and perf_zmq_many.c those of fanout and peers;
+ * perf_side.c gives them clocks and carries results home.
  *
  * Throughput, the same for all: the receiver orders a number of messages, the
  * sender sends as many, the receiver orders again, and 0 ends it.  The first
  * order warms up, the second is on the clock.  Latency: the sender asks, the
- * receiver echoes; the first `warmup` rounds do not count. */
+ * receiver echoes; the first `warmup` rounds do not count.
+ *
+ * Fanout: the sender publishes `warmup` and then `count` messages to the
+ * receiver's `peers` sockets, none of which may be lost, so it waits where one
+ * of them is slow.  Peers: each of the sender's `peers` sockets asks, the
+ * receiver echoes, `count` times in all. */
 #ifndef PERF_SIDE_H
 #define PERF_SIDE_H
 
 #include "tool.h"
 
-typedef enum perf_mode { PERF_THROUGHPUT, PERF_LATENCY } perf_mode_t;
+typedef enum perf_mode {
+  PERF_THROUGHPUT,
+  PERF_LATENCY,
+  PERF_FANOUT,
+  PERF_PEERS,
+  PERF_MODE_COUNT
+} perf_mode_t;
 typedef enum perf_role { PERF_RECEIVER, PERF_SENDER } perf_role_t;
 
 typedef enum perf_who {
@@ -31,6 +43,8 @@ typedef struct perf_job {
   size_t size;     /* of a message */
   uint64_t count;  /* messages or round trips; 0: what takes RUN_MS */
   uint64_t warmup; /* the same, off the clock */
+  size_t peers;    /* fanout, peers: sockets of the many */
+  bool filtered;   /* fanout: each message is for one of them */
   uint32_t port;   /* the sender's to connect to, on 127.0.0.1 */
   bool patient;    /* the parent waits however long it takes */
 } perf_job_t;
@@ -38,7 +52,7 @@ typedef struct perf_job {
 /* What a side found out.  A plain value: it goes through a pipe as it is. */
 typedef struct perf_result {
   uint64_t count;
-  uint64_t wall_ns; /* receiver: from the first to the last message */
+  uint64_t wall_ns; /* the one with the clock: first to last message */
   uint64_t cpu_ns;  /* user and system time while on the clock */
   uint64_t peak_kib;
   uint64_t p50_ns; /* latency, sender */
@@ -54,6 +68,7 @@ typedef struct perf_side {
   uint64_t cpu_since_ns;
   uint64_t* samples; /* latency, sender: `sampled` of result.count */
   uint64_t sampled;
+  uint64_t seen; /* fanout, peers: what perf_seen counts */
 } perf_side_t;
 
 /* A contender: plays the role to the end.  0, or tool_fail's answer. */
@@ -61,6 +76,8 @@ typedef int (*perf_play_fn)(perf_side_t* side);
 int perf_mcq(perf_side_t* side);
 int perf_zmq(perf_side_t* side);
 int perf_raw(perf_side_t* side);
+int perf_mcq_many(perf_side_t* side);
+int perf_zmq_many(perf_side_t* side);
 
 /* Whether perf_zmq is more than a message. */
 bool perf_has_zmq(void);
@@ -68,7 +85,12 @@ bool perf_has_zmq(void);
 /* "libzmq 4.3.4" */
 const char* perf_zmq_name(void);
 
-/* Receiver: tells the parent where it listens. */
+/* Whether it is this role that binds: the one there is one of. */
+static inline bool perf_listens(perf_mode_t mode, perf_role_t role) {
+  return (role == PERF_SENDER) == (mode == PERF_FANOUT);
+}
+
+/* Whoever binds: tells the parent where it listens. */
 int perf_listening(perf_side_t* side, uint32_t port);
 
 /* Nanoseconds that only go forward. */
@@ -85,6 +107,19 @@ void perf_cpu_stop(perf_side_t* side);
 
 /* Latency, sender: one round trip.  True when it was the last. */
 bool perf_sample(perf_side_t* side, uint64_t ns);
+
+/* Fanout and peers. */
+
+/* How often `messages` are received. */
+uint64_t perf_deliveries(const perf_job_t* job, uint64_t messages);
+
+/* One more arrived where the clock is.  True when it was the last. */
+bool perf_seen(perf_side_t* side);
+
+/* The topic of subscriber `i`, as long as all are; smaller messages are
+ * filled up to it. */
+enum { PERF_TOPIC = 8 };
+void perf_topic(char out[PERF_TOPIC], uint64_t i);
 
 /* The whole life of a side process. */
 int perf_side_run(const perf_job_t* job, int out);

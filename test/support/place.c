@@ -86,14 +86,14 @@ bool place_is_here(const place_t* place) {
   return rc == 0;
 }
 
-void ground_open(ground_t* g, const place_t* place, void* data) {
+void ground_open(ground_t* g, const place_t* place) {
   memset(g, 0, sizeof *g);
   g->place = place;
   test_alloc_init(&g->memory);
   assert_int_equal(uv_loop_init(&g->loop), 0);
   mcq_ctx_options_t o = {.backend = place->backend,
                          .allocator = test_alloc_allocator(&g->memory),
-                         .data = data};
+                         .data = g};
   if (place->sim) {
     sim_net_init(&g->net, 1);
     g->net.faults.style = place->style;
@@ -108,26 +108,22 @@ void ground_open(ground_t* g, const place_t* place, void* data) {
   g->io = &g->ctx->host.io;
 }
 
-/* The one ground that is being closed: a context's data is the test's own. */
-static ground_t* closing;
-
 static void on_finished(void* data) {
-  (void) data;
-  closing->io = NULL;
+  ((ground_t*) data)->io = NULL;
 }
 
 void ground_finish(ground_t* g) {
-  closing = g;
+  if (g->io == NULL) return;
   mcq_ctx_close(g->ctx, on_finished);
 }
 
-void ground_step(ground_t* g) {
-  if (g->place->sim && sim_net_step(&g->net, &g->loop, &g->io, 1)) return;
-  assert_true(uv_run(&g->loop, UV_RUN_ONCE) != 0 || g->io == NULL);
+bool ground_step(ground_t* g) {
+  if (g->place->sim && sim_net_step(&g->net, &g->loop, &g->io, 1)) return true;
+  return uv_run(&g->loop, UV_RUN_ONCE) != 0;
 }
 
 void ground_run(ground_t* g) {
-  while (g->io != NULL) ground_step(g);
+  ground_until(g, g->io == NULL);
   assert_int_equal(uv_run(&g->loop, UV_RUN_DEFAULT), 0);
   assert_int_equal(uv_loop_close(&g->loop), 0);
   assert_int_equal(g->memory.live, 0);

@@ -37,7 +37,8 @@ const char* place_uri(const place_t* place, unsigned i,
 /* Whether the system has what it takes; says so when not. */
 bool place_is_here(const place_t* place);
 
-/* A loop and a context in it. */
+/* A loop and a context in it, whose data it is: what a test needs more it puts
+ * behind it. */
 typedef struct ground {
   const place_t* place;
   sim_net_t net;
@@ -47,15 +48,25 @@ typedef struct ground {
   mcq__io_t* io; /* its own; NULL: closed */
 } ground_t;
 
-/* `data` is the context's. */
-void ground_open(ground_t* g, const place_t* place, void* data);
+void ground_open(ground_t* g, const place_t* place);
 
-/* Closes the context; for callbacks too. */
+/* Closes the context, once; for callbacks too. */
 void ground_finish(ground_t* g);
 
 /* One step.  The loop sleeps only when nothing of a simulated network is to
- * come: then a timer of the test's is. */
-void ground_step(ground_t* g);
+ * come: then a timer of the test's is.  False: nothing will come any more. */
+bool ground_step(ground_t* g);
+
+/* Waits.  Fails when nothing will come any more; who waits in vain otherwise
+ * is ended by the time limit of the test run. */
+#define ground_until(g, condition) \
+  do {                             \
+    while (!(condition))           \
+      if (!ground_step(g)) {       \
+        assert_true(condition);    \
+        break;                     \
+      }                            \
+  } while (0)
 
 /* Until the context is closed.  Asserts that the loop closes with 0, that no
  * block is left, and nothing in the network. */

@@ -184,7 +184,8 @@ static sim_peer_t* add_peer(sim_sock_t* k, const mcq_peer_info_t* info) {
   memset(p, 0, sizeof *p);
   p->handle = info->peer;
   p->id_len = info->routing_id_len;
-  memcpy(p->id, info->routing_id, info->routing_id_len);
+  if (info->routing_id_len > 0)
+    memcpy(p->id, info->routing_id, info->routing_id_len);
   p->up = true;
   k->up++;
   return p;
@@ -206,8 +207,10 @@ static void on_peer_up(mcq_socket_t* s, const mcq_peer_info_t* info) {
   k->expect_up = (mcq_peer_t){0, 0};
   sim_require(info->peer.epoch > k->ctx->last_epoch);
   k->ctx->last_epoch = info->peer.epoch;
-  sim_require(info->routing_id_len > 0);
-  sim_require(find_name(k, info->routing_id, info->routing_id_len) == NULL);
+  if (k->options.type == MCQ_ROUTER) { /* whose peers go by name */
+    sim_require(info->routing_id_len > 0);
+    sim_require(find_name(k, info->routing_id, info->routing_id_len) == NULL);
+  }
   if (k->expect_successor)
     sim_require(info->routing_id_len == k->successor_len &&
                 memcmp(info->routing_id, k->successor, k->successor_len) == 0);
@@ -267,7 +270,8 @@ static void on_peer_down(mcq_socket_t* s, const mcq_peer_info_t* info) {
           (unsigned long long) info->unsure_messages);
   sim_require(p != NULL && p->up);
   sim_require(mcq_peer_info(s, info->peer, &again) == MCQ_EPEERGONE);
-  sim_require(info->routing_id_len == p->id_len &&
+  sim_require(info->routing_id_len == p->id_len);
+  sim_require(p->id_len == 0 ||
               memcmp(info->routing_id, p->id, p->id_len) == 0);
   check_reason(k, p, info);
   p->up = false;
@@ -818,7 +822,7 @@ static void audit_peers(sim_sock_t* k) {
   for (size_t i = 0; i < k->peer_count; i++) {
     const sim_peer_t* p = &k->peers[i];
     mcq_peer_t found = {0, 0};
-    if (!p->up) continue;
+    if (!p->up || k->options.type != MCQ_ROUTER) continue; /* ids are unique */
     sim_require(mcq_peer_find(k->s, p->id, p->id_len, &found) == 0);
     sim_require(same(found, p->handle));
   }

@@ -114,6 +114,7 @@ typedef struct raw {
   rig_bytes_t in;
   size_t at;
   bool ended;
+  int buffer; /* what its kernel holds for it, bytes; 0: the usual */
 } raw_t;
 
 static inline void raw_open(raw_t* r, stage_t* g) {
@@ -141,6 +142,10 @@ static inline void raw_connect(raw_t* r, const player_t* to) {
   assert_int_equal(uv_ip4_addr("127.0.0.1", atoi(strrchr(uri, ':') + 1), &a),
                    0);
   r->fd = socket(AF_INET, SOCK_STREAM, 0);
+  if (r->buffer != 0)
+    assert_int_equal(
+        setsockopt(r->fd, SOL_SOCKET, SO_RCVBUF, &r->buffer, sizeof r->buffer),
+        0);
   assert_int_equal(connect(r->fd, (struct sockaddr*) &a, sizeof a), 0);
 }
 
