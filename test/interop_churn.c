@@ -25,7 +25,7 @@
 #define STOPPED_FOR 160
 #define QUIET_EVERY 8u /* kills */
 #define CYCLES 25u
-#define ENOUGH 2000u /* new jobs while a death is not yet seen */
+#define ENOUGH 500u /* new jobs while a death is not yet seen */
 
 typedef struct job {
   mcq_peer_t worker; /* who it was given to, by our books */

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* The texts of the prefix table, each under a number that stays its own until
+ * it is removed, and what is asked about bytes: which comes first, how far two
+ * agree, the next eight as a number. */
+#ifndef MCQ__HUB_PREFIX_TEXT_H
+#define MCQ__HUB_PREFIX_TEXT_H
+
+#include <string.h>
+
+#include "base/mem.h"
+
+/* In place of the number of a text: there is none. */
+#define MCQ__NO_TEXT UINT32_MAX
+
+/* Longer texts than this have a block of their own. */
+#define MCQ__TEXT_NEAR 8
+
+#define MCQ__TEXT_PAGE 256 /* texts in a page */
+
+typedef struct mcq__text {
+  union {
+    uint8_t near[MCQ__TEXT_NEAR];
+    uint8_t* far;
+  } bytes;
+  uint32_t len;
+  uint32_t holder; /* for the table to use; of a free number: the next one */
+} mcq__text_t;
+
+/* In pages, so that growing never copies what is there. */
+typedef struct mcq__texts {
+  mcq__mem_t* mem;
+  mcq__text_t** pages;
+  size_t cap;
+  uint32_t used;  /* numbers ever taken */
+  uint32_t free;  /* the one to be taken next, or MCQ__NO_TEXT */
+  uint32_t count; /* texts */
+} mcq__texts_t;
+
+void mcq__texts_init(mcq__texts_t* x, mcq__mem_t* mem);
+void mcq__texts_dispose(mcq__texts_t* x);
+
+/* Copies a text in.  0 or MCQ_ENOMEM, nothing changed. */
+int mcq__texts_add(mcq__texts_t* x, mcq_frame_t text, uint32_t* id);
+
+/* When the last one goes, all memory goes with it. */
+void mcq__texts_remove(mcq__texts_t* x, uint32_t id);
+
+static inline mcq__text_t* mcq__text_at(const mcq__texts_t* x, uint32_t id) {
+  return &x->pages[id / MCQ__TEXT_PAGE][id % MCQ__TEXT_PAGE];
+}
+
+/* The bytes, good until the text is removed. */
+static inline mcq_frame_t mcq__text_frame(const mcq__texts_t* x, uint32_t id) {
+  const mcq__text_t* text = mcq__text_at(x, id);
+  mcq_frame_t f = {text->bytes.near, text->len};
+  if (text->len > MCQ__TEXT_NEAR) f.data = text->bytes.far;
+  return f;
+}
+
+/* How many leading bytes two texts share; not more than `max` are looked at. */
+static inline size_t mcq__text_shared(mcq_frame_t a, mcq_frame_t b,
+                                      size_t max) {
+  const uint8_t* x = (const uint8_t*) a.data;
+  const uint8_t* y = (const uint8_t*) b.data;
+  if (max > a.len) max = a.len;
+  if (max > b.len) max = b.len;
+  size_t i = 0;
+  while (max - i >= 16 && memcmp(&x[i], &y[i], 16) == 0) i += 16;
+  while (i < max && x[i] == y[i]) i++;
+  return i;
+}
+
+/* Whether `a` is a prefix of `b`, or the same. */
+static inline bool mcq__text_starts(mcq_frame_t b, mcq_frame_t a) {
+  if (a.len > b.len) return false;
+  return a.len == 0 || memcmp(a.data, b.data, a.len) == 0;
+}
+
+/* Below, at or above zero as `a` comes before, is or comes after `b`. */
+static inline int mcq__text_order(mcq_frame_t a, mcq_frame_t b) {
+  size_t len = a.len < b.len ? a.len : b.len;
+  int order = len == 0 ? 0 : memcmp(a.data, b.data, len);
+  if (order != 0) return order;
+  return (a.len > b.len) - (a.len < b.len);
+}
+
+/* Eight bytes as a number that sorts as they do. */
+static inline uint64_t mcq__text_eight(const uint8_t b[8]) {
+  return (uint64_t) b[0] << 56 | (uint64_t) b[1] << 48 | (uint64_t) b[2] << 40 |
+         (uint64_t) b[3] << 32 | (uint64_t) b[4] << 24 | (uint64_t) b[5] << 16 |
+         (uint64_t) b[6] << 8 | (uint64_t) b[7];
+}
+
+/* The same for those from `at` on.  Zeros take the place of what is not there,
+ * so texts with equal keys may still differ. */
+static inline uint64_t mcq__text_key(mcq_frame_t text, size_t at) {
+  const uint8_t* b = (const uint8_t*) text.data;
+  if (at >= text.len) return 0;
+  size_t left = text.len - at;
+  if (left >= 8) return mcq__text_eight(&b[at]);
+  /* The last eight, if there are so many, less those before `at`. */
+  if (text.len >= 8)
+    return mcq__text_eight(&b[text.len - 8]) << (64 - 8 * left);
+  uint64_t key = 0;
+  for (size_t i = 0; i < left; i++) key = key << 8 | b[at + i];
+  return key << (64 - 8 * left);
+}
+
+#endif
