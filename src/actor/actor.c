@@ -241,6 +241,7 @@ static void forget_connection(mcq__actor_t* a) {
   a->flush_all = false;
   a->shut = false;
   a->told = false;
+  a->paused = false;
   a->was_up = false;
   a->strikes = 0;
   a->data = NULL;

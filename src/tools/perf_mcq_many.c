@@ -8,7 +8,7 @@
 #include "monocoque.h"
 #include "perf_side.h"
 
-enum { BURST = 256 }; /* messages published before the loop gets a turn */
+enum { BURST = 256 }; /* messages to each before the loop gets a turn */
 
 typedef struct many {
   perf_side_t* side;
@@ -55,8 +55,10 @@ static int publish_one(many_t* m) {
 }
 
 static void publish(many_t* m) {
+  const perf_job_t* job = &m->side->job;
+  uint64_t burst = job->filtered ? BURST * job->peers : BURST;
   int rc = 0;
-  for (int i = 0; i < BURST && m->done < m->all; i++) {
+  for (; burst > 0 && m->done < m->all; burst--) {
     rc = publish_one(m);
     if (rc != 0) break;
     m->done++;
