@@ -257,9 +257,9 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   mcq__prefix_init(&rig.table, rig.mem);
   must(mcq__prefix_reserve(&rig.table, SLOTS - 1) == 0);
   /* What matters shows in a few operations; thousands only take time. */
-  for (int i = 0; i < 32 && mcq__cursor_left(&rig.script) > 0; i++) {
+  for (int i = 0; i < 24 && mcq__cursor_left(&rig.script) > 0; i++) {
     operation(&rig);
-    if (rig.count < 100 || i % 4 == 0) check(&rig);
+    if (rig.count < 100 || i % 8 == 0) check(&rig);
   }
   check(&rig);
   mcq__prefix_dispose(&rig.table);
