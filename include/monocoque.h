@@ -276,7 +276,9 @@ typedef struct mcq_socket_options {
   int64_t reconnect_max_ms; /* cap of the doubling; 30000 */
   int64_t connect_ms;       /* limit of one attempt; 10000; -1 the system's */
   int32_t backlog;          /* of listeners; 511 */
-  int64_t request_ms;       /* REQ: from question to answer; none */
+  int64_t request_ms;       /* REQ: from question to answer; none.  A late
+                               answer is told from the next one's only with
+                               MCQ_REQ_CORRELATE */
   int slow_peer;            /* PUB, XPUB: MCQ_SLOW_... */
   int64_t max_subscriptions; /* PUB, XPUB: of one peer; 1,000,000; -1 no limit */
   const void* welcome;      /* XPUB: a message of one frame for every new peer */
@@ -324,6 +326,9 @@ MCQ_EXTERN void mcq_unref(mcq_socket_t* socket);
  * the file's mode (from the umask) and its directory let them; to a name
  * anybody may.  The file is removed when listening ends.
  *
+ * Or at "inproc://name", for sockets of this context alone; who connects may
+ * come first.  Payload passes by reference.
+ *
  * Errors come at once: MCQ_EINVAL, MCQ_EADDRINUSE, UV_EADDRNOTAVAIL,
  * UV_ENAMETOOLONG, UV_EACCES, ...  `out` may be NULL. */
 MCQ_EXTERN int mcq_bind(mcq_socket_t* socket, const char* uri,
@@ -342,8 +347,8 @@ typedef struct mcq_connect_options {
   void* reserved[8]; /* leave zero */
 } mcq_connect_options_t;
 
-/* Connects to "tcp://host:port", "ipc://path" or "ipc://@name", now and again
- * after every loss.  Names of hosts are resolved at each attempt,
+/* Connects to "tcp://host:port", "ipc://path", "ipc://@name" or
+ * "inproc://name", now and again after every loss.  Names of hosts are resolved at each attempt,
  * asynchronously; a path need not be there yet.  `options` and `out` may be
  * NULL.  MCQ_EINVAL: bad endpoint; UV_ENAMETOOLONG: an ipc path of more than
  * 107 bytes; MCQ_EEXIST: connected there already, or the routing id is in use.
@@ -420,8 +425,8 @@ MCQ_EXTERN int mcq_unsubscribe(mcq_socket_t* socket, const void* topic,
                                size_t len);
 
 /* PUB, XPUB: the same for a peer that need not know, as with
- * MCQ_XPUB_MANUAL.  MCQ_EEXIST, MCQ_ENOENT, MCQ_EPEERGONE, MCQ_ENOTSUP,
- * MCQ_ENOMEM. */
+ * MCQ_XPUB_MANUAL.  MCQ_EEXIST, MCQ_ENOENT, MCQ_EPEERGONE, MCQ_EMSGLIMIT (too
+ * many or too long), MCQ_EINVAL, MCQ_ENOTSUP, MCQ_ECLOSED, MCQ_ENOMEM. */
 MCQ_EXTERN int mcq_peer_subscribe(mcq_socket_t* socket, mcq_peer_t peer,
                                   const void* topic, size_t len);
 MCQ_EXTERN int mcq_peer_unsubscribe(mcq_socket_t* socket, mcq_peer_t peer,

@@ -8,7 +8,7 @@
 #include "monocoque.h"
 #include "perf_side.h"
 
-enum { BURST = 256 }; /* messages to each before the loop gets a turn */
+enum { BURST = 512 }; /* messages to each before the loop gets a turn */
 
 typedef struct many {
   perf_side_t* side;
