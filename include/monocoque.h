@@ -91,7 +91,8 @@ enum { /* mcq_socket_options_t.type: libzmq's numbers */
   MCQ_PULL = 7,
   MCQ_PUSH = 8,
   MCQ_XPUB = 9,
-  MCQ_XSUB = 10
+  MCQ_XSUB = 10,
+  MCQ_STREAM = 11 /* plain bytes, no ZeroMQ on the wire */
 };
 
 enum { /* mcq_socket_options_t.flags */
@@ -380,7 +381,9 @@ MCQ_EXTERN const char* mcq_endpoint_uri(const mcq_socket_t* socket,
  * MCQ_EAGAIN, it takes no more and the answer is dropped; MCQ_EFSM, there is
  * no request.  PUB, XPUB: to all that subscribed to a beginning of frame 0;
  * what becomes of it where a queue is full says slow_peer.  XSUB: to all
- * publishers; one frame of 1 or 0 and a topic subscribes and cancels.  PULL,
+ * publishers; one frame of 1 or 0 and a topic subscribes and cancels.  STREAM:
+ * frame 0 is the routing id, the rest travels as it is; a single empty frame
+ * ends the connection after what is queued.  PULL,
  * SUB: MCQ_ENOTSUP.
  *
  * 0: queued whole.  MCQ_EAGAIN: nobody it may go to has room, nothing queued;

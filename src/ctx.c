@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "raw/raw.h"
 #include "zmtp/session.h"
 
 /* ---- life ---------------------------------------------------------------- */
@@ -59,6 +60,7 @@ static int make(mcq__mem_t* mem, mcq_ctx_t** out) {
   ctx->host.mem = mem;
   ctx->host.ctx = ctx;
   ctx->host.protocol = &mcq__zmtp;
+  ctx->host.raw = &mcq__raw;
   ctx->host.on_gone = leave_when_empty;
   ctx->host.io.on_left = on_left;
   ctx->host.io.user = ctx;

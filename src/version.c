@@ -20,6 +20,6 @@ bool mcq_has(const char* feature) {
 const char* mcq_type_name(int type) {
   static const char* const names[] = {"PAIR", "PUB",    "SUB",    "REQ",
                                       "REP",  "DEALER", "ROUTER", "PULL",
-                                      "PUSH", "XPUB",   "XSUB"};
-  return type < 0 || type > MCQ_XSUB ? NULL : names[type];
+                                      "PUSH", "XPUB",   "XSUB",   "STREAM"};
+  return type < 0 || type > MCQ_STREAM ? NULL : names[type];
 }

@@ -118,6 +118,7 @@ may() {
     io:\<*\> | ctx:\<uv.h\>) ;;
     *:\<*\>) false ;;
     *:monocoque/errno.h | *:monocoque/types.h) ;;
+    raw:base/* | raw:raw/* | ctx:raw/raw.h) ;;
     base:base/* | zmtp:base/* | hub:base/* | io:base/*) ;;
     zmtp:zmtp/* | hub:hub/* | io:io/*) ;;
     actor:base/* | actor:zmtp/* | actor:hub/hub.h | actor:io/* | \

@@ -275,6 +275,7 @@ int mcq__actor_attach(mcq__actor_t* a, const mcq__transport_t* transport,
   mcq__actor_read(a);
   mcq__actor_arm(a);
   mcq__io_flush(io, &a->flush);
+  if (protocol->at_once) mcq__io_work(io, &a->pump);
   return 0;
 }
 

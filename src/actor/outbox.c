@@ -34,6 +34,15 @@ void mcq__outbox_dispose(mcq__outbox_t* o) {
   o->messages = 0;
 }
 
+void mcq__outbox_clear(mcq__outbox_t* o) {
+  mcq__chain_clear(&o->chain);
+  while (o->runs.count > 0) mcq__fifo_shift(&o->runs);
+  o->messages = 0;
+  o->handed = 0;
+  o->written = 0;
+  o->flight = 0;
+}
+
 /* A connection that fills one window after another gets larger ones. */
 static int next_window(mcq__outbox_t* o, size_t need) {
   bool again = mcq__window_is_open(&o->window);
@@ -121,6 +130,7 @@ int mcq__outbox_put(mcq__outbox_t* o, const mcq__body_t* body,
                     uint64_t* payload) {
   size_t before = o->chain.bytes;
   int rc = put_frames(o, body, payload);
+  if (rc == 0 && o->chain.bytes == before) return 0; /* nothing to travel */
   if (mcq__likely(rc == 0)) rc = note_message(o, o->chain.bytes - before);
   if (mcq__unlikely(rc != 0)) mcq__chain_cut(&o->chain, before);
   return rc;

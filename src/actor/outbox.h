@@ -45,6 +45,9 @@ void mcq__outbox_init(mcq__outbox_t* o, mcq__pool_t* pool,
 /* Drops everything; a zeroed outbox is fine. */
 void mcq__outbox_dispose(mcq__outbox_t* o);
 
+/* Drops all messages.  Nothing is in flight. */
+void mcq__outbox_clear(mcq__outbox_t* o);
+
 static inline uint64_t mcq__outbox_queued(const mcq__outbox_t* o) {
   return o->messages - o->handed;
 }

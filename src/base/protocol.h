@@ -75,6 +75,7 @@ typedef struct mcq__session mcq__session_t;
 
 typedef struct mcq__protocol {
   const char* name;
+  bool at_once; /* READY does not wait for a byte of the peer's */
 
   /* Opens a session in its first state at time `now` (ms).  0, MCQ_ENOMEM. */
   int (*open)(mcq__session_t** out, const mcq__session_config_t* config,

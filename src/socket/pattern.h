@@ -16,6 +16,7 @@ typedef struct mcq__pattern {
   const mcq__seats_t* seats;
   bool announces_id; /* sends its routing id in the handshake */
   int flags;         /* options.flags the type knows */
+  bool raw;          /* no protocol, and nothing outlives a connection */
 
   bool picks;     /* send picks the peer: mcq_send_next works */
   bool by_name;   /* routing ids are addresses: each is one peer's alone */
@@ -29,6 +30,9 @@ typedef struct mcq__pattern {
   /* Routes one message of at least one frame.  A code as mcq_send's.  NULL:
    * the type cannot send. */
   int (*send)(mcq_socket_t* s, const mcq__body_t* body);
+
+  /* To one peer by handle, of at least one frame.  NULL: as it is. */
+  int (*send_to)(mcq_socket_t* s, mcq_peer_t peer, const mcq__body_t* body);
 
   /* A message of a peer.  NULL: goes to the user as it is. */
   void (*recv)(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg);
@@ -68,6 +72,7 @@ extern const mcq__pattern_t mcq__pattern_pub;
 extern const mcq__pattern_t mcq__pattern_sub;
 extern const mcq__pattern_t mcq__pattern_xpub;
 extern const mcq__pattern_t mcq__pattern_xsub;
+extern const mcq__pattern_t mcq__pattern_stream;
 
 /* The table of a type, or NULL when this build has none. */
 const mcq__pattern_t* mcq__pattern_find(int type);

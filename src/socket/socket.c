@@ -99,7 +99,7 @@ static void configure(mcq_socket_t* s) {
   const mcq_socket_options_t* o = &s->options;
   mcq__actor_config_t* c = &s->config;
   c->io = &s->host->io;
-  c->protocol = s->host->protocol;
+  c->protocol = s->pattern->raw ? s->host->raw : s->host->protocol;
   c->events = mcq__peers_events();
   c->max_messages = unlimited(o->sndhwm);
   c->max_bytes = unlimited(o->sndhwm_bytes);
@@ -193,7 +193,7 @@ int mcq__socket_make(mcq__host_t* host, const mcq_socket_options_t* options,
                      mcq_socket_t** out) {
   if (options == NULL) return MCQ_EINVAL;
   if (host->closing) return MCQ_ECLOSED;
-  if (options->type < MCQ_PAIR || options->type > MCQ_XSUB) return MCQ_EINVAL;
+  if (options->type < MCQ_PAIR || options->type > MCQ_STREAM) return MCQ_EINVAL;
   const mcq__pattern_t* pattern = mcq__pattern_find(options->type);
   if (pattern == NULL) return MCQ_ENOTSUP;
   if (options->flags & ~pattern->flags) return MCQ_EINVAL;
@@ -205,6 +205,7 @@ int mcq__socket_make(mcq__host_t* host, const mcq_socket_options_t* options,
   s->host = host;
   s->pattern = pattern;
   s->options = settled;
+  if (pattern->raw) s->options.flags |= MCQ_IMMEDIATE;
   s->task.run = run_closed;
   s->notice.run = run_notice;
   s->drops.run = run_drops;

@@ -21,8 +21,9 @@ typedef struct mcq__host {
   mcq__mem_t* mem;
   mcq__pool_t* pool;
   const mcq__protocol_t* protocol;
-  uint64_t epochs;     /* the last one given out in this context */
-  mcq__node_t sockets; /* of mcq_socket_t.node */
+  const mcq__protocol_t* raw; /* of sockets that have none */
+  uint64_t epochs;            /* the last one given out in this context */
+  mcq__node_t sockets;        /* of mcq_socket_t.node */
   bool closing;
   void (*on_gone)(struct mcq__host* host); /* a socket was freed */
 } mcq__host_t;
@@ -78,10 +79,10 @@ struct mcq_socket {
   uint64_t lost_before; /* messages lost until then */
   bool wants_drain;     /* a send was answered MCQ_EAGAIN */
   bool closing;
-  bool paused;          /* by the user */
-  bool held;            /* by a proxy, for a while */
-  bool unref;           /* by the user */
-  bool keeps;           /* counts in io as a reason to run */
+  bool paused; /* by the user */
+  bool held;   /* by a proxy, for a while */
+  bool unref;  /* by the user */
+  bool keeps;  /* counts in io as a reason to run */
 };
 
 /* mcq_socket_new once the context is known. */

@@ -32,7 +32,8 @@ static int send_body_to(mcq_socket_t* s, mcq_peer_t peer,
   if (s->closing) return MCQ_ECLOSED;
   if (!s->pattern->by_handle) return MCQ_ENOTSUP;
   if (body->count == 0) return MCQ_EINVAL;
-  int rc = s->pattern->seats->tell(s, peer, body);
+  int rc = s->pattern->send_to != NULL ? s->pattern->send_to(s, peer, body)
+                                       : s->pattern->seats->tell(s, peer, body);
   return mcq__likely(rc == 0) ? 0 : mcq__socket_failure(s, rc);
 }
 
