@@ -9,15 +9,34 @@
 #include "monocoque.h"
 #include "support/simnet.h"
 
-#define SIM_FRAMES_MAX 48
+#define SIM_FRAMES_MAX 60
 #define SIM_LETTER_MAX ((size_t) 200000)
+
+typedef enum sim_kind {
+  SIM_PLAIN,     /* anything */
+  SIM_MARKED,    /* never anonymous */
+  SIM_PUBLISHED, /* its first frame begins with a topic */
+  SIM_ENVELOPED, /* most have an envelope that an empty frame ends */
+  SIM_ANSWER     /* its first frame tells what it answers */
+} sim_kind_t;
 
 /* Enough to make the letter anew. */
 typedef struct sim_letter {
   uint64_t key; /* of the run */
   uint32_t sender;
   uint32_t seq;
+  sim_kind_t kind;
+  uint32_t asker; /* SIM_ANSWER: of whose question, and which */
+  uint32_t question;
 } sim_letter_t;
+
+/* What is subscribed to, by number; masks of them have a bit each. */
+#define SIM_WORDS 11
+
+mcq_frame_t sim_word(size_t i);
+
+/* The words that the first frame of a SIM_PUBLISHED letter begins with. */
+uint32_t sim_letter_words(const sim_letter_t* letter);
 
 /* A letter of empty frames alone cannot tell whose it is. */
 #define SIM_ANONYMOUS UINT32_MAX
@@ -27,8 +46,14 @@ typedef struct sim_letter {
 size_t sim_letter_frames(const sim_letter_t* letter,
                          mcq_frame_t frames[SIM_FRAMES_MAX]);
 
-/* Whether `msg` is the letter, byte for byte. */
-bool sim_letter_is(const sim_letter_t* letter, const mcq_msg_t* msg);
+/* Frames of the letter up to and with the first empty one that others follow;
+ * 0: there is none. */
+size_t sim_letter_envelope(const sim_letter_t* letter);
+
+/* Whether `msg` behind its first `offset` frames is, byte for byte, the letter
+ * without its first `skip`. */
+bool sim_letter_is(const sim_letter_t* letter, size_t skip,
+                   const mcq_msg_t* msg, size_t offset);
 
 /* A message that has passed the tap. */
 typedef struct sim_seen {
@@ -36,6 +61,7 @@ typedef struct sim_seen {
   uint32_t sender;
   uint32_t seq;
   uint32_t frames;
+  uint64_t step; /* when, in steps of the model */
 } sim_seen_t;
 
 typedef struct sim_tap {
@@ -43,7 +69,7 @@ typedef struct sim_tap {
   uint8_t head[9];
   size_t head_len;
   uint64_t body;    /* bytes of the frame that are still to come */
-  uint8_t peek[12]; /* its first bytes */
+  uint8_t peek[48]; /* its first bytes */
   size_t peek_len;
   bool in_body;
   sim_seen_t now;   /* being put together */

@@ -3,11 +3,14 @@
  * what the test did to them and what they told it.  Whatever contradicts the
  * promises of monocoque.h ends the program (sim_fail).
  *
- *   world   all of one seed: network, loops, contexts, sockets
+ *   world   all of one seed: network, loops, contexts, sockets (simworld.c)
  *   sock    one socket as the model sees it
  *   peer    one connection of a sock, from its up to its down
  *   record  one connection on the network, kept when it is gone
- */
+ *
+ * simsock.c is a socket's life and its peers', simbooks.c its messages,
+ * simsums.c whether they add up, simtopics.c who subscribed to what, simasks.c
+ * who asked what. */
 #ifndef TEST_SUPPORT_SIMWORLD_H
 #define TEST_SUPPORT_SIMWORLD_H
 
@@ -31,14 +34,25 @@ typedef struct sim_sights {
   uint64_t cut_clean; /* right behind a message, */
   uint64_t cut_torn;  /* anywhere else */
   uint64_t starved;   /* allocations that failed */
+  uint64_t missed;    /* messages that a slow peer did not get, */
+  uint64_t shed;      /* that were given up for newer ones, */
+  uint64_t requeued;  /* that went to another peer */
+  uint64_t barriers;  /* subscriptions heard to be in force */
+  uint64_t notices;   /* messages about subscriptions */
+  uint64_t answers;   /* questions answered, */
+  uint64_t failures;  /* given up, */
+  uint64_t stale;     /* answered when the asker was gone */
 } sim_sights_t;
 
 typedef struct sim_dir {
   sim_tap_t tap;
-  sim_sock_t* sock;  /* who writes; known when it is up */
-  uint32_t next_seq; /* no earlier letter may follow */
-  size_t delivered;  /* of the tap's messages, by the reader */
-  int refusal;       /* why the writer's side did not take the peer in */
+  sim_sock_t* sock;   /* who writes; known when it is up */
+  mcq_endpoint_t end; /* of his, 0: accepted */
+  uint32_t force;     /* the writer has been told these words */
+  uint32_t made;      /* words that the writer subscribed the reader to */
+  uint32_t next_seq;  /* no earlier letter may follow */
+  size_t delivered;   /* of the tap's messages, by the reader */
+  int refusal;        /* why the writer's side did not take the peer in */
 } sim_dir_t;
 
 typedef struct sim_record {
@@ -56,6 +70,9 @@ typedef struct sim_peer {
   bool paused;
   bool ending;        /* we asked for its end */
   bool brief;         /* its endpoint was closing before it was up */
+  bool tampered;      /* it is not alone in saying what it wants */
+  uint32_t holds;     /* words that it is subscribed to here, */
+  uint32_t asked;     /* those we were told of by messages */
   mcq_endpoint_t end; /* it was dialed by; 0: accepted */
 } sim_peer_t;
 
@@ -64,9 +81,39 @@ typedef struct sim_ending {
   char uri[64];
   bool connecting;
   bool closing;
-  bool stopped;    /* refused for good */
-  unsigned closed; /* events */
+  bool stopped;      /* refused for good */
+  unsigned closed;   /* events */
+  uint32_t next_seq; /* no earlier letter may follow, on any connection */
 } sim_ending_t;
+
+enum {
+  SIM_ACCEPTED = 1,
+  SIM_HANDED = 2,
+  SIM_DELIVERED = 4,
+  SIM_DROPPED = 8, /* of no use to who gets it, or to be given up by him */
+  SIM_DIRECT = 16  /* sent by handle */
+};
+
+/* What became of a letter. */
+typedef struct sim_fate {
+  uint8_t flags;
+  uint8_t envelope;             /* frames put before it on the way */
+  uint32_t asker;               /* of the question it answers, */
+  uint32_t question;            /* and which */
+  const struct sim_record* way; /* it went on last */
+} sim_fate_t;
+
+/* A question that somebody is to answer. */
+typedef struct sim_ask {
+  mcq_request_t* token; /* NULL: in hand, or a ROUTER's */
+  mcq_peer_t peer;
+  sim_sock_t* asker;
+  uint32_t question;
+  uint8_t id[4]; /* REQ's, for a ROUTER */
+  size_t envelope;
+} sim_ask_t;
+
+#define SIM_HELD 16
 
 struct sim_sock {
   sim_world_t* world;
@@ -98,7 +145,8 @@ struct sim_sock {
   uint8_t successor[255];
   size_t successor_len;
   /* The books. */
-  uint8_t* fates; /* by seq */
+  sim_kind_t kind;
+  sim_fate_t* fates; /* by seq */
   uint32_t letters;
   size_t fate_cap;
   bool sending; /* the last letter is being handed in */
@@ -108,7 +156,28 @@ struct sim_sock {
   uint64_t unroutable;
   uint64_t handed; /* whole messages that the network took */
   uint64_t unsure;
-  uint64_t lost; /* before the close */
+  uint64_t lost;         /* before the close */
+  uint64_t shed;         /* accepted and given up for a newer one */
+  uint64_t missed;       /* never accepted by a slow peer */
+  uint64_t dropped_told; /* by events */
+  uint64_t failures;
+  /* Subscriptions: of ours, of others. */
+  unsigned wants[SIM_WORDS];
+  uint64_t changed[SIM_WORDS]; /* at this step at last */
+  uint32_t ever;
+  uint32_t blurred; /* cancelled, and wanted still: publishers need not know */
+  uint32_t told;    /* topics with a subscriber, as messages tell */
+  int owed[SIM_WORDS]; /* cancellations for peers that are gone */
+  /* Questions. */
+  bool waiting;
+  uint32_t question;
+  uint64_t asked_at;
+  bool serves; /* a ROUTER that answers */
+  bool rude;   /* and not always in good form */
+  bool in_hand;
+  sim_ask_t hand;
+  sim_ask_t held[SIM_HELD];
+  size_t held_count;
 };
 
 typedef struct sim_seat {
@@ -132,10 +201,14 @@ struct sim_world {
   size_t sock_count;
   sim_record_t** records; /* by connection id */
   size_t record_cap;
-  unsigned wraps; /* foreign memory out there */
-  unsigned act;   /* odds to do something inside a callback */
+  unsigned wraps;  /* foreign memory out there */
+  unsigned act;    /* odds to do something inside a callback, */
+  unsigned prompt; /* and to answer what is asked there */
   uint64_t turns;
   uint64_t delivered;
+  uint64_t skipped; /* of no use to who received them */
+  uint64_t step;
+  bool settling;                  /* what is asked is answered at once */
   void (*whim)(sim_sock_t* sock); /* what is done then */
   sim_sights_t* sights;
 };
@@ -158,7 +231,7 @@ void sim_world_cut(sim_world_t* w, sim_conn_t* conn, const uint64_t after[2],
 /* Looks through everything for contradictions. */
 void sim_world_audit(sim_world_t* w);
 
-/* ---- what the test does ---- */
+/* ---- what the test does: life (simsock.c) ---- */
 sim_sock_t* sim_sock_new(sim_world_t* w, sim_seat_t* seat,
                          const mcq_socket_options_t* options, const char* name);
 int sim_sock_bind(sim_sock_t* k, const char* uri);
@@ -167,15 +240,29 @@ int sim_sock_connect(sim_sock_t* k, const char* uri,
 void sim_sock_end(sim_sock_t* k, size_t i); /* unbind or disconnect */
 void sim_sock_close(sim_sock_t* k);
 void sim_seat_close(sim_seat_t* seat);
-/* Sends a letter: to whom the type picks, to one peer, by name. */
-int sim_sock_send(sim_sock_t* k);
-int sim_sock_send_to(sim_sock_t* k, const sim_peer_t* to);
-int sim_sock_send_name(sim_sock_t* k, const void* id, size_t len);
 void sim_sock_pause(sim_sock_t* k, bool on);
 void sim_peer_pause(sim_sock_t* k, sim_peer_t* p, bool on);
 void sim_peer_close(sim_sock_t* k, sim_peer_t* p);
 /* A peer that is up, or one that is not; NULL when there is none. */
 sim_peer_t* sim_sock_peer(sim_sock_t* k, bool up);
+
+/* ---- messages (simbooks.c) ---- */
+/* Sends a letter: to whom the type picks, to one peer, by name. */
+int sim_sock_send(sim_sock_t* k);
+int sim_sock_send_to(sim_sock_t* k, const sim_peer_t* to);
+int sim_sock_send_name(sim_sock_t* k, const void* id, size_t len);
+
+/* ---- subscriptions (simtopics.c) ---- */
+void sim_sock_subscribe(sim_sock_t* k, size_t word, bool wanted);
+void sim_peer_subscribe(sim_sock_t* k, sim_peer_t* p, size_t word, bool wanted);
+
+/* ---- questions (simasks.c) ---- */
+/* The request in hand: answered, or taken out; nothing when there is none. */
+void sim_sock_answer(sim_sock_t* k);
+void sim_sock_take(sim_sock_t* k);
+/* One that was taken: answered, or dropped. */
+void sim_sock_reply(sim_sock_t* k, size_t i);
+void sim_sock_drop(sim_sock_t* k, size_t i);
 
 /* Whether it may be used from outside its callbacks: a socket that its context
  * closes goes without a word. */
@@ -185,6 +272,18 @@ static inline bool sim_sock_usable(const sim_sock_t* k) {
 
 static inline bool sim_sock_open(const sim_sock_t* k) {
   return k->s != NULL && !k->closing && !k->closed;
+}
+
+static inline bool sim_publishes(const sim_sock_t* k) {
+  return k->options.type == MCQ_PUB || k->options.type == MCQ_XPUB;
+}
+
+static inline bool sim_subscribes(const sim_sock_t* k) {
+  return k->options.type == MCQ_SUB || k->options.type == MCQ_XSUB;
+}
+
+static inline bool sim_same(mcq_peer_t a, mcq_peer_t b) {
+  return a.epoch == b.epoch && a.slot == b.slot;
 }
 
 #endif
