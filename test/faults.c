@@ -317,7 +317,7 @@ static bool run(int backend, const char* host, const fault_t* f) {
   return was_hit(&p);
 }
 
-/* ---- the sweep ---------------------------------------------------------- */
+/* ---- the sweep ----------------------------------------------------------- */
 
 static void tell(const char* call, int backend, const char* host,
                  const fault_t* f) {

@@ -893,8 +893,7 @@ static void await_all(house_t* h, const stranger_t* crowd, size_t count) {
   for (int i = 0; i < 20; i++) turn(h);
 }
 
-/* ---- one kind, again and again -------------------------------------------
- */
+/* ---- one kind, again and again ------------------------------------------- */
 
 static stranger_t crowd[FLOOD];
 
@@ -931,8 +930,7 @@ static void one_kind_after_the_other(int backend) {
   close_house(&h);
 }
 
-/* ---- all at once ---------------------------------------------------------
- */
+/* ---- all at once --------------------------------------------------------- */
 
 static void flood(house_t* h) {
   for (size_t i = 0; i < FLOOD; i++) {
@@ -1000,8 +998,7 @@ static void waiting_is_cheap(int backend) {
   close_house(&h);
 }
 
-/* ---- who does not read ---------------------------------------------------
- */
+/* ---- who does not read --------------------------------------------------- */
 
 /* More than the kernel takes is said, and what is answered stays within the
  * marks of one peer. */

@@ -38,8 +38,7 @@ static uint64_t setting(const char* name, uint64_t otherwise) {
   return text == NULL || *text == '\0' ? otherwise : strtoull(text, NULL, 0);
 }
 
-/* ---- the model: a tree of bytes --------------------------------------------
- */
+/* ---- the model: a tree of bytes ------------------------------------------ */
 
 typedef struct node {
   uint32_t child[LETTERS]; /* 0: none */

@@ -458,8 +458,8 @@ static void check_counts(const hub_t* h) {
   assert_int_equal(h->answers, h->next);
   assert_int_equal(h->sent, h->next + h->given_again);
   /* Or the queues never grew and nothing was put to the test. */
-  assert_true(h->library_requeues ? stats->messages_requeued > KILLS
-                                  : h->lost > KILLS);
+  assert_true(h->library_requeues ? stats->messages_requeued > KILLS / 20
+                                  : h->lost > KILLS / 20);
   assert_true(h->unsure > 0 && h->given_again > KILLS);
   print_message(
       "  %u killed, %u jobs, %u given again, %u requeued, %u "

@@ -49,8 +49,7 @@ static const struct {
 static uint64_t current_seed;
 static sim_sights_t sights;
 
-/* ---- how it goes ------------------------------------------------------------
- */
+/* ---- how it goes --------------------------------------------------------- */
 
 static void live(sim_plan_t* p) {
   sim_world_t* w = &p->world;

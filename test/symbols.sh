@@ -51,11 +51,12 @@ room() {
 
 room base '^(uv|io_uring|zmq)_'
 room zmtp '^(uv|io_uring|zmq)_' base
+room raw '^(uv|io_uring|zmq)_' base
 room hub '^(uv|io_uring|zmq)_' base
 room io '^zmq_' base
 room actor '^(io_uring|zmq)_' base zmtp hub io
 room socket '^(io_uring|zmq)_' base hub io actor
-room ctx '^(io_uring|zmq)_' base zmtp hub io actor socket
+room ctx '^(io_uring|zmq)_' base zmtp raw hub io actor socket
 
 # ---- the shared library -------------------------------------------------------
 

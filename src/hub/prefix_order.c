@@ -105,8 +105,7 @@ static void new_first(mcq__order_t* o, size_t ref) {
   }
 }
 
-/* ---- links ----------------------------------------------------------------
- */
+/* ---- links --------------------------------------------------------------- */
 
 /* The first place on the chain from `at` on whose text is not longer than
  * `shared`. */
@@ -177,8 +176,7 @@ static mcq_frame_t root_text(const mcq__order_t* o, const block_t* b) {
   return text_at(o, b, at);
 }
 
-/* ---- blocks ---------------------------------------------------------------
- */
+/* ---- blocks -------------------------------------------------------------- */
 
 static int open_ref(mcq__order_t* o, size_t ref) {
   void* refs = o->refs;
@@ -267,8 +265,7 @@ static void settle(mcq__order_t* o, size_t ref) {
   if (!join(o, ref) && ref > 0) join(o, ref - 1);
 }
 
-/* ---- one text --------------------------------------------------------------
- */
+/* ---- one text ------------------------------------------------------------ */
 
 /* Opens a gap in a block that has room. */
 static void open_gap(mcq__order_t* o, block_t* b, uint32_t at) {

@@ -72,8 +72,7 @@ static mcq_frame_t any_name(rig_t* r) {
   return (mcq_frame_t){name.data, name.len};
 }
 
-/* ---- events ----------------------------------------------------------------
- */
+/* ---- events -------------------------------------------------------------- */
 
 static void gone(rig_t* r, mcq_peer_t handle) {
   int owner = owner_of(r, handle);
@@ -146,8 +145,7 @@ static void event_room(rig_t* r, bool room) {
   if (owner >= 0) r->rests[owner] = !room;
 }
 
-/* ---- commands --------------------------------------------------------------
- */
+/* ---- commands ------------------------------------------------------------ */
 
 /* Sends, and returns the port that took it, or -1. */
 static int sent_to(rig_t* r, const mcq__user_cmd_t* cmd, int* rc) {
@@ -196,8 +194,7 @@ static void command(rig_t* r, mcq__address_t to) {
   }
 }
 
-/* ---- the script ------------------------------------------------------------
- */
+/* ---- the script ---------------------------------------------------------- */
 
 /* Whoever was asked and answered "full" rests. */
 static void note_full(rig_t* r, const uint64_t asked[PORTS]) {

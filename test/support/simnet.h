@@ -197,27 +197,27 @@ uint64_t sim_io_next(const mcq__io_t* io);
 bool sim_net_step(sim_net_t* net, uv_loop_t* loop, mcq__io_t** ios,
                   size_t count);
 
-/* ---- a stranger: an end that no context has ---- */
+/* ---- a stranger: an end that no context has ------------------------------ */
 
 /* Dials who listens at `uri`. */
 sim_end_t* sim_stranger_open(sim_net_t* net, const char* uri);
 void sim_stranger_say(sim_end_t* end, const void* data, size_t len);
 void sim_stranger_close(sim_end_t* end);
 
-/* ---- whims ---- */
+/* ---- whims --------------------------------------------------------------- */
 bool sim_odds(sim_net_t* net, unsigned in_a_thousand);
 size_t sim_below(sim_net_t* net, size_t n);
 /* [low, high], low values more likely. */
 uint64_t sim_between(sim_net_t* net, uint64_t low, uint64_t high);
 
-/* ---- faults on demand ---- */
+/* ---- faults on demand ---------------------------------------------------- */
 
 /* Breaks the line.  What is under way is lost from some point on; side s
  * learns of it after `after[s]` ms as `code[s]` (UV_EOF: as if the other had
  * closed in order), if it has not gone by then. */
 void sim_conn_cut(sim_conn_t* conn, const uint64_t after[2], const int code[2]);
 
-/* ---- for simwire.c ---- */
+/* ---- for simwire.c ------------------------------------------------------- */
 void sim_alarm_set(sim_net_t* net, sim_alarm_t* alarm, uint64_t at);
 void sim_alarm_clear(sim_alarm_t* alarm);
 sim_net_t* sim_net_of(const mcq__io_t* io);

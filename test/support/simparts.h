@@ -6,7 +6,7 @@
 
 #include "support/simworld.h"
 
-/* ---- calls and callbacks ---- */
+/* ---- calls and callbacks ------------------------------------------------- */
 
 static inline sim_net_t* sim_net_at(const sim_sock_t* k) {
   return &k->world->net;
@@ -37,12 +37,12 @@ static inline bool sim_starved(const sim_sock_t* k, int rc) {
   return rc == MCQ_ENOMEM && k->world->net.starving;
 }
 
-/* ---- simworld.c ---- */
+/* ---- simworld.c ---------------------------------------------------------- */
 sim_record_t* sim_record_of(sim_world_t* w, sim_conn_t* conn);
 /* Messages that have come out of the network on the way to `p`. */
 size_t sim_whole_read(const sim_peer_t* p);
 
-/* ---- simsock.c ---- */
+/* ---- simsock.c ----------------------------------------------------------- */
 sim_peer_t* sim_find_peer(sim_sock_t* k, mcq_peer_t handle);
 sim_peer_t* sim_find_name(sim_sock_t* k, const void* id, size_t len);
 sim_ending_t* sim_find_end(sim_sock_t* k, mcq_endpoint_t id);
@@ -57,7 +57,7 @@ static inline sim_peer_t* sim_mirror(const sim_peer_t* p) {
   return NULL;
 }
 
-/* ---- simbooks.c ---- */
+/* ---- simbooks.c ---------------------------------------------------------- */
 
 /* How a letter is handed in. */
 typedef struct sim_parcel {
@@ -82,13 +82,13 @@ void sim_books_drained(mcq_socket_t* s);
  * use to its socket. */
 void sim_books_skip(sim_sock_t* k, const sim_peer_t* p, size_t limit);
 
-/* ---- simsums.c ---- */
+/* ---- simsums.c ----------------------------------------------------------- */
 void sim_books_settle(const sim_sock_t* k, uint64_t lost);
 void sim_books_audit(sim_sock_t* k);
 void sim_books_catch_up(sim_sock_t* k);
 sim_letter_t sim_letter_of(const sim_sock_t* sender, uint32_t seq);
 
-/* ---- simtopics.c ---- */
+/* ---- simtopics.c --------------------------------------------------------- */
 /* Peers that are to get a message, by what the hub says. */
 size_t sim_topics_meant(const sim_sock_t* k, uint32_t words);
 /* Whether a subscriber may have thrown this message away. */
@@ -104,7 +104,7 @@ void sim_topics_audit(sim_sock_t* k);
 /* Nothing is under way any more. */
 void sim_topics_quiet(sim_sock_t* k);
 
-/* ---- simasks.c ---- */
+/* ---- simasks.c ----------------------------------------------------------- */
 void sim_asks_asked(sim_sock_t* k, uint32_t question);
 void sim_asks_failed(mcq_socket_t* s, int code);
 /* Somebody has got a question; a REQ its answer. */

@@ -34,7 +34,7 @@ static inline bool sim_plan_odds(sim_plan_t* p, unsigned in_a_thousand) {
   (((const int64_t[]){__VA_ARGS__})[sim_plan_below( \
       p, sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))])
 
-/* ---- simplan.c ---- */
+/* ---- simplan.c ----------------------------------------------------------- */
 void sim_plan_uri(const sim_sock_t* k, char out[32]); /* where it listens */
 void sim_plan_faults(sim_plan_t* p);
 void sim_plan_no_faults(sim_plan_t* p);
@@ -44,7 +44,7 @@ sim_sock_t* sim_plan_add_numbered(sim_plan_t* p, int type, int flags);
 void sim_plan_bind(sim_sock_t* k);
 void sim_plan_link(sim_plan_t* p, sim_sock_t* from, const sim_sock_t* to);
 
-/* ---- simacts.c ---- */
+/* ---- simacts.c ----------------------------------------------------------- */
 sim_sock_t* sim_plan_pick(sim_plan_t* p);
 int sim_plan_send(sim_plan_t* p, sim_sock_t* k);
 void sim_plan_act(sim_plan_t* p, sim_sock_t* k);

@@ -167,8 +167,7 @@ static void on_peer_down(mcq_socket_t* s, const mcq_peer_info_t* info) {
   sim_maybe(k);
 }
 
-/* ---- events ----------------------------------------------------------------
- */
+/* ---- events -------------------------------------------------------------- */
 
 /* The direction that the socket with this address of its peer writes; NULL
  * when nothing was written on the connection. */

@@ -213,7 +213,7 @@ struct sim_world {
   sim_sights_t* sights;
 };
 
-/* ---- the world ---- */
+/* ---- the world ----------------------------------------------------------- */
 void sim_world_open(sim_world_t* w, uint64_t seed, size_t seats, size_t loops);
 /* Everything is closed: asserts that nothing is left. */
 void sim_world_dispose(sim_world_t* w);
@@ -231,7 +231,7 @@ void sim_world_cut(sim_world_t* w, sim_conn_t* conn, const uint64_t after[2],
 /* Looks through everything for contradictions. */
 void sim_world_audit(sim_world_t* w);
 
-/* ---- what the test does: life (simsock.c) ---- */
+/* ---- what the test does: life (simsock.c) -------------------------------- */
 sim_sock_t* sim_sock_new(sim_world_t* w, sim_seat_t* seat,
                          const mcq_socket_options_t* options, const char* name);
 int sim_sock_bind(sim_sock_t* k, const char* uri);
@@ -246,17 +246,17 @@ void sim_peer_close(sim_sock_t* k, sim_peer_t* p);
 /* A peer that is up, or one that is not; NULL when there is none. */
 sim_peer_t* sim_sock_peer(sim_sock_t* k, bool up);
 
-/* ---- messages (simbooks.c) ---- */
+/* ---- messages (simbooks.c) ----------------------------------------------- */
 /* Sends a letter: to whom the type picks, to one peer, by name. */
 int sim_sock_send(sim_sock_t* k);
 int sim_sock_send_to(sim_sock_t* k, const sim_peer_t* to);
 int sim_sock_send_name(sim_sock_t* k, const void* id, size_t len);
 
-/* ---- subscriptions (simtopics.c) ---- */
+/* ---- subscriptions (simtopics.c) ----------------------------------------- */
 void sim_sock_subscribe(sim_sock_t* k, size_t word, bool wanted);
 void sim_peer_subscribe(sim_sock_t* k, sim_peer_t* p, size_t word, bool wanted);
 
-/* ---- questions (simasks.c) ---- */
+/* ---- questions (simasks.c) ----------------------------------------------- */
 /* The request in hand: answered, or taken out; nothing when there is none. */
 void sim_sock_answer(sim_sock_t* k);
 void sim_sock_take(sim_sock_t* k);

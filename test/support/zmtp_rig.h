@@ -20,7 +20,7 @@ static inline void rig_die(int line, const char* what) {
   abort();
 }
 
-/* ---- bytes ------------------------------------------------------------- */
+/* ---- bytes --------------------------------------------------------------- */
 
 typedef struct rig_bytes {
   uint8_t* data;
@@ -57,7 +57,7 @@ static inline bool rig_same(const rig_bytes_t* a, const rig_bytes_t* b) {
          (a->len == 0 || memcmp(a->data, b->data, a->len) == 0);
 }
 
-/* ---- the wire ---------------------------------------------------------- */
+/* ---- the wire ------------------------------------------------------------ */
 
 static inline void rig_greeting(rig_bytes_t* b, unsigned major, unsigned minor,
                                 const char* mechanism) {
@@ -117,7 +117,7 @@ static inline void rig_hello(rig_bytes_t* b, const char* type) {
   rig_ready(b, type, NULL, 0);
 }
 
-/* ---- the record -------------------------------------------------------- */
+/* ---- the record ---------------------------------------------------------- */
 
 typedef struct rig_log {
   rig_bytes_t bytes;
@@ -179,7 +179,7 @@ static inline void rig_log_event(rig_log_t* log, mcq__session_t* s,
   }
 }
 
-/* ---- feeding ----------------------------------------------------------- */
+/* ---- feeding ------------------------------------------------------------- */
 
 /* How a stream is cut and what happens on the way. */
 typedef struct rig_feed {
@@ -269,7 +269,7 @@ static inline void rig_drain(mcq__session_t* s, rig_bytes_t* to) {
   free(copy);
 }
 
-/* ---- whole lives ------------------------------------------------------- */
+/* ---- whole lives --------------------------------------------------------- */
 
 static const char* const rig_dealer_mates[] = {"REP", "DEALER", "ROUTER", NULL};
 
