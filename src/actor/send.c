@@ -12,13 +12,17 @@
 /* Writes one connection makes in a row before others have their turn. */
 #define WRITE_ROUNDS 8
 
+/* Ends when what is queued has left, and takes no more. */
+static bool draining(const mcq__actor_t* a) {
+  return a->state == MCQ__ACTOR_ENDING && a->flush_all;
+}
+
 /* Queued bytes that may leave now; the session's own go first and whole, but
  * never inside a message. */
 static size_t fill(mcq__actor_t* a, mcq__iov_t* iov, size_t* total,
                    size_t* control) {
   const mcq__chain_t* out = mcq__actor_protocol(a)->out(a->session);
-  bool messages = a->state == MCQ__ACTOR_UP ||
-                  (a->state == MCQ__ACTOR_ENDING && a->flush_all);
+  bool messages = a->state == MCQ__ACTOR_UP || draining(a);
   size_t limit = WRITE_MAX;
   size_t pieces = 0;
   *total = 0;
@@ -71,8 +75,7 @@ void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control) {
 static bool pass_some(mcq__actor_t* a) {
   mcq__chain_t* out = mcq__actor_protocol(a)->out(a->session);
   mcq__outbox_t* o = &a->outbox;
-  bool messages = a->state == MCQ__ACTOR_UP ||
-                  (a->state == MCQ__ACTOR_ENDING && a->flush_all);
+  bool messages = a->state == MCQ__ACTOR_UP || draining(a);
   size_t own = out->bytes;
   size_t rest = messages ? mcq__outbox_queued_bytes(o) : 0;
   ssize_t n = 0;
@@ -182,7 +185,7 @@ static bool make_room(mcq__actor_t* a) {
 /* One that is closing takes nothing, but holds nobody up. */
 bool mcq__actor_room(mcq__port_t* port) {
   mcq__actor_t* a = mcq__actor_of_port(port);
-  if (a->state == MCQ__ACTOR_ENDING && a->flush_all) return true;
+  if (draining(a)) return true;
   if (make_room(a)) return true;
   a->starved = true;
   return false;
@@ -192,8 +195,7 @@ bool mcq__actor_room(mcq__port_t* port) {
 int mcq__actor_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
   mcq__actor_t* a = mcq__actor_of_port(port);
   bool writable = a->state == MCQ__ACTOR_UP;
-  if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING && a->flush_all))
-    return MCQ_EPEERGONE;
+  if (mcq__unlikely(draining(a))) return MCQ_EPEERGONE;
   if (mcq__unlikely(mcq__outbox_full(&a->outbox)) && !make_room(a)) {
     a->starved = true;
     return MCQ_EAGAIN;

@@ -19,6 +19,14 @@ struct mcq_msg {
   atomic_uint refs;  /* 0: a view */
 };
 
+/* The bytes of `count` slices. */
+static inline size_t mcq__slices_bytes(const mcq__slice_t* slices,
+                                       size_t count) {
+  size_t bytes = 0;
+  for (size_t i = 0; i < count; i++) bytes += slices[i].len;
+  return bytes;
+}
+
 /* Makes `*m` a view of `count` frames of `bytes` in all. */
 static inline void mcq__msg_view(mcq_msg_t* m, mcq__pool_t* pool,
                                  const mcq__slice_t* frames, size_t count,

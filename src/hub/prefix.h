@@ -78,6 +78,13 @@ static inline mcq__order_chain_t mcq__prefix_match(const mcq__prefix_t* t,
   return mcq__order_chain(&t->order, topic);
 }
 
+/* Whether any stored prefix begins the topic. */
+static inline bool mcq__prefix_matches(const mcq__prefix_t* t,
+                                       mcq_frame_t topic) {
+  mcq__order_chain_t chain = mcq__prefix_match(t, topic);
+  return mcq__order_next(&chain) != MCQ__NO_TEXT;
+}
+
 static inline mcq__holders_t mcq__prefix_holders(const mcq__prefix_t* t,
                                                  uint32_t id) {
   mcq__holders_t h = {mcq__text_at(&t->order.texts, id)->holder,

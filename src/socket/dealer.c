@@ -3,10 +3,6 @@
  * no frame is added or taken off.  RFC 28, "The DEALER Socket Type". */
 #include "socket/socket.h"
 
-static int dealer_send(mcq_socket_t* s, const mcq__body_t* body) {
-  return mcq__router_anyone(&s->hub.router, body);
-}
-
 static const char* const mates[] = {"REP", "DEALER", "ROUTER", NULL};
 
 const mcq__pattern_t mcq__pattern_dealer = {
@@ -18,5 +14,5 @@ const mcq__pattern_t mcq__pattern_dealer = {
     .picks = true,
     .by_handle = true,
     .flags = MCQ_IMMEDIATE | MCQ_REQUEUE | MCQ_CONFLATE,
-    .send = dealer_send,
+    .send = mcq__send_anyone,
 };

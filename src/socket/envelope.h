@@ -32,8 +32,7 @@ size_t mcq__envelope_count(const mcq_msg_t* msg);
 /* A view of what is behind the first `count` frames. */
 static inline void mcq__envelope_strip(mcq_msg_t* out, const mcq_msg_t* msg,
                                        size_t count) {
-  size_t bytes = msg->bytes;
-  for (size_t i = 0; i < count; i++) bytes -= msg->frames[i].len;
+  size_t bytes = msg->bytes - mcq__slices_bytes(msg->frames, count);
   mcq__msg_view(out, msg->pool, msg->frames + count, msg->count - count, bytes);
 }
 

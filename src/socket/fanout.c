@@ -24,9 +24,7 @@ static bool worth_sharing(const mcq__body_t* body) {
 static bool wanted(const mcq_socket_t* s, const mcq__body_t* body, int flags) {
   if (s->counts.peers == 0) return false;
   if (flags & MCQ__PUBLISH_INVERT) return true;
-  mcq__order_chain_t chain =
-      mcq__prefix_match(&s->hub.pubsub.prefixes, mcq__body_frame(body, 0));
-  return mcq__order_next(&chain) != MCQ__NO_TEXT;
+  return mcq__prefix_matches(&s->hub.pubsub.prefixes, mcq__body_frame(body, 0));
 }
 
 static int encode(const mcq_socket_t* s, const mcq__body_t* body,

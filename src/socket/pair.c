@@ -3,10 +3,6 @@
  * first goes on undisturbed; when it leaves, the next may come.  RFC 31. */
 #include "socket/socket.h"
 
-static int pair_send(mcq_socket_t* s, const mcq__body_t* body) {
-  return mcq__router_anyone(&s->hub.router, body);
-}
-
 static int pair_admit(mcq_socket_t* s, mcq__actor_t* a, const char** text) {
   (void) a;
   if (s->counts.peers == 0) return 0;
@@ -25,6 +21,6 @@ const mcq__pattern_t mcq__pattern_pair = {
     .seats = &mcq__seats_router,
     .announces_id = false,
     .flags = MCQ_IMMEDIATE,
-    .send = pair_send,
+    .send = mcq__send_anyone,
     .admit = pair_admit,
 };

@@ -50,6 +50,9 @@ typedef struct mcq__pattern {
   /* mcq_subscribe and its reverse.  NULL: the type does not. */
   int (*subscribe)(mcq_socket_t* s, mcq_frame_t topic, bool wanted);
 
+  /* Topics it is subscribed to, or its peers are.  NULL: the type has none. */
+  size_t (*topics)(const mcq_socket_t* s);
+
   /* Messages may be delivered again after mcq_pause.  NULL: nothing waits. */
   void (*resumed)(mcq_socket_t* s);
 

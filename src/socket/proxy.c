@@ -67,12 +67,6 @@ static int send_on(mcq_socket_t* s, const mcq__body_t* body) {
   return mcq_send_msg(s, &view);
 }
 
-static size_t bytes_of(const mcq__body_t* body) {
-  size_t bytes = 0;
-  for (size_t i = 0; i < body->count; i++) bytes += body->slices[i].len;
-  return bytes;
-}
-
 /* Books what became of a message from `from`, and shows it to the third. */
 static void settle(mcq_proxy_t* p, side_t* from, const mcq__body_t* body,
                    int rc) {
@@ -81,7 +75,7 @@ static void settle(mcq_proxy_t* p, side_t* from, const mcq__body_t* body,
     return;
   }
   from->flow.messages++;
-  from->flow.bytes += bytes_of(body);
+  from->flow.bytes += mcq__slices_bytes(body->slices, body->count);
   if (addresses(other(p, from)->socket))
     from->flow.bytes -= body->slices[0].len;
   if (p->capture != NULL) send_on(p->capture, body);
@@ -91,7 +85,7 @@ static void settle(mcq_proxy_t* p, side_t* from, const mcq__body_t* body,
 static int keep(const mcq_proxy_t* p, side_t* from, const mcq__body_t* body) {
   mcq_msg_t view;
   mcq__msg_view(&view, from->socket->host->pool, body->slices, body->count,
-                bytes_of(body));
+                mcq__slices_bytes(body->slices, body->count));
   from->waiting = mcq__msg_keep(&view);
   if (from->waiting == NULL) return MCQ_ENOMEM;
   steer(p, from);

@@ -19,6 +19,7 @@ const mcq__pattern_t mcq__pattern_pub = {
     .flags = MCQ_INVERT_MATCHING | MCQ_CONFLATE,
     .init = mcq__publisher_init,
     .fini = mcq__publisher_fini,
+    .topics = mcq__publisher_topics,
     .send = mcq__fanout_matching,
     .recv = pub_recv,
     .subscribed = mcq__publisher_subscribed,

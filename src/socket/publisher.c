@@ -202,7 +202,6 @@ static void told(mcq_socket_t* s, mcq__actor_t* a, mcq_frame_t topic,
     rc = manual   ? ask(s, a, topic, wanted, &tell)
          : wanted ? subscribe(s, a, topic, &tell)
                   : cancel(s, a, topic, &tell);
-    s->counts.subscriptions = mcq__pubsub_prefixes(&s->hub.pubsub);
     bool harmless = rc == 0 || rc == MCQ_EEXIST || rc == MCQ_ENOENT;
     if (!tell || !harmless) take_back(s);
     if (rc == MCQ_ENOENT && !manual) s->counts.messages_discarded++;
@@ -230,4 +229,8 @@ bool mcq__publisher_heard(mcq_socket_t* s, mcq__actor_t* a,
   s->tally.bytes_in -= frame.len;
   told(s, a, topic, wanted);
   return true;
+}
+
+size_t mcq__publisher_topics(const mcq_socket_t* s) {
+  return mcq__pubsub_prefixes(&s->hub.pubsub);
 }

@@ -40,6 +40,13 @@ void mcq__publisher_owes(mcq_socket_t* s, mcq_frame_t prefix, bool last);
 /* The peer of this slot leaves: what it asked for goes. */
 void mcq__publisher_left(mcq_socket_t* s, uint32_t slot);
 
+size_t mcq__publisher_topics(const mcq_socket_t* s);
+
+/* Whether the type is one of these. */
+static inline bool mcq__publishes(const mcq_socket_t* s) {
+  return s->pattern->subscribed != NULL;
+}
+
 static inline mcq__publisher_t* mcq__publisher_of(const mcq_socket_t* s) {
   return (mcq__publisher_t*) s->own;
 }

@@ -3,10 +3,6 @@
  * send is.  RFC 30, "The PUSH Socket Type". */
 #include "socket/socket.h"
 
-static int push_send(mcq_socket_t* s, const mcq__body_t* body) {
-  return mcq__router_anyone(&s->hub.router, body);
-}
-
 static const char* const mates[] = {"PULL", NULL};
 
 const mcq__pattern_t mcq__pattern_push = {
@@ -17,6 +13,6 @@ const mcq__pattern_t mcq__pattern_push = {
     .picks = true,
     .by_handle = true,
     .flags = MCQ_IMMEDIATE | MCQ_REQUEUE | MCQ_CONFLATE,
-    .send = push_send,
+    .send = mcq__send_anyone,
     .recv = mcq__socket_discard,
 };

@@ -86,9 +86,8 @@ static int note_route(route_t* route, const mcq__actor_t* a,
   route->envelope = NULL;
   if (count == 1) return 0;
   mcq_msg_t head;
-  size_t bytes = 0;
-  for (size_t i = 0; i < count; i++) bytes += msg->frames[i].len;
-  mcq__msg_view(&head, msg->pool, msg->frames, count, bytes);
+  mcq__msg_view(&head, msg->pool, msg->frames, count,
+                mcq__slices_bytes(msg->frames, count));
   route->envelope = mcq__msg_keep(&head);
   return route->envelope == NULL ? MCQ_ENOMEM : 0;
 }

@@ -97,7 +97,7 @@ static int req_send(mcq_socket_t* s, const mcq__body_t* body) {
   mcq__body_t whole;
   int rc = mcq__envelope_wrap(&r->wrapper, s->host->mem, head,
                               make_envelope(s, id, head), body, &whole);
-  if (rc == 0) rc = mcq__router_anyone(&s->hub.router, &whole);
+  if (rc == 0) rc = mcq__send_anyone(s, &whole);
   if (rc != 0) return rc;
   settle(r); /* an answer to what was asked before finds nobody waiting */
   r->count++;

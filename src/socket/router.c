@@ -5,8 +5,7 @@
 #include "socket/socket.h"
 
 static int router_send(mcq_socket_t* s, const mcq__body_t* body) {
-  if (s->options.flags & MCQ_ROUTER_BALANCE)
-    return mcq__router_anyone(&s->hub.router, body);
+  if (s->options.flags & MCQ_ROUTER_BALANCE) return mcq__send_anyone(s, body);
   if (body->count < 2) return MCQ_EINVAL;
   mcq__body_t rest = mcq__body_rest(*body);
   mcq__user_cmd_t cmd = {

@@ -33,6 +33,9 @@ typedef struct mcq__seats {
   mcq_peer_t (*find)(const mcq_socket_t* s, const void* id, size_t len);
 } mcq__seats_t;
 
+/* A pattern's send: to the next peer with room, on RouterHub. */
+int mcq__send_anyone(mcq_socket_t* s, const mcq__body_t* body);
+
 extern const mcq__seats_t mcq__seats_router; /* RouterHub */
 extern const mcq__seats_t mcq__seats_pubsub; /* PubSubHub */
 

@@ -17,18 +17,9 @@ static void dispose(mcq_socket_t* s) {
   mcq__pubsub_dispose(&s->hub.pubsub);
 }
 
-static bool publishes(const mcq_socket_t* s) {
-  return s->pattern->subscribed != NULL;
-}
-
 /* Only publishers' peers hold prefixes. */
 static void gone(void* arg, mcq_frame_t prefix, bool last) {
   mcq__publisher_owes((mcq_socket_t*) arg, prefix, last);
-}
-
-static void recount(mcq_socket_t* s) {
-  if (publishes(s))
-    s->counts.subscriptions = mcq__pubsub_prefixes(&s->hub.pubsub);
 }
 
 /* A handle goes stale: what is to be said of it is said before. */
@@ -36,22 +27,19 @@ static void leaves(mcq_socket_t* s, mcq_peer_t peer) {
   mcq__port_t* port = mcq__roster_port(s->roster, peer);
   if (port == NULL) return;
   mcq__fanout_report_one(s, mcq__actor_of_port(port));
-  if (publishes(s)) mcq__publisher_left(s, peer.slot);
+  if (mcq__publishes(s)) mcq__publisher_left(s, peer.slot);
 }
 
 static int up(mcq_socket_t* s, const mcq__hub_event_t* ev, mcq_peer_t* out,
               mcq_peer_t* displaced) {
   *displaced = (mcq_peer_t){0, 0};
   leaves(s, ev->peer);
-  int rc = mcq__pubsub_up(&s->hub.pubsub, ev, out, gone, s);
-  recount(s);
-  return rc;
+  return mcq__pubsub_up(&s->hub.pubsub, ev, out, gone, s);
 }
 
 static void down(mcq_socket_t* s, mcq_peer_t peer) {
   leaves(s, peer);
   mcq__pubsub_down(&s->hub.pubsub, peer, gone, s);
-  recount(s);
 }
 
 /* There are no turns: whoever has no room misses a message. */

@@ -45,6 +45,10 @@ static mcq_peer_t find(const mcq_socket_t* s, const void* name, size_t len) {
   return mcq__router_find(&s->hub.router, name, len);
 }
 
+int mcq__send_anyone(mcq_socket_t* s, const mcq__body_t* body) {
+  return mcq__router_anyone(&s->hub.router, body);
+}
+
 const mcq__seats_t mcq__seats_router = {
     .init = init,
     .dispose = dispose,

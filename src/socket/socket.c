@@ -283,6 +283,8 @@ void mcq_stats(const mcq_socket_t* socket, mcq_stats_t* out) {
   out->frames_sent = t->frames_out;
   out->bytes_sent = t->bytes_out;
   out->messages_dropped = t->dropped;
+  if (socket->pattern->topics != NULL)
+    out->subscriptions = socket->pattern->topics(socket);
   for (mcq__node_t* n = socket->actors.next; n != &socket->actors;
        n = n->next) {
     const mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);

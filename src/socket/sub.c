@@ -29,6 +29,7 @@ const mcq__pattern_t mcq__pattern_sub = {
     .flags = MCQ_INVERT_MATCHING | MCQ_SUB_UNFILTERED,
     .init = mcq__subscriber_init,
     .fini = mcq__subscriber_fini,
+    .topics = mcq__subscriber_topics,
     .up = mcq__subscriber_up,
     .pong = mcq__subscriber_pong,
     .recv = sub_recv,

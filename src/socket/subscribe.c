@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The user's verbs about topics: his own subscriptions (SUB, XSUB) and those
  * he makes for others (PUB, XPUB). */
-#include "socket/socket.h"
+#include "socket/publisher.h"
 
 static int change(mcq_socket_t* s, const void* topic, size_t len, bool wanted) {
   if (s->pattern->subscribe == NULL) return MCQ_ENOTSUP;
@@ -20,7 +20,7 @@ int mcq_unsubscribe(mcq_socket_t* socket, const void* topic, size_t len) {
 
 /* Only a publisher's hub has a table. */
 static int check(const mcq_socket_t* s, const void* topic, size_t len) {
-  if (s->pattern->subscribed == NULL) return MCQ_ENOTSUP;
+  if (!mcq__publishes(s)) return MCQ_ENOTSUP;
   if (s->closing) return MCQ_ECLOSED;
   return topic == NULL && len > 0 ? MCQ_EINVAL : 0;
 }
@@ -30,10 +30,8 @@ int mcq_peer_subscribe(mcq_socket_t* socket, mcq_peer_t peer, const void* topic,
   bool first;
   int rc = check(socket, topic, len);
   if (rc != 0) return rc;
-  rc = mcq__pubsub_subscribe(&socket->hub.pubsub, peer,
-                             (mcq_frame_t){topic, len}, &first);
-  socket->counts.subscriptions = mcq__pubsub_prefixes(&socket->hub.pubsub);
-  return rc;
+  return mcq__pubsub_subscribe(&socket->hub.pubsub, peer,
+                               (mcq_frame_t){topic, len}, &first);
 }
 
 int mcq_peer_unsubscribe(mcq_socket_t* socket, mcq_peer_t peer,
@@ -41,8 +39,6 @@ int mcq_peer_unsubscribe(mcq_socket_t* socket, mcq_peer_t peer,
   bool last;
   int rc = check(socket, topic, len);
   if (rc != 0) return rc;
-  rc = mcq__pubsub_cancel(&socket->hub.pubsub, peer, (mcq_frame_t){topic, len},
-                          &last);
-  socket->counts.subscriptions = mcq__pubsub_prefixes(&socket->hub.pubsub);
-  return rc;
+  return mcq__pubsub_cancel(&socket->hub.pubsub, peer,
+                            (mcq_frame_t){topic, len}, &last);
 }

@@ -121,7 +121,6 @@ int mcq__subscriber_add(mcq_socket_t* s, mcq_frame_t topic, bool always) {
   int rc = mcq__prefix_reserve(&u->wanted, count);
   if (rc == 0) rc = mcq__prefix_add(&u->wanted, count, topic, &first);
   if (rc != 0) return rc;
-  s->counts.subscriptions = mcq__prefix_count(&u->wanted);
   if (first || always) tell_all(s, topic, true);
   ask_later(u);
   return 0;
@@ -133,13 +132,14 @@ int mcq__subscriber_remove(mcq_socket_t* s, mcq_frame_t topic, bool always) {
   if (count == 0) return MCQ_ENOENT;
   bool last;
   mcq__prefix_remove(&u->wanted, count - 1, topic, &last);
-  s->counts.subscriptions = mcq__prefix_count(&u->wanted);
   if (last || always) tell_all(s, topic, false);
   return 0;
 }
 
 bool mcq__subscriber_wants(const mcq_socket_t* s, mcq_frame_t topic) {
-  const mcq__prefix_t* wanted = &mcq__subscriber_of(s)->wanted;
-  mcq__order_chain_t chain = mcq__prefix_match(wanted, topic);
-  return mcq__order_next(&chain) != MCQ__NO_TEXT;
+  return mcq__prefix_matches(&mcq__subscriber_of(s)->wanted, topic);
+}
+
+size_t mcq__subscriber_topics(const mcq_socket_t* s) {
+  return mcq__prefix_count(&mcq__subscriber_of(s)->wanted);
 }

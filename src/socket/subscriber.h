@@ -27,6 +27,8 @@ void mcq__subscriber_pong(mcq_socket_t* s, mcq__actor_t* a,
 int mcq__subscriber_add(mcq_socket_t* s, mcq_frame_t topic, bool always);
 int mcq__subscriber_remove(mcq_socket_t* s, mcq_frame_t topic, bool always);
 
+size_t mcq__subscriber_topics(const mcq_socket_t* s);
+
 /* Whether something that was subscribed begins `topic`. */
 bool mcq__subscriber_wants(const mcq_socket_t* s, mcq_frame_t topic);
 

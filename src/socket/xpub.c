@@ -21,6 +21,7 @@ const mcq__pattern_t mcq__pattern_xpub = {
              MCQ_INVERT_MATCHING | MCQ_CONFLATE,
     .init = mcq__publisher_init,
     .fini = mcq__publisher_fini,
+    .topics = mcq__publisher_topics,
     .send = mcq__fanout_matching,
     .recv = xpub_recv,
     .up = mcq__publisher_up,

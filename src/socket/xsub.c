@@ -32,6 +32,7 @@ const mcq__pattern_t mcq__pattern_xsub = {
     .flags = MCQ_XSUB_VERBOSE | MCQ_IMMEDIATE,
     .init = mcq__subscriber_init,
     .fini = mcq__subscriber_fini,
+    .topics = mcq__subscriber_topics,
     .up = mcq__subscriber_up,
     .pong = mcq__subscriber_pong,
     .send = xsub_send,
