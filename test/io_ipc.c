@@ -131,12 +131,10 @@ typedef struct stand {
 
 static void on_stream(mcq__listener_t* l, void* stream, const char* address) {
   stand_t* s = (stand_t*) l->user;
-  int fd;
   assert_false(s->inside);
   assert_false(l->closing);
   assert_string_equal(address, l->address);
-  assert_int_equal(uv_fileno((uv_handle_t*) stream, &fd), 0);
-  expect_set_up(fd);
+  expect_set_up(mcq__stream_fd(stream));
   s->streams++;
   s->heard = true;
   l->transport->discard(l->io, stream);
@@ -633,9 +631,7 @@ static void on_dialing(mcq__dialer_t* d) {
 
 static void on_dialed(mcq__dialer_t* d, void* stream, const char* address) {
   call_t* c = heard(d);
-  int fd;
-  assert_int_equal(uv_fileno((uv_handle_t*) stream, &fd), 0);
-  expect_set_up(fd);
+  expect_set_up(mcq__stream_fd(stream));
   c->streams++;
   snprintf(c->address, sizeof c->address, "%s", address);
   d->transport->discard(d->io, stream);

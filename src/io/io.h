@@ -168,8 +168,16 @@ typedef struct mcq__listener mcq__listener_t;
 typedef struct mcq__dialer mcq__dialer_t;
 typedef struct mcq__endpoint mcq__endpoint_t;
 
-/* A stream is opaque: uv_stream_t* (allocated from io->mem, initialised on
- * io->loop) for kernel transports.  `pump` says which back end adopts it. */
+/* A stream is opaque: of the kernel's transports it stands for a connected
+ * descriptor.  `pump` says which back end adopts it. */
+static inline void* mcq__stream_of(int fd) {
+  return (void*) ((uintptr_t) fd + 1); /* NULL is no stream */
+}
+
+static inline int mcq__stream_fd(const void* stream) {
+  return (int) ((uintptr_t) stream - 1);
+}
+
 typedef struct mcq__transport {
   const char* scheme;         /* "tcp", "ipc" */
   const mcq__backend_t* pump; /* NULL: the context's own */

@@ -23,14 +23,6 @@ void mcq__ipc_address(mcq__ipc_address_t* out, const char* rest) {
                            (abstract ? 0 : 1));
 }
 
-static int init(uv_loop_t* loop, mcq__stream_t* stream) {
-  return uv_pipe_init(loop, &stream->pipe, 0);
-}
-
-static int open_pipe(mcq__stream_t* stream, int fd) {
-  return uv_pipe_open(&stream->pipe, fd);
-}
-
 /* Who connects has no name of its own as a rule. */
 static void text(const mcq__door_t* door, const mcq__address_t* peer,
                  char out[MCQ__ENDPOINT_MAX]) {
@@ -39,8 +31,7 @@ static void text(const mcq__door_t* door, const mcq__address_t* peer,
 }
 
 const mcq__family_t mcq__ipc_family = {
-    .init = init,
-    .open = open_pipe,
+    .open = NULL,
     .text = text,
     .leave = mcq__ipc_leave,
 };

@@ -16,11 +16,13 @@ static void on_connected(mcq__connect_t* c, int fd) {
   mcq__dialer_t* d = a->dialer;
   mcq__mem_free(d->io->mem, a);
   d->impl = NULL;
-  void* stream = NULL;
-  int rc = fd < 0 ? fd : mcq__stream_open(d->io, &mcq__ipc_family, fd, &stream);
+  if (fd < 0) {
+    mcq__dialer_done(d, NULL, NULL, fd);
+    return;
+  }
   char text[MCQ__ENDPOINT_MAX];
   snprintf(text, sizeof text, "ipc://%s", d->endpoint.rest);
-  mcq__dialer_done(d, stream, text, rc);
+  mcq__dialer_done(d, mcq__stream_open(&mcq__ipc_family, fd), text, 0);
 }
 
 int mcq__ipc_dial(mcq__dialer_t* d) {

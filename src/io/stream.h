@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What transports over the kernel's stream sockets share: the socket, the
- * handle that carries it to a back end, connecting (stream_dial.c), accepting
- * (stream_listen.c).  What differs is a family's. */
+/* What transports over the kernel's stream sockets share: the socket, on its
+ * way to a back end, connecting (stream_dial.c), accepting (stream_listen.c).
+ * What differs is a family's. */
 #ifndef MCQ__IO_STREAM_H
 #define MCQ__IO_STREAM_H
 
@@ -11,19 +11,11 @@
 #include "io/dialer.h"
 #include "io/listener.h"
 
-/* A handle of any family; the uv_stream_t* that back ends adopt. */
-typedef union mcq__stream {
-  uv_stream_t any;
-  uv_tcp_t tcp;
-  uv_pipe_t pipe;
-} mcq__stream_t;
-
 typedef struct mcq__door mcq__door_t;
 
 typedef struct mcq__family {
-  /* Prepares a handle, and gives it a connected descriptor. */
-  int (*init)(uv_loop_t* loop, mcq__stream_t* stream);
-  int (*open)(mcq__stream_t* stream, int fd);
+  /* Sets a connected descriptor up; may be NULL. */
+  void (*open)(int fd);
 
   /* The text of a peer that was accepted at `door`. */
   void (*text)(const mcq__door_t* door, const mcq__address_t* peer,
@@ -36,10 +28,8 @@ typedef struct mcq__family {
 /* A non-blocking, close-on-exec socket, or an error. */
 int mcq__stream_socket(int family);
 
-/* Makes a stream of the connected `fd` and takes it over; on failure `fd` is
- * closed.  0 or an error. */
-int mcq__stream_open(mcq__io_t* io, const mcq__family_t* family, int fd,
-                     void** out);
+/* Makes a stream of the connected, non-blocking `fd`, which it takes over. */
+void* mcq__stream_open(const mcq__family_t* family, int fd);
 
 /* Closes a stream that nobody adopted: a transport's slot. */
 void mcq__stream_discard(mcq__io_t* io, void* stream);

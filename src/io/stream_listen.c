@@ -59,15 +59,10 @@ static bool concerns_peer_only(int error) {
 }
 
 static void hand_on(mcq__door_t* door, int fd, const mcq__address_t* peer) {
-  void* stream;
-  int rc = mcq__stream_open(door->io, door->family, fd, &stream);
-  if (rc != 0) {
-    mcq__listener_error(door->listener, rc);
-    return;
-  }
   char text[MCQ__ENDPOINT_MAX];
   door->family->text(door, peer, text);
-  mcq__listener_stream(door->listener, stream, text);
+  mcq__listener_stream(door->listener, mcq__stream_open(door->family, fd),
+                       text);
 }
 
 static void on_readable(uv_poll_t* poll, int status, int events) {

@@ -5,16 +5,13 @@
  * here. */
 #include "io/tcp.h"
 
-static int init(uv_loop_t* loop, mcq__stream_t* stream) {
-  return uv_tcp_init(loop, &stream->tcp);
-}
+#include <netinet/tcp.h>
 
-static int open_tcp(mcq__stream_t* stream, int fd) {
-  int rc = uv_tcp_open(&stream->tcp, fd);
-  /* Fails only for a connection that has died already, which reading finds
-   * out. */
-  if (rc == 0) uv_tcp_nodelay(&stream->tcp, 1);
-  return rc;
+/* Fails only for a connection that has died already, which reading finds
+ * out. */
+static void open_tcp(int fd) {
+  int on = 1;
+  (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
 static void text(const mcq__door_t* door, const mcq__address_t* peer,
@@ -24,7 +21,6 @@ static void text(const mcq__door_t* door, const mcq__address_t* peer,
 }
 
 const mcq__family_t mcq__tcp_family = {
-    .init = init,
     .open = open_tcp,
     .text = text,
     .leave = NULL,

@@ -67,15 +67,9 @@ static void succeed(attempt_t* a, int fd) {
     report(a, NULL, NULL, rc);
     return;
   }
-  void* stream = NULL;
-  rc = mcq__stream_open(a->connect.io, &mcq__tcp_family, fd, &stream);
-  if (rc != 0) {
-    report(a, NULL, NULL, rc);
-    return;
-  }
   char text[MCQ__ENDPOINT_MAX];
   mcq__address_text(&remote, text);
-  report(a, stream, text, 0);
+  report(a, mcq__stream_open(&mcq__tcp_family, fd), text, 0);
 }
 
 /* ---- the addresses ------------------------------------------------------- */

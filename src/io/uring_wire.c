@@ -193,34 +193,21 @@ void mcq__uring_close(mcq__wire_t* wire) {
   mcq__uring_want(w);
 }
 
-static void on_stream_closed(uv_handle_t* handle) {
-  mcq__io_t* io = (mcq__io_t*) handle->data;
-  mcq__mem_free(io->mem, handle);
-  mcq__io_unpin(io);
-}
-
-/* A second descriptor of the stream's connection, without the flag that makes
- * the kernel answer EAGAIN where it should wait; or an error. */
-static int take_descriptor(const uv_stream_t* stream) {
-  uv_os_fd_t old;
-  int rc = uv_fileno((const uv_handle_t*) stream, &old);
-  if (rc != 0) return rc;
-  int fd = fcntl(old, F_DUPFD_CLOEXEC, 0);
-  if (fd < 0) return -errno;
+/* Takes the flag off that makes the kernel answer EAGAIN where it should
+ * wait.  0 or an error. */
+static int set_blocking(int fd) {
   int flags = fcntl(fd, F_GETFL);
-  if (flags >= 0 && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0) return fd;
-  rc = -errno;
-  close(fd);
-  return rc;
+  if (flags >= 0 && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0) return 0;
+  return -errno;
 }
 
 int mcq__uring_adopt(mcq__wire_t** out, mcq__io_t* io, void* stream,
                      const mcq__wire_events_t* events, void* user) {
   wire_t* w = mcq__new(io->mem, wire_t);
   if (w == NULL) return MCQ_ENOMEM;
-  w->fd = take_descriptor((const uv_stream_t*) stream);
-  if (w->fd < 0) {
-    int rc = w->fd;
+  w->fd = mcq__stream_fd(stream);
+  int rc = set_blocking(w->fd);
+  if (rc != 0) {
     mcq__mem_free(io->mem, w);
     return rc;
   }
@@ -231,10 +218,6 @@ int mcq__uring_adopt(mcq__wire_t** out, mcq__io_t* io, void* stream,
   w->u = (mcq__uring_t*) io->pump;
   w->task.run = mcq__uring_deliver_parked;
   mcq__fifo_init(&w->parked, io->mem, sizeof(mcq__slice_t));
-  uv_handle_t* handle = (uv_handle_t*) stream;
-  handle->data = io;
-  mcq__io_pin(io);
-  uv_close(handle, on_stream_closed);
   *out = &w->wire;
   return 0;
 }

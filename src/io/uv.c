@@ -2,14 +2,14 @@
 /* The back end that works everywhere: reads when libuv says that a socket is
  * readable, writes at once and waits for room only when there is none.
  *
- * The stream keeps the descriptor and is not used otherwise.  libuv's own
- * writes would raise SIGPIPE when a peer is gone, which kills a program that
- * has not arranged for it, and its reads cannot be told where the rest of a
- * large body belongs once it has asked.  A poll handle and plain socket calls
- * cost the same and have neither fault.  Reading and writing allocate nothing,
- * shared receive memory aside. */
+ * libuv's own writes would raise SIGPIPE when a peer is gone, which kills a
+ * program that has not arranged for it, and its reads cannot be told where the
+ * rest of a large body belongs once it has asked.  A poll handle and plain
+ * socket calls cost the same and have neither fault.  Reading and writing
+ * allocate nothing, shared receive memory aside. */
 #include <errno.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "io/seat.h"
 
@@ -28,10 +28,8 @@
 typedef struct pump {
   mcq__wire_t wire;
   uv_poll_t poll;
-  uv_stream_t* stream; /* owns the descriptor */
   int fd;
   int armed;     /* events polled for */
-  unsigned open; /* handles that are not closed */
   size_t pieces; /* of the write in flight; 0: there is none */
   mcq__iov_t iov[PIECES_WAITING];
   bool reading;
@@ -190,12 +188,10 @@ static void on_poll(uv_poll_t* poll, int status, int events) {
   poll_for(p, want);
 }
 
-static void on_handle_closed(uv_handle_t* handle) {
-  pump_t* p = (pump_t*) handle->data;
-  if (--p->open != 0) return;
+static void on_poll_closed(uv_handle_t* handle) {
+  pump_t* p = mcq__container_of((uv_poll_t*) handle, pump_t, poll);
   mcq__mem_t* mem = p->wire.io->mem;
   p->wire.events->on_closed(&p->wire);
-  mcq__mem_free(mem, p->stream);
   mcq__mem_free(mem, p);
 }
 
@@ -212,28 +208,19 @@ static void leave(mcq__io_t* io) {
 
 static int adopt(mcq__wire_t** out, mcq__io_t* io, void* stream,
                  const mcq__wire_events_t* events, void* user) {
-  uv_stream_t* s = (uv_stream_t*) stream;
-  uv_os_fd_t fd;
-  int rc = uv_fileno((const uv_handle_t*) s, &fd);
-  if (rc != 0) return rc;
   pump_t* p = mcq__new(io->mem, pump_t);
   if (p == NULL) return MCQ_ENOMEM;
-  rc = uv_poll_init_socket(io->loop, &p->poll, fd);
+  p->fd = mcq__stream_fd(stream);
+  int rc = uv_poll_init(io->loop, &p->poll, p->fd);
   if (rc != 0) {
     mcq__mem_free(io->mem, p);
     return rc;
   }
   uv_unref((uv_handle_t*) &p->poll);
-  uv_unref((uv_handle_t*) s);
   p->wire.backend = &mcq__backend_uv;
   p->wire.io = io;
   p->wire.events = events;
   p->wire.user = user;
-  p->stream = s;
-  p->fd = fd;
-  p->open = 2;
-  p->poll.data = p;
-  s->data = p;
   *out = &p->wire;
   return 0;
 }
@@ -280,8 +267,8 @@ static void close_wire(mcq__wire_t* wire) {
   p->closing = true;
   p->reading = false;
   p->pieces = 0;
-  uv_close((uv_handle_t*) &p->poll, on_handle_closed);
-  uv_close((uv_handle_t*) p->stream, on_handle_closed);
+  uv_close((uv_handle_t*) &p->poll, on_poll_closed);
+  close(p->fd); /* nothing polls for it any more */
 }
 
 const mcq__backend_t mcq__backend_uv = {
