@@ -170,7 +170,8 @@ typedef struct mcq_peer_info {
 typedef enum mcq_event_kind {
   MCQ_EVENT_LISTENING = 1,     /* address: the real endpoint */
   MCQ_EVENT_ACCEPTED,          /* a connection came in; handshake begins */
-  MCQ_EVENT_ACCEPT_FAILED,     /* code; listening goes on */
+  MCQ_EVENT_ACCEPT_FAILED,     /* code; count times; listening goes on: at
+                                  most one a second */
   MCQ_EVENT_CONNECTING,        /* an attempt begins */
   MCQ_EVENT_CONNECTED,         /* the transport is up; handshake begins */
   MCQ_EVENT_CONNECT_FAILED,    /* code */
@@ -185,7 +186,11 @@ typedef enum mcq_event_kind {
   MCQ_EVENT_SUBSCRIBED,        /* PUB, XPUB: peer, topic.  SUB, XSUB: peer; all
                                   that was subscribed before is in force there */
   MCQ_EVENT_UNSUBSCRIBED,      /* PUB, XPUB: peer, topic */
-  MCQ_EVENT_DROPPED            /* peer: count messages it was too slow for */
+  MCQ_EVENT_DROPPED,           /* peer: count messages it was too slow for */
+  MCQ_EVENT_REFUSED            /* count connections were over a limit and closed
+                                  as they came, since the event before; text:
+                                  the limit's name; address: the last one's.
+                                  At most one a second */
 } mcq_event_kind_t;
 
 /* An endpoint of one socket, as mcq_bind and mcq_connect give it; 0: none. */
@@ -277,6 +282,21 @@ typedef struct mcq_socket_options {
   int64_t reconnect_max_ms; /* cap of the doubling; 30000 */
   int64_t connect_ms;       /* limit of one attempt; 10000; -1 the system's */
   int32_t backlog;          /* of listeners; 511 */
+
+  /* Limits on those who connect to us, whatever they want.  Who is over one
+   * is closed at once: MCQ_EVENT_REFUSED, once a second at most. */
+  int32_t max_connections;    /* at a time; -1 no limit, which is the default:
+                                 the process's descriptors are one */
+  int32_t max_per_address;    /* of these, from one IPv4 address or one IPv6
+                                 network (/64); -1 no limit, the default */
+  int32_t max_handshakes;     /* of these, not through with the handshake; 512;
+                                 -1 no limit.  Where there are as many, the
+                                 oldest gives way to a newcomer if it had a
+                                 second, and fails with MCQ_ECROWDED */
+  int64_t max_handshake_size; /* bytes of commands one may say before it is
+                                 through; 65,792, which is also the most that
+                                 one command may have; -1 no limit on their
+                                 sum */
   int64_t request_ms;       /* REQ: from question to answer; none.  A late
                                answer is told from the next one's only with
                                MCQ_REQ_CORRELATE */
@@ -592,6 +612,7 @@ typedef struct mcq_stats {
   uint64_t requests_failed;    /* REQ: see on_request_failed */
   uint64_t messages_dropped;   /* PUB, XPUB, MCQ_CONFLATE: for one peer each,
                                   because it was slow */
+  uint64_t connections_refused; /* over one of the limits on who connects */
   uint64_t subscriptions;      /* PUB, XPUB: topics with a subscriber; SUB,
                                   XSUB: topics subscribed to */
 } mcq_stats_t;

@@ -278,8 +278,9 @@ static void on_door_closed(mcq__listener_t* l) {
   d->closed = true;
 }
 
-static const mcq__listener_events_t door_events = {
-    on_door_stream, on_door_error, on_door_closed};
+static const mcq__listener_events_t door_events = {.on_stream = on_door_stream,
+                                                   .on_error = on_door_error,
+                                                   .on_closed = on_door_closed};
 
 static int open_door(door_t* d, test_seat_t* t, const char* uri) {
   mcq__endpoint_t endpoint;

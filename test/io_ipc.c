@@ -157,7 +157,8 @@ static void on_closed(mcq__listener_t* l) {
   memset(l, 0xdd, sizeof *l); /* it is the caller's again */
 }
 
-static const mcq__listener_events_t events = {on_stream, on_error, on_closed};
+static const mcq__listener_events_t events = {
+    .on_stream = on_stream, .on_error = on_error, .on_closed = on_closed};
 
 static int open_stand(stand_t* s, test_seat_t* t, const char* uri) {
   mcq__endpoint_t endpoint;
@@ -886,7 +887,9 @@ static void on_rig_stream(mcq__listener_t* l, void* stream,
 
 static void open_pair(rig_t* r, side_t* a, side_t* b, const char* uri) {
   static const mcq__listener_events_t rig_events = {
-      on_rig_stream, rig_on_accept_error, rig_on_listener_closed};
+      .on_stream = on_rig_stream,
+      .on_error = rig_on_accept_error,
+      .on_closed = rig_on_listener_closed};
   mcq__endpoint_t endpoint;
   memset(r, 0, sizeof *r);
   r->random.state = 99;

@@ -56,7 +56,8 @@ static void on_closed(mcq__listener_t* l) {
   memset(l, 0xdd, sizeof *l); /* it is the caller's again */
 }
 
-static const mcq__listener_events_t events = {on_stream, on_error, on_closed};
+static const mcq__listener_events_t events = {
+    .on_stream = on_stream, .on_error = on_error, .on_closed = on_closed};
 
 static int open_stand(stand_t* s, test_seat_t* t, const char* uri) {
   mcq__endpoint_t endpoint;

@@ -35,7 +35,8 @@
   X(EFSM, -20020, "the socket's state does not allow this now")                \
   X(EENVELOPE, -20021, "answers without the envelope of a request")            \
   X(ELIMIT, -20022, "more subscriptions than max_subscriptions")               \
-  X(ESLOW, -20023, "the peer does not keep up")
+  X(ESLOW, -20023, "the peer does not keep up")                                \
+  X(ECROWDED, -20031, "too many connections or handshakes at a time")
 
 enum {
 #define MCQ_ERRNO_ENUM(name, value, text) MCQ_##name = value,

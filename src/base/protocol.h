@@ -60,6 +60,8 @@ typedef struct mcq__session_config {
   uint64_t max_message;  /* bytes, sum of the frames; UINT64_MAX: no limit */
   uint64_t max_frames;   /* frames a message; UINT64_MAX: no limit */
   uint64_t handshake_ms; /* total; MCQ__NO_DEADLINE: none */
+  uint64_t max_handshake; /* bytes the peer may say before READY in what has
+                             no fixed size; UINT64_MAX: no limit */
   bool incoming;         /* the connection was accepted, not dialed */
 } mcq__session_config_t;
 

@@ -113,3 +113,16 @@ void mcq__address_text(const mcq__address_t* a, char out[MCQ__ENDPOINT_MAX]) {
   }
   snprintf(out, MCQ__ENDPOINT_MAX, "tcp://[%s%s]:%u", host, zone, port);
 }
+
+size_t mcq__address_origin(const mcq__address_t* a, uint8_t out[8]) {
+  const uint8_t* from = (const uint8_t*) &a->v4.sin_addr;
+  size_t len = 4;
+  if (a->any.sa_family == AF_INET6) {
+    const struct in6_addr* ip = &a->v6.sin6_addr;
+    bool mapped = IN6_IS_ADDR_V4MAPPED(ip);
+    from = ip->s6_addr + (mapped ? 12 : 0);
+    len = mapped ? 4 : 8;
+  }
+  for (size_t i = 0; i < len; i++) out[i] = from[i];
+  return len;
+}

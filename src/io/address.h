@@ -29,6 +29,11 @@ int mcq__address_local(mcq__address_t* out, const char* host, uint16_t port);
 /* All interfaces. */
 void mcq__address_wildcard(mcq__address_t* out, int family, uint16_t port);
 
+/* What tells where somebody is, without the part that is its own to choose:
+ * the address of an IPv4 peer, the network of an IPv6 one.  Returns its
+ * length. */
+size_t mcq__address_origin(const mcq__address_t* a, uint8_t out[8]);
+
 /* "tcp://127.0.0.1:80", "tcp://[fe80::1%eth0]:80"; an IPv4 peer of an IPv6
  * socket is shown as the IPv4 address it has. */
 void mcq__address_text(const mcq__address_t* a, char out[MCQ__ENDPOINT_MAX]);

@@ -54,7 +54,9 @@ static void meet(call_t* call, const door_t* door) {
   mcq__inproc_t* there;
   char address[MCQ__ENDPOINT_MAX];
   snprintf(address, sizeof address, "%s", l->address);
-  int rc = mcq__inproc_pair(call->dialer->io, &here, &there);
+  int rc = UV_ECONNREFUSED;
+  if (mcq__listener_knock(l, NULL, address))
+    rc = mcq__inproc_pair(call->dialer->io, &here, &there);
   if (rc != 0) {
     end_call(call, NULL, NULL, rc);
     return;

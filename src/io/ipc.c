@@ -32,6 +32,7 @@ static void text(const mcq__door_t* door, const mcq__address_t* peer,
 
 const mcq__family_t mcq__ipc_family = {
     .open = NULL,
+    .origin = NULL,
     .text = text,
     .leave = mcq__ipc_leave,
 };

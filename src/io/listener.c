@@ -24,6 +24,14 @@ void mcq__listener_close(mcq__listener_t* l) {
   l->transport->unlisten(l);
 }
 
+bool mcq__listener_knock(mcq__listener_t* l, const mcq__origin_t* from,
+                         const char* address) {
+  static const mcq__origin_t nowhere = {{0}, 0};
+  if (l->closing) return false;
+  l->from = from == NULL ? nowhere : *from;
+  return l->events->on_knock == NULL || l->events->on_knock(l, address);
+}
+
 void mcq__listener_stream(mcq__listener_t* l, void* stream,
                           const char* address) {
   if (l->closing)

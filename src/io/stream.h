@@ -17,6 +17,9 @@ typedef struct mcq__family {
   /* Sets a connected descriptor up; may be NULL. */
   void (*open)(int fd);
 
+  /* Where a peer comes from; may be NULL. */
+  void (*origin)(const mcq__address_t* peer, mcq__origin_t* out);
+
   /* The text of a peer that was accepted at `door`. */
   void (*text)(const mcq__door_t* door, const mcq__address_t* peer,
                char out[MCQ__ENDPOINT_MAX]);

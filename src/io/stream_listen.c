@@ -58,11 +58,17 @@ static bool concerns_peer_only(int error) {
   }
 }
 
+/* Whoever is not let in costs nothing more. */
 static void hand_on(mcq__door_t* door, int fd, const mcq__address_t* peer) {
+  const mcq__family_t* family = door->family;
   char text[MCQ__ENDPOINT_MAX];
-  door->family->text(door, peer, text);
-  mcq__listener_stream(door->listener, mcq__stream_open(door->family, fd),
-                       text);
+  mcq__origin_t from = {{0}, 0};
+  family->text(door, peer, text);
+  if (family->origin != NULL) family->origin(peer, &from);
+  if (mcq__listener_knock(door->listener, &from, text))
+    mcq__listener_stream(door->listener, mcq__stream_open(family, fd), text);
+  else
+    close(fd);
 }
 
 static void on_readable(uv_poll_t* poll, int status, int events) {

@@ -14,6 +14,10 @@ static void open_tcp(int fd) {
   (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+static void origin(const mcq__address_t* peer, mcq__origin_t* out) {
+  out->len = (uint8_t) mcq__address_origin(peer, out->bytes);
+}
+
 static void text(const mcq__door_t* door, const mcq__address_t* peer,
                  char out[MCQ__ENDPOINT_MAX]) {
   (void) door;
@@ -22,6 +26,7 @@ static void text(const mcq__door_t* door, const mcq__address_t* peer,
 
 const mcq__family_t mcq__tcp_family = {
     .open = open_tcp,
+    .origin = origin,
     .text = text,
     .leave = NULL,
 };

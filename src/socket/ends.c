@@ -56,20 +56,48 @@ static void run_announce(mcq__task_t* task) {
 
 /* ---- accepting ----------------------------------------------------------- */
 
+/* The least time between two words about connections that cannot be accepted,
+ * ms: what makes one fail tends to make many. */
+#define TELL_EVERY ((uint64_t) 1000)
+
+static void accept_failed(mcq__end_t* end, int code) {
+  uint64_t now = mcq__io_now(&end->socket->host->io);
+  end->not_accepted++;
+  if (now < end->quiet_until) return;
+  mcq_event_t e = {.kind = MCQ_EVENT_ACCEPT_FAILED,
+                   .endpoint = end->id,
+                   .address = end->listener.address,
+                   .code = code,
+                   .text = "",
+                   .count = end->not_accepted};
+  end->not_accepted = 0;
+  end->quiet_until = now + TELL_EVERY;
+  mcq__socket_event(end->socket, &e);
+}
+
 static int accept_stream(mcq_socket_t* s, mcq__listener_t* l, void* stream,
                          const char* address) {
-  mcq__actor_t* a = mcq__new(s->host->mem, mcq__actor_t);
-  if (a == NULL) return MCQ_ENOMEM;
+  mcq__guest_t* guest = mcq__new(s->host->mem, mcq__guest_t);
+  if (guest == NULL) return MCQ_ENOMEM;
+  mcq__actor_t* a = &guest->actor;
   int rc = mcq__actor_init(a, &s->config, &s->tally, s);
+  if (rc == 0) rc = mcq__gate_enter(&s->gate, guest, l);
+  bool entered = rc == 0;
   if (rc == 0) rc = mcq__actor_attach(a, l->transport, stream, address, true);
   if (rc != 0) {
+    if (entered) mcq__gate_left(&s->gate, a);
     mcq__actor_dispose(a);
-    mcq__mem_free(s->host->mem, a);
+    mcq__mem_free(s->host->mem, guest);
     return rc;
   }
   mcq__list_insert(&s->actors, &a->node);
   s->alive++;
   return 0;
+}
+
+static bool on_knock(mcq__listener_t* l, const char* address) {
+  mcq__end_t* end = (mcq__end_t*) l->user;
+  return mcq__gate_knock(&end->socket->gate, l, end->id, address);
 }
 
 static void on_stream(mcq__listener_t* l, void* stream, const char* address) {
@@ -78,14 +106,14 @@ static void on_stream(mcq__listener_t* l, void* stream, const char* address) {
   int rc = s->closing ? MCQ_ECLOSED : accept_stream(s, l, stream, address);
   if (rc != 0) {
     l->transport->discard(&s->host->io, stream);
-    event(end, MCQ_EVENT_ACCEPT_FAILED, l->address, rc, 0);
+    accept_failed(end, rc);
     return;
   }
   event(end, MCQ_EVENT_ACCEPTED, address, 0, 0);
 }
 
 static void on_accept_error(mcq__listener_t* l, int code) {
-  event((mcq__end_t*) l->user, MCQ_EVENT_ACCEPT_FAILED, l->address, code, 0);
+  accept_failed((mcq__end_t*) l->user, code);
 }
 
 static void on_listener_closed(mcq__listener_t* l) {
@@ -98,6 +126,7 @@ static const mcq__listener_events_t listener_events = {
     .on_stream = on_stream,
     .on_error = on_accept_error,
     .on_closed = on_listener_closed,
+    .on_knock = on_knock,
 };
 
 /* ---- dialing ------------------------------------------------------------- */

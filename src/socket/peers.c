@@ -115,6 +115,7 @@ static int on_ready(mcq__actor_t* a, const char** text) {
   if (rc != 0) return rc;
   s->counts.handshakes_ok++;
   s->counts.peers++;
+  if (end_of(a) == NULL) mcq__gate_known(&s->gate, a);
   mcq__actor_up(a);
   if (s->pattern->up != NULL) s->pattern->up(s, a);
   mcq_event_t event = {.kind = MCQ_EVENT_HANDSHAKE_OK,
@@ -282,8 +283,9 @@ static void on_idle(mcq__actor_t* a) {
     mcq__end_idle(end_of(a), !definite(a->code));
     return;
   }
+  mcq__gate_left(&s->gate, a);
   mcq__actor_dispose(a);
-  mcq__mem_free(s->host->mem, a);
+  mcq__mem_free(s->host->mem, mcq__container_of(a, mcq__guest_t, actor));
   s->alive--;
   mcq__socket_check_closed(s);
 }

@@ -45,6 +45,10 @@ static int settle_options(mcq_socket_options_t* o) {
   rc |= settle(&o->reconnect_max_ms, 30000, false);
   rc |= settle(&o->connect_ms, 10000, true);
   rc |= settle32(&o->backlog, 511, false);
+  rc |= settle32(&o->max_connections, -1, true);
+  rc |= settle32(&o->max_per_address, -1, true);
+  rc |= settle32(&o->max_handshakes, 512, true);
+  rc |= settle(&o->max_handshake_size, 65536 + 256, true);
   rc |= settle32(&o->turn_messages, 4096, false);
   rc |= settle(&o->turn_bytes, 1 << 20, false);
   rc |= settle32(&o->turn_usec, 500, false);
@@ -116,6 +120,7 @@ static void configure(mcq_socket_t* s) {
   c->session.max_message = unlimited(o->max_message_size);
   c->session.max_frames = unlimited(o->max_frames);
   c->session.handshake_ms = unlimited(o->handshake_ms);
+  c->session.max_handshake = unlimited(o->max_handshake_size);
 }
 
 /* ---- life ---------------------------------------------------------------- */
@@ -127,6 +132,7 @@ static void dispose(mcq_socket_t* s) {
   mcq__io_cancel(&s->drops);
   if (s->pattern->fini != NULL) s->pattern->fini(s);
   s->pattern->seats->dispose(s);
+  mcq__gate_dispose(&s->gate);
   mcq__slice_release(&s->routing_id);
   for (size_t i = 0; i < s->options.property_count && s->properties; i++) {
     mcq__slice_release(&s->properties[i].name);
@@ -181,8 +187,10 @@ static void run_drops(mcq__task_t* task) {
 static int build(mcq_socket_t* s, const mcq_socket_options_t* options) {
   mcq__host_t* host = s->host;
   s->pattern->seats->init(s);
-  int rc = mcq__slice_copy(&s->routing_id, host->pool, options->routing_id,
-                           options->routing_id_len);
+  int rc = mcq__gate_init(&s->gate, s);
+  if (rc == 0)
+    rc = mcq__slice_copy(&s->routing_id, host->pool, options->routing_id,
+                         options->routing_id_len);
   if (rc == 0) rc = copy_properties(s, options);
   if (rc == 0) configure(s);
   if (rc == 0 && s->pattern->init != NULL) rc = s->pattern->init(s, options);

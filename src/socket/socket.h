@@ -12,6 +12,7 @@
 #include "io/dialer.h"
 #include "io/listener.h"
 #include "monocoque.h"
+#include "socket/gate.h"
 #include "socket/pattern.h"
 
 /* What a socket needs of the context it lives in. */
@@ -39,6 +40,8 @@ typedef struct mcq__end {
   bool io_closed; /* the listener or dialer is gone */
   bool stopped;   /* the dialer gave up */
   unsigned attempts;
+  uint64_t quiet_until;   /* no word of failing to accept before */
+  uint64_t not_accepted;  /* not told of yet */
   mcq__listener_t listener;
   mcq__dialer_t dialer;
   mcq__actor_t actor;
@@ -68,6 +71,7 @@ struct mcq_socket {
   mcq__node_t actors;    /* accepted and dialed */
   mcq__node_t ends;
   mcq_endpoint_t last_end;
+  mcq__gate_t gate; /* who is let in */
   size_t alive; /* actors and endpoints that must go before the socket */
   mcq__tally_t tally;
   mcq_stats_t counts; /* what tally does not have */

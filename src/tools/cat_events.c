@@ -45,6 +45,8 @@ static const char* event_name(mcq_event_kind_t kind) {
       return "unsubscribed";
     case MCQ_EVENT_DROPPED:
       return "dropped";
+    case MCQ_EVENT_REFUSED:
+      return "refused";
   }
   return "other";
 }
@@ -86,6 +88,7 @@ static const char* reason(int code) {
     case MCQ_EFRAMES:
     case MCQ_EMSGLIMIT:
     case MCQ_ELIMIT:
+    case MCQ_ECROWDED:
       return "limit";
     case MCQ_ESLOW:
       return "slow";
@@ -154,7 +157,7 @@ void cat_events_event(const mcq_socket_t* socket, const mcq_event_t* event) {
   if (has_topic(socket, event))
     json_object_set_new(object, "topic",
                         cat_json_bytes(event->topic, event->topic_len));
-  if (event->kind == MCQ_EVENT_DROPPED)
+  if (event->kind == MCQ_EVENT_DROPPED || event->kind == MCQ_EVENT_REFUSED)
     set_number(object, "count", event->count);
   set_code(object, event->code, event->text);
   say(object);
@@ -216,6 +219,7 @@ void cat_events_stats(const mcq_socket_t* socket) {
   set_number(object, "messages_discarded", s.messages_discarded);
   set_number(object, "messages_dropped", s.messages_dropped);
   set_number(object, "requests_failed", s.requests_failed);
+  set_number(object, "connections_refused", s.connections_refused);
   set_number(object, "subscriptions", s.subscriptions);
   say(object);
 }

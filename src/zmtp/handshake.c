@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The session until READY: the peer's greeting, then the mechanism's talk,
  * then what the peer said of itself.  Entered from session.c; the memory a
- * stranger can make us take is bounded by MCQ__COMMAND_MAX and
+ * stranger can make us take is bounded by max_handshake, MCQ__COMMAND_MAX and
  * MCQ__PROPERTIES_MAX. */
 #include <stdio.h>
 
@@ -53,6 +53,8 @@ static bool admit(mcq__session_t* s, const mcq__frame_t* f) {
     mcq__session_fail(s, MCQ_ECOMMAND, "a message before READY");
   else if (f->len > MCQ__COMMAND_MAX)
     mcq__session_fail(s, MCQ_ECOMMAND, "a command of more than 64 KiB");
+  else if (f->len > s->shake_room)
+    mcq__session_fail(s, MCQ_ECOMMAND, "more than max_handshake_size");
   else
     return true;
   return false;
@@ -123,6 +125,7 @@ int mcq__session_shake(mcq__session_t* s, mcq__event_t* ev) {
   mcq__command_t command;
   int rc = mcq__session_frame(s, &f, &body, admit);
   if (rc <= 0) return rc == 0 ? MCQ__EV_NONE : MCQ__AGAIN;
+  s->shake_room -= f.len;
   if (mcq__command_read(&command, body) != 0)
     return mcq__session_fail(s, MCQ_ECOMMAND, "a command without a name");
   if (command.kind == MCQ__CMD_ERROR)

@@ -218,6 +218,7 @@ int mcq__zmtp_open(mcq__session_t** out, const mcq__session_config_t* config,
   s->talk.out = &s->out;
   s->room = s->max_message = config->max_message;
   s->frames = s->max_frames = config->max_frames;
+  s->shake_room = config->max_handshake;
   s->deadline = config->handshake_ms > MCQ__NO_DEADLINE - now
                     ? MCQ__NO_DEADLINE
                     : now + config->handshake_ms;

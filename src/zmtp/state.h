@@ -28,6 +28,7 @@ struct mcq__session {
   uint8_t stage; /* mcq__stage_t */
   bool started;
   uint64_t deadline; /* of the handshake */
+  uint64_t shake_room; /* bytes the peer may still say in it */
   mcq__chain_t out;
   const mcq__mechanism_t* mechanism;
   mcq__talk_t talk;

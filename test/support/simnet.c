@@ -374,7 +374,11 @@ static void accept_one(sim_door_t* door, sim_conn_t* c) {
   }
   c->door = NULL;
   sim_log(net, "conn %u accepted at %s", c->id, door->name);
-  mcq__listener_stream(door->listener, &c->end[1], c->address[1]);
+  mcq__listener_t* l = door->listener;
+  if (mcq__listener_knock(l, NULL, c->address[1]))
+    mcq__listener_stream(l, &c->end[1], c->address[1]);
+  else
+    l->transport->discard(l->io, &c->end[1]);
 }
 
 static void run_door(mcq__task_t* task) {

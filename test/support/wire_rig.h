@@ -371,7 +371,9 @@ static inline void rig_on_dialer_closed(mcq__dialer_t* d) {
 }
 
 static const mcq__listener_events_t rig_listener_events = {
-    rig_on_accepted, rig_on_accept_error, rig_on_listener_closed};
+    .on_stream = rig_on_accepted,
+    .on_error = rig_on_accept_error,
+    .on_closed = rig_on_listener_closed};
 static const mcq__dialer_events_t rig_dialer_events = {
     rig_on_dialing, rig_on_dialed, rig_on_dial_failed, rig_on_retry,
     rig_on_dialer_closed};

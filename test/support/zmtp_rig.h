@@ -281,6 +281,7 @@ static inline mcq__session_config_t rig_config(mcq__pool_t* pool) {
       .send_routing_id = true,
       .max_message = (uint64_t) 64 << 20,
       .max_frames = 1024,
+      .max_handshake = UINT64_MAX,
       .handshake_ms = 10000,
   };
   return c;
