@@ -352,7 +352,7 @@ static void closing_with_a_write_in_flight(void** state) {
   side_send(&a, FLOOD);
   while (a.waited == 0) test_seat_turns(&r.seat, 1);
   test_seat_turns(&r.seat, 5);
-  assert_true(a.flight != 0);
+  assert_true(a.flight != 0 || a.stuck);
   side_close(&a); /* the rig asserts that on_wrote does not come */
   test_seat_until(&r.seat, &a.closed);
   assert_int_equal(side_read(&b, true), 0);
@@ -392,6 +392,7 @@ static void many_pieces(void** state) {
     ssize_t n = a.wire->backend->write(a.wire, iov + sent, PIECES - sent,
                                        PIECES - sent);
     a.inside = false;
+    assert_true(n != UV_EAGAIN); /* there is room for all of them */
     if (n == MCQ__IN_FLIGHT) {
       a.flight = PIECES - sent;
       a.to_send = PIECES;

@@ -115,7 +115,7 @@ struct mcq__actor {
   bool paused;     /* this peer alone */
   bool reading;    /* the wire is */
   bool hungry;     /* the session has used up all it was fed */
-  bool in_flight;  /* a write is */
+  bool in_flight;  /* a write is, or waits for room */
   bool starved;    /* somebody was told MCQ_EAGAIN */
   bool delivering; /* inside pump */
   bool flush_all;  /* ENDING: the outbox leaves too */

@@ -102,6 +102,10 @@ static bool write_some(mcq__actor_t* a) {
     size_t pieces = fill(a, iov, &total, &control);
     if (total == 0) return false;
     ssize_t n = a->wire->backend->write(a->wire, iov, pieces, total);
+    if (n == UV_EAGAIN) { /* nothing of it is out of our hands */
+      a->in_flight = true;
+      return false;
+    }
     if (n < 0) {
       mcq__actor_fail(a, (int) n, "cannot write");
       return false;

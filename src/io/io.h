@@ -91,7 +91,7 @@ typedef struct mcq__wire_events {
 
   /* The write in flight ended: `n` bytes of it went out, at least one but
    * not always all, or `n` is an error (then on_end does not come for the
-   * same cause). */
+   * same cause).  0: there was no room, and now there may be. */
   void (*on_wrote)(mcq__wire_t* wire, ssize_t n);
 
   /* Nothing more will be read: UV_EOF or an error.  Once. */
@@ -128,7 +128,8 @@ typedef struct mcq__backend {
 
   /* Writes `count` pieces of `total` bytes.  Returns the bytes taken at once
    * (at least 1), MCQ__IN_FLIGHT, or an error.  The bytes stay unchanged
-   * until then; one write may be in flight. */
+   * until then; one write may be in flight.  UV_EAGAIN: the kernel has no
+   * room, nothing was taken, and on_wrote says 0 when there is some. */
   ssize_t (*write)(mcq__wire_t* wire, const mcq__iov_t* iov, size_t count,
                    size_t total);
 

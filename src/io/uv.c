@@ -20,22 +20,19 @@
 /* Less room than this in the shared window, and a fresh one is opened. */
 #define ROOM_MIN ((size_t) 65536)
 
-/* Pieces the kernel takes in one call, and those of a write that had to wait:
- * what comes after them is written when these are. */
+/* Pieces the kernel takes in one call. */
 #define PIECES_MAX ((size_t) 1024)
-#define PIECES_WAITING ((size_t) 8)
 
 typedef struct pump {
   mcq__wire_t wire;
   uv_poll_t poll;
   int fd;
-  int armed;     /* events polled for */
-  size_t pieces; /* of the write in flight; 0: there is none */
-  mcq__iov_t iov[PIECES_WAITING];
+  int armed; /* events polled for */
   bool reading;
-  bool ended;  /* nothing more will be read */
-  bool failed; /* writing did: on_end would be about the same cause */
-  bool full;   /* the last write was cut short: no use trying again */
+  bool waiting; /* for room to write */
+  bool ended;   /* nothing more will be read */
+  bool failed;  /* writing did: on_end would be about the same cause */
+  bool full;    /* the last write was cut short: no use trying again */
   bool closing;
 } pump_t;
 
@@ -48,7 +45,7 @@ static pump_t* of_wire(mcq__wire_t* wire) {
 static void on_poll(uv_poll_t* poll, int status, int events);
 
 static int wanted(const pump_t* p) {
-  return (p->reading ? UV_READABLE : 0) | (p->pieces != 0 ? UV_WRITABLE : 0);
+  return (p->reading ? UV_READABLE : 0) | (p->waiting ? UV_WRITABLE : 0);
 }
 
 static int poll_for(pump_t* p, int events) {
@@ -147,25 +144,17 @@ static ssize_t send_pieces(int fd, const mcq__iov_t* iov, size_t count) {
   return errno == ENOBUFS ? UV_EAGAIN : uv_translate_sys_error(errno);
 }
 
-/* There is room for the write in flight. */
 static void go_on_writing(pump_t* p) {
-  ssize_t n = send_pieces(p->fd, p->iov, p->pieces);
-  if (n == UV_EAGAIN) return;
-  size_t total = 0;
-  for (size_t i = 0; i < p->pieces; i++) total += p->iov[i].len;
-  p->pieces = 0;
-  p->failed = p->failed || n < 0;
-  p->full = n >= 0 && (size_t) n < total;
-  p->wire.events->on_wrote(&p->wire, n);
+  p->waiting = false;
+  p->wire.events->on_wrote(&p->wire, 0);
 }
 
-static ssize_t wait_for_room(pump_t* p, const mcq__iov_t* iov, size_t count) {
+static ssize_t wait_for_room(pump_t* p) {
   p->full = false;
-  p->pieces = count < PIECES_WAITING ? count : PIECES_WAITING;
-  for (size_t i = 0; i < p->pieces; i++) p->iov[i] = iov[i];
+  p->waiting = true;
   int rc = watch(p);
-  if (rc == 0) return MCQ__IN_FLIGHT;
-  p->pieces = 0;
+  if (rc == 0) return UV_EAGAIN;
+  p->waiting = false;
   p->failed = true;
   return rc;
 }
@@ -180,7 +169,7 @@ static void on_poll(uv_poll_t* poll, int status, int events) {
     p->armed = 0;
     events = UV_READABLE | UV_WRITABLE;
   }
-  if ((events & UV_WRITABLE) != 0 && p->pieces != 0) go_on_writing(p);
+  if ((events & UV_WRITABLE) != 0 && p->waiting) go_on_writing(p);
   if ((events & UV_READABLE) != 0) read_some(p);
   if (p->closing) return;
   int want = wanted(p);
@@ -241,12 +230,12 @@ static void read_stop(mcq__wire_t* wire) {
 static ssize_t write_pieces(mcq__wire_t* wire, const mcq__iov_t* iov,
                             size_t count, size_t total) {
   pump_t* p = of_wire(wire);
-  mcq__check(p->pieces == 0 && count != 0 && total != 0);
+  mcq__check(!p->waiting && count != 0 && total != 0);
   if (p->closing) return UV_ECANCELED;
-  if (p->full) return wait_for_room(p, iov, count);
+  if (p->full) return wait_for_room(p);
   if (count > PIECES_MAX) count = PIECES_MAX;
   ssize_t n = send_pieces(p->fd, iov, count);
-  if (n == UV_EAGAIN) return wait_for_room(p, iov, count);
+  if (n == UV_EAGAIN) return wait_for_room(p);
   if (n < 0)
     p->failed = true;
   else
@@ -256,7 +245,7 @@ static ssize_t write_pieces(mcq__wire_t* wire, const mcq__iov_t* iov,
 
 static void shutdown_writing(mcq__wire_t* wire) {
   pump_t* p = of_wire(wire);
-  mcq__check(p->pieces == 0);
+  mcq__check(!p->waiting);
   /* Fails only when there is no connection any more, and then reading ends. */
   if (!p->closing) (void) shutdown(p->fd, SHUT_WR);
 }
@@ -266,7 +255,7 @@ static void close_wire(mcq__wire_t* wire) {
   if (p->closing) return;
   p->closing = true;
   p->reading = false;
-  p->pieces = 0;
+  p->waiting = false;
   uv_close((uv_handle_t*) &p->poll, on_poll_closed);
   close(p->fd); /* nothing polls for it any more */
 }

@@ -23,6 +23,7 @@ struct sim_wire {
   uint64_t print; /* of its bytes */
   bool in_flight;
   bool submitted;
+  bool stuck; /* there was no room for a write */
   bool reading;
   bool ended; /* on_end was called */
   bool shut;
@@ -201,7 +202,8 @@ static void take(sim_wire_t* w, size_t n) {
 }
 
 static bool writable(const sim_wire_t* w) {
-  if (!w->in_flight || !w->submitted || w->closing) return false;
+  if (w->closing) return false;
+  if (!w->stuck && (!w->in_flight || !w->submitted)) return false;
   return w->end->broken != 0 || sim_pipe_room(sim_out(w->end)) != 0;
 }
 
@@ -212,6 +214,11 @@ static size_t fitting(const sim_wire_t* w) {
 
 static void finish_write(sim_wire_t* w) {
   if (!writable(w)) return;
+  if (w->stuck) {
+    w->stuck = false;
+    w->wire.events->on_wrote(&w->wire, 0);
+    return;
+  }
   ssize_t n = w->end->broken;
   if (fingerprint(w) != w->print)
     sim_fail("the bytes of a write in flight have changed");
@@ -228,7 +235,7 @@ static ssize_t write_sim(mcq__wire_t* wire, const mcq__iov_t* iov, size_t count,
                          size_t total) {
   sim_wire_t* w = of_wire(wire);
   size_t sum = 0;
-  sim_require(!w->in_flight && !w->shut && !w->closing);
+  sim_require(!w->in_flight && !w->stuck && !w->shut && !w->closing);
   sim_require(count > 0 && total > 0);
   w->count = count < PIECES_MAX ? count : PIECES_MAX;
   w->total = 0;
@@ -243,6 +250,10 @@ static ssize_t write_sim(mcq__wire_t* wire, const mcq__iov_t* iov, size_t count,
   bool ring = rings(w);
   bool wait = ring || fitting(w) == 0;
   if (!wait && w->end->broken != 0) return sim_tell(w->end, w->end->broken);
+  if (wait && !ring && w->end->broken == 0) {
+    w->stuck = true;
+    return UV_EAGAIN;
+  }
   if (wait) {
     w->in_flight = true;
     w->submitted = !ring;
@@ -390,7 +401,7 @@ static void read_stop(mcq__wire_t* wire) {
 
 static void shutdown_sim(mcq__wire_t* wire) {
   sim_wire_t* w = of_wire(wire);
-  sim_require(!w->in_flight && !w->closing && !w->shut);
+  sim_require(!w->in_flight && !w->stuck && !w->closing && !w->shut);
   w->shut = true;
   sim_log(net_of(w), "conn %u side %d shuts", w->end->conn->id,
           sim_side(w->end));
@@ -405,6 +416,7 @@ static void close_sim(mcq__wire_t* wire) {
   if (w->in_flight && w->submitted && w->end->broken == 0)
     take(w, sim_below(net, fitting(w) + 1));
   w->in_flight = false;
+  w->stuck = false;
   w->reading = false;
   w->closing = true;
   mcq__io_cancel(&w->task);

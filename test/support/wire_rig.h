@@ -33,6 +33,7 @@ struct side {
   uint64_t sent;
   size_t most;   /* bytes of one write; 0: as many as there is room for */
   size_t flight; /* bytes of the write in flight */
+  bool stuck;    /* there was no room for a write */
   size_t taken;  /* writes that were taken at once */
   size_t waited; /* writes that had to wait */
   mcq__iov_t iov[64];
@@ -214,7 +215,8 @@ static inline void side_account(side_t* s, ssize_t n) {
 
 /* Writes once.  True when there is more to write and nothing in flight. */
 static inline bool side_write(side_t* s) {
-  if (s->flight != 0 || s->sent == s->to_send || s->write_error != 0)
+  if (s->flight != 0 || s->stuck || s->sent == s->to_send ||
+      s->write_error != 0)
     return false;
   size_t total;
   size_t count = side_fill(s, &total);
@@ -222,9 +224,11 @@ static inline bool side_write(side_t* s) {
   ssize_t n = s->wire->backend->write(s->wire, s->iov, count, total);
   s->inside = false;
   memset(s->iov, 0, sizeof s->iov); /* the pieces themselves are ours again */
-  if (n == MCQ__IN_FLIGHT) {
-    s->flight = total;
+  if (n == MCQ__IN_FLIGHT || n == UV_EAGAIN) {
+    if (n == 0) s->flight = total;
+    s->stuck = n != 0;
     s->waited++;
+    if (s->stuck) side_spoil(s); /* all of it is ours */
     return false;
   }
   assert_true(n < 0 || (size_t) n <= total);
@@ -242,12 +246,17 @@ static inline void side_run_sender(mcq__task_t* task) {
 
 static inline void side_on_wrote(mcq__wire_t* wire, ssize_t n) {
   side_t* s = side_heard(wire);
-  assert_true(s->flight != 0);
-  assert_true(n != 0 && (n < 0 || (size_t) n <= s->flight));
+  if (s->stuck) {
+    assert_true(n == 0 && s->flight == 0);
+  } else {
+    assert_true(s->flight != 0);
+    assert_true(n != 0 && (n < 0 || (size_t) n <= s->flight));
+  }
+  s->stuck = false;
   s->flight = 0;
   side_account(s, n);
   if (s->then_wrote != NULL) s->then_wrote(s, n);
-  if (!s->asked_to_close && n > 0) mcq__io_flush(&s->rig->seat.io, &s->sender);
+  if (!s->asked_to_close && n >= 0) mcq__io_flush(&s->rig->seat.io, &s->sender);
 }
 
 /* Begins to send `n` bytes more. */
