@@ -394,7 +394,6 @@ int sim_books_send(sim_sock_t* k, const sim_parcel_t* how) {
     meant = sim_topics_meant(k, sim_letter_words(&letter));
   k->sending = true;
   int rc = hand_in(k, frames, count, how);
-  k->sending = false;
   sim_log(sim_net_at(k), "socket %u sends %u: %d", k->number, seq, rc);
   check_code(k, how, rc);
   if (!k->closed)
@@ -403,6 +402,7 @@ int sim_books_send(sim_sock_t* k, const sim_parcel_t* how) {
     note_spread(k, rc, meant, &before);
   else
     note_single(k, rc, &before);
+  k->sending = false;
   if (rc == 0) {
     k->fates[seq].flags |= SIM_ACCEPTED;
     if (how->by_handle) k->fates[seq].flags |= SIM_DIRECT;
