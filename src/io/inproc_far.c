@@ -144,8 +144,10 @@ static void run_work(mcq__task_t* task) {
   run(mcq__container_of(task, mcq__far_t, work));
 }
 
+/* One share of a turn is enough. */
 static void run_rung(mcq__task_t* task) {
-  run(mcq__container_of(task, mcq__far_t, ring.task));
+  mcq__far_t* e = mcq__container_of(task, mcq__far_t, ring.task);
+  if (!mcq__node_linked(&e->work.node)) run(e);
 }
 
 /* ---- the table ----------------------------------------------------------- */
