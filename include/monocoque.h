@@ -6,7 +6,8 @@
  * return 0 or a negative code (monocoque/errno.h).
  *
  * Rules that hold everywhere:
- *   - Everything runs on the loop's thread; there are no others.
+ *   - Everything runs on the loop's thread; there are no others.  What other
+ *     threads may call is said so: see "threads" below.
  *   - No callback runs inside a call you make; any call may be made, and any
  *     object closed, inside any callback.
  *   - What a callback gets is borrowed until it returns.  What you pass in is
@@ -47,11 +48,16 @@ enum { /* mcq_ctx_options_t.backend */
   MCQ_BACKEND_URING = 2 /* mcq_ctx_new fails where it cannot be had */
 };
 
+typedef struct mcq_inproc mcq_inproc_t;
+
 typedef struct mcq_ctx_options {
   int backend;
   mcq_allocator_t allocator; /* zeros: malloc and free */
   void* data;                /* returned by mcq_ctx_data */
-  void* reserved[16];        /* leave zero */
+  mcq_inproc_t* inproc;      /* where names of "inproc://" are bound and looked
+                                up; the context takes a count.  NULL: in the
+                                context itself */
+  void* reserved[15];        /* leave zero */
 } mcq_ctx_options_t;
 
 typedef void (*mcq_ctx_close_cb)(void* data);
@@ -77,6 +83,25 @@ MCQ_EXTERN const char* mcq_ctx_backend(const mcq_ctx_t* ctx);
 MCQ_EXTERN void mcq_ctx_dump(const mcq_ctx_t* ctx,
                              void (*line)(const char* text, void* arg),
                              void* arg);
+
+/* In the child of a fork that was made on the loop's thread: gives up all that
+ * the context shares with the parent, which goes on undisturbed, and so do its
+ * peers.  All descriptors are closed here at once and without a word to anybody;
+ * files of "ipc://" stay.  No callback of yours runs in the child any more;
+ * functions that mcq_msg_wrap was given do, as its copy of the memory is let
+ * go.  The context and its sockets are closing from then on.
+ *
+ * What is left in the loop goes when that runs, which needs uv_loop_fork, as
+ * always in a child, before or after this call.  A child that has no use for
+ * the loop leaves it alone, and one that ends or executes another program need
+ * not even call this: every descriptor is closed then, too.  Two things stay in
+ * the loop for good, so that uv_loop_close answers UV_EBUSY: a host's name that
+ * was being looked up, and the end that other threads have of it if one of them
+ * was inside mcq_post, or the like, at the moment of the fork.
+ *
+ * Of what the parent has for threads (mcq_inproc_t, mcq_mailbox_t) the child
+ * may only give up counts. */
+MCQ_EXTERN void mcq_ctx_after_fork_child(mcq_ctx_t* ctx);
 
 /* ---- sockets ------------------------------------------------------------- */
 
@@ -347,8 +372,9 @@ MCQ_EXTERN void mcq_unref(mcq_socket_t* socket);
  * the file's mode (from the umask) and its directory let them; to a name
  * anybody may.  The file is removed when listening ends.
  *
- * Or at "inproc://name", for sockets of this context alone; who connects may
- * come first.  Payload passes by reference.
+ * Or at "inproc://name", for sockets of this context and of those it shares
+ * an mcq_inproc_t with; who connects may come first.  Payload passes by
+ * reference.
  *
  * Errors come at once: MCQ_EINVAL, MCQ_EADDRINUSE, UV_EADDRNOTAVAIL,
  * UV_ENAMETOOLONG, UV_EACCES, ...  `out` may be NULL. */
@@ -552,7 +578,8 @@ MCQ_EXTERN int mcq_msg_new(mcq_ctx_t* ctx, const mcq_frame_t* frames,
 
 /* A message of one frame on your own memory, which must not change until
  * `release` runs: once, on the thread that lets go last (the loop's, unless
- * you release a retained message elsewhere). */
+ * you release a retained message elsewhere or send it to another thread's loop
+ * over inproc). */
 MCQ_EXTERN int mcq_msg_wrap(mcq_ctx_t* ctx, const void* data, size_t len,
                             void (*release)(void* data, void* arg), void* arg,
                             mcq_msg_t** out);
@@ -586,6 +613,91 @@ MCQ_EXTERN int mcq_peer_close(mcq_socket_t* socket, mcq_peer_t peer);
 /* Your own pointer on a connection, NULL at first.  MCQ_EPEERGONE. */
 MCQ_EXTERN int mcq_peer_set_data(mcq_socket_t* socket, mcq_peer_t peer,
                                  void* data);
+
+/* ---- threads ------------------------------------------------------------- */
+
+/* A way into a socket for other threads.
+ *
+ * mcq_post and its kin may be called on any thread, at any time, by whoever
+ * holds a count of the mailbox; mcq_mailbox_retain and _release, too.  It stays
+ * valid when its socket, its context and its loop are gone: posting then
+ * answers MCQ_ECLOSED.  What one thread posts keeps its order; what several
+ * post comes in the order in which they get in.
+ *
+ * The loop takes what was posted a turn at a time and sends it as mcq_send
+ * does.  Where the socket takes no more for now (MCQ_EAGAIN) it waits, in
+ * order, and the mailbox fills up; what fails otherwise goes to on_failed.
+ * mcq_close sends what was posted before it, and counts what is refused as
+ * lost.
+ *
+ * A mailbox keeps no loop going, as an unref'd uv_async_t: what was posted does
+ * from the moment the loop has seen it, unless it waits for room.
+ *
+ * Memory is taken from the context's allocator, on the thread that posts, and
+ * may be given back on any. */
+typedef struct mcq_mailbox mcq_mailbox_t;
+
+/* What mcq_post_call brings into the loop.  The socket may be closing; it is
+ * not gone. */
+typedef void (*mcq_post_cb)(mcq_socket_t* socket, void* arg);
+
+typedef struct mcq_mailbox_options {
+  int32_t hwm;       /* messages and calls that wait; 1000; -1 no limit */
+  int64_t hwm_bytes; /* of their frames; 8 MiB; -1 no limit */
+  void* data;        /* given to both of these, which run in the loop: */
+
+  /* Half of it is free again after a post answered MCQ_EAGAIN.  Once per
+   * MCQ_EAGAIN; tells the threads, if they wait. */
+  void (*on_drain)(mcq_socket_t* socket, void* data);
+
+  /* A message could not be sent, for good: MCQ_EHOSTUNREACH, MCQ_EFSM,
+   * MCQ_ENOMEM, ...  Borrowed.  Counted in messages_lost. */
+  void (*on_failed)(mcq_socket_t* socket, mcq_msg_t* msg, int code, void* data);
+
+  void* reserved[8]; /* leave zero */
+} mcq_mailbox_options_t;
+
+/* On the loop's thread.  The caller gets a count.  `options` may be NULL.
+ * MCQ_EINVAL, MCQ_ECLOSED, MCQ_ENOMEM, or libuv's code. */
+MCQ_EXTERN int mcq_mailbox_new(mcq_socket_t* socket,
+                               const mcq_mailbox_options_t* options,
+                               mcq_mailbox_t** out);
+
+/* One count more, for another thread say; returns `mailbox`. */
+MCQ_EXTERN mcq_mailbox_t* mcq_mailbox_retain(mcq_mailbox_t* mailbox);
+
+/* What was posted still gets there.  NULL is fine. */
+MCQ_EXTERN void mcq_mailbox_release(mcq_mailbox_t* mailbox);
+
+/* Posts one message of `count` frames, copying them.  MCQ_EAGAIN: it is full,
+ * nothing was posted; MCQ_ECLOSED: the socket is closing or gone; MCQ_ENOTSUP:
+ * its type does not send; MCQ_EINVAL, MCQ_ENOMEM. */
+MCQ_EXTERN int mcq_post(mcq_mailbox_t* mailbox, const mcq_frame_t* frames,
+                        size_t count);
+
+/* The same with a message as one has it: an owned one is shared, not copied.
+ * The caller keeps his count. */
+MCQ_EXTERN int mcq_post_msg(mcq_mailbox_t* mailbox, const mcq_msg_t* msg);
+
+/* Has `call` run in the loop, where everything may be called: exactly once if
+ * this returns 0, in its turn among what was posted, and before the socket's
+ * on_close. */
+MCQ_EXTERN int mcq_post_call(mcq_mailbox_t* mailbox, mcq_post_cb call,
+                             void* arg);
+
+/* Names for "inproc://" that contexts share: their sockets find each other
+ * whatever loop and thread they run in.  Marks, handshakes, events, the order
+ * of messages and who may go first are those of one context.  Payload passes by
+ * reference, so that the allocators of these contexts, and functions given to
+ * mcq_msg_wrap, may be called on any of their threads.
+ *
+ * Goes to mcq_ctx_options_t.inproc.  These three may be called on any thread;
+ * the caller of _new gets a count, `allocator` may be NULL.  MCQ_EINVAL,
+ * MCQ_ENOMEM, or libuv's code. */
+MCQ_EXTERN int mcq_inproc_new(const mcq_allocator_t* allocator,
+                              mcq_inproc_t** out);
+MCQ_EXTERN mcq_inproc_t* mcq_inproc_retain(mcq_inproc_t* inproc);
+MCQ_EXTERN void mcq_inproc_release(mcq_inproc_t* inproc);
 
 /* ---- statistics ---------------------------------------------------------- */
 

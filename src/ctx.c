@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "io/space.h"
 #include "raw/raw.h"
 #include "zmtp/session.h"
 
@@ -17,6 +18,7 @@ static void on_left(mcq__io_t* io) {
   mcq__mem_t* mem = ctx->host.mem;
   mcq_ctx_close_cb on_close = ctx->failed ? NULL : ctx->on_close;
   void* data = ctx->data;
+  if (ctx->inproc != NULL) mcq__space_release(ctx->inproc);
   mcq__pool_close(ctx->host.pool);
   mcq__mem_free(mem, ctx);
   mcq__mem_close(mem);
@@ -89,6 +91,9 @@ int mcq__ctx_open(uv_loop_t* loop, const mcq_ctx_options_t* options,
     return rc;
   }
   ctx->data = options->data;
+  ctx->inproc = options->inproc;
+  if (ctx->inproc != NULL) mcq__space_retain(ctx->inproc);
+  ctx->host.io.space = ctx->inproc;
   rc = mcq__io_open(&ctx->host.io, loop, ctx->host.pool, choice, seams);
   if (rc != 0) {
     ctx->failed = true; /* on_left frees it */
@@ -113,6 +118,16 @@ void mcq_ctx_close(mcq_ctx_t* ctx, mcq_ctx_close_cb on_close) {
   for (mcq__node_t* n = head->next; n != head; n = n->next)
     mcq_close(mcq__container_of(n, mcq_socket_t, node), NULL);
   leave_when_empty(&ctx->host);
+}
+
+/* Sockets that were closing already have nobody to wait for any more. */
+void mcq_ctx_after_fork_child(mcq_ctx_t* ctx) {
+  mcq__io_forked(&ctx->host.io);
+  ctx->on_close = NULL;
+  mcq__node_t* head = &ctx->host.sockets;
+  for (mcq__node_t* n = head->next; n != head; n = n->next)
+    mcq__socket_forget(mcq__container_of(n, mcq_socket_t, node));
+  mcq_ctx_close(ctx, NULL);
 }
 
 /* ---- questions ----------------------------------------------------------- */
@@ -188,6 +203,23 @@ void mcq_ctx_dump(const mcq_ctx_t* ctx,
 int mcq_socket_new(mcq_ctx_t* ctx, const mcq_socket_options_t* options,
                    mcq_socket_t** out) {
   return mcq__socket_make(&ctx->host, options, out);
+}
+
+/* ---- names shared by contexts -------------------------------------------- */
+
+int mcq_inproc_new(const mcq_allocator_t* allocator, mcq_inproc_t** out) {
+  if (out == NULL) return MCQ_EINVAL;
+  if (allocator != NULL && check_allocator(allocator) != 0) return MCQ_EINVAL;
+  return mcq__space_new(allocator, out);
+}
+
+mcq_inproc_t* mcq_inproc_retain(mcq_inproc_t* inproc) {
+  mcq__space_retain(inproc);
+  return inproc;
+}
+
+void mcq_inproc_release(mcq_inproc_t* inproc) {
+  if (inproc != NULL) mcq__space_release(inproc);
 }
 
 /* ---- messages ------------------------------------------------------------ */

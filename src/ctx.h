@@ -8,6 +8,7 @@
 struct mcq_ctx {
   mcq__host_t host;
   void* data;
+  mcq_inproc_t* inproc; /* shared with others; counts */
   mcq_ctx_close_cb on_close;
   bool failed; /* never handed to the user: dies quietly */
 };

@@ -132,7 +132,7 @@ step_nouring() {
   setup --with-uring=no && run_tests
 }
 
-# What may be touched by another thread is all in base.
+# What may be touched by another thread: base, and what is made for threads.
 step_tsan() {
   setup --enable-tsan --enable-debug CFLAGS='-g -O1' || return 1
   # Its runtime knows some layouts of addresses only.
@@ -148,7 +148,9 @@ step_tsan() {
     return 0
   fi
   export MCQ_WRAP
-  run_tests "$(names base_tests)"
+  MCQ_TEST_MESSAGES=1000000
+  export MCQ_TEST_MESSAGES
+  run_tests "$(names base_tests) $(names thread_tests)"
 }
 
 step_valgrind() {

@@ -71,7 +71,7 @@ static mcq_socket_t* make(stage_t* g, mcq_socket_options_t o) {
   o.on_peer_up = up;
   o.on_peer_down = down;
   o.on_event = event;
-  assert_int_equal(mcq_socket_new(g->ground.ctx, &o, &s), 0);
+  assert_int_equal(mcq_socket_new(ground_ctx(&g->ground), &o, &s), 0);
   return s;
 }
 
@@ -295,8 +295,8 @@ static void types_that_do_not_fit(stage_t* g) {
   mcq_socket_options_t a = {.type = MCQ_PAIR};
   mcq_socket_options_t b = {.type = MCQ_DEALER};
   a.on_event = b.on_event = on_type_event;
-  assert_int_equal(mcq_socket_new(g->ground.ctx, &a, &g->a), 0);
-  assert_int_equal(mcq_socket_new(g->ground.ctx, &b, &g->b), 0);
+  assert_int_equal(mcq_socket_new(ground_ctx(&g->ground), &a, &g->a), 0);
+  assert_int_equal(mcq_socket_new(ground_ctx(&g->ground), &b, &g->b), 0);
   assert_int_equal(bind_a(g), 0);
   assert_int_equal(mcq_connect(g->b, mcq_endpoint_uri(g->a, g->at), NULL, NULL),
                    0);
@@ -421,10 +421,10 @@ static void garbage_is_shown_out(stage_t* g) {
                             .on_peer_up = up,
                             .on_peer_down = down,
                             .on_event = on_garbage_event};
-  assert_int_equal(mcq_socket_new(g->ground.ctx, &a, &g->a), 0);
+  assert_int_equal(mcq_socket_new(ground_ctx(&g->ground), &a, &g->a), 0);
   mcq_socket_options_t b = {
       .type = MCQ_DEALER, .on_peer_up = up, .on_peer_down = down};
-  assert_int_equal(mcq_socket_new(g->ground.ctx, &b, &g->b), 0);
+  assert_int_equal(mcq_socket_new(ground_ctx(&g->ground), &b, &g->b), 0);
   g->on_up = a_good_peer;
   assert_int_equal(bind_a(g), 0);
   send_in_strangers(g);
@@ -464,7 +464,7 @@ static void a_second_pair_is_refused(stage_t* g) {
                             .on_peer_up = up,
                             .on_peer_down = down,
                             .on_event = on_pair_event};
-  assert_int_equal(mcq_socket_new(g->ground.ctx, &a, &g->a), 0);
+  assert_int_equal(mcq_socket_new(ground_ctx(&g->ground), &a, &g->a), 0);
   g->b = make(
       g, (mcq_socket_options_t){.type = MCQ_PAIR, .on_message = pair_hears});
   assert_int_equal(bind_a(g), 0);

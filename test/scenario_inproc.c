@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Sockets of one context that talk inside it: what is so only there.  Who
- * connects may come first, payload is shared and not copied, names belong to
- * their context.  That all the rest is as over tcp is test/scenario.c's and
- * test/scenario_types.c's matter. */
+/* Sockets of one context that talk inside it, or of two that share their names:
+ * what is so only there.  Who connects may come first, payload is shared and
+ * not copied, names belong to their contexts.  That all the rest is as over tcp
+ * is test/scenario.c's and test/scenario_types.c's matter. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -100,7 +100,7 @@ static void make(stage_t* g, actor_t* x, mcq_socket_options_t o) {
   o.on_drain = on_drain;
   o.on_event = on_event;
   if (o.reconnect_ms == 0) o.reconnect_ms = 1;
-  assert_int_equal(mcq_socket_new(g->ground.ctx, &o, &x->s), 0);
+  assert_int_equal(mcq_socket_new(ground_ctx(&g->ground), &o, &x->s), 0);
 }
 
 static void bind_to(actor_t* x) {
@@ -491,7 +491,7 @@ static void closing_in_every_event(void** state) {
 
 typedef struct talk {
   unsigned heard;
-  bool left;
+  unsigned left; /* contexts that are not closed */
 } talk_t;
 
 static void count_heard(mcq_socket_t* s, mcq_peer_t peer, mcq_msg_t* msg) {
@@ -501,10 +501,11 @@ static void count_heard(mcq_socket_t* s, mcq_peer_t peer, mcq_msg_t* msg) {
 }
 
 static void on_left(void* data) {
-  ((talk_t*) data)->left = true;
+  ((talk_t*) data)->left--;
 }
 
-static int converse(mcq_ctx_t* ctx, uv_loop_t* loop, talk_t* talk) {
+static int converse(mcq_ctx_t* ctx, mcq_ctx_t* other, uv_loop_t* loop,
+                    talk_t* talk) {
   mcq_socket_t* a;
   mcq_socket_t* b;
   mcq_socket_options_t o = {.type = MCQ_DEALER,
@@ -514,7 +515,7 @@ static int converse(mcq_ctx_t* ctx, uv_loop_t* loop, talk_t* talk) {
                             .reconnect_max_ms = 1,
                             .linger_ms = 1};
   int rc = mcq_socket_new(ctx, &o, &a);
-  if (rc == 0) rc = mcq_socket_new(ctx, &o, &b);
+  if (rc == 0) rc = mcq_socket_new(other, &o, &b);
   if (rc == 0) rc = mcq_connect(b, NAME, NULL, NULL);
   if (rc == 0) rc = mcq_bind(a, NAME, NULL);
   unsigned sent = 0;
@@ -535,6 +536,7 @@ static int whole_life(test_alloc_t* ta, void* arg) {
   uv_loop_t loop;
   uv_timer_t tick; /* no step of the loop sleeps for long */
   mcq_ctx_t* ctx;
+  mcq_ctx_t* other = NULL;
   talk_t talk = {0};
   (void) arg;
   mcq_ctx_options_t o = {.backend = place->backend,
@@ -543,12 +545,18 @@ static int whole_life(test_alloc_t* ta, void* arg) {
   assert_int_equal(uv_loop_init(&loop), 0);
   uv_timer_init(&loop, &tick);
   uv_timer_start(&tick, on_tick, 1, 1);
-  int rc = mcq_ctx_new(&loop, &o, &ctx);
+  int rc = place->two ? mcq_inproc_new(&o.allocator, &o.inproc) : 0;
+  if (rc == 0) rc = mcq_ctx_new(&loop, &o, &ctx);
   if (rc == 0) {
-    rc = converse(ctx, &loop, &talk);
+    talk.left++;
+    if (place->two) rc = mcq_ctx_new(&loop, &o, &other);
+    if (other != NULL) talk.left++;
+    if (rc == 0) rc = converse(ctx, other ? other : ctx, &loop, &talk);
     mcq_ctx_close(ctx, on_left);
-    while (!talk.left) (void) uv_run(&loop, UV_RUN_ONCE);
+    if (other != NULL) mcq_ctx_close(other, on_left);
+    while (talk.left > 0) (void) uv_run(&loop, UV_RUN_ONCE);
   }
+  mcq_inproc_release(o.inproc);
   uv_close((uv_handle_t*) &tick, NULL);
   assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
   assert_int_equal(uv_loop_close(&loop), 0);
@@ -580,9 +588,10 @@ static int run_all(void) {
 }
 
 int main(void) {
-  static const char* const names[] = {"inproc, uv", "inproc, uring"};
+  static const char* const names[] = {"inproc, uv", "inproc, uring",
+                                      "inproc, two contexts"};
   int failed = 0;
-  for (size_t i = 0; i < 2; i++) {
+  for (size_t i = 0; i < 3; i++) {
     place = place_find(names[i]);
     printf("%s\n", names[i]);
     if (place_is_here(place)) failed += run_all();

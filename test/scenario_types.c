@@ -259,7 +259,7 @@ static void make(stage_t* g, unsigned number, bool speaks) {
   p->speaks = speaks;
   p->most = number == 0 ? g->peers : 1;
   p->lines = number == 0 ? g->hub_lines : &g->peer_lines[number - 1];
-  assert_int_equal(mcq_socket_new(g->ground.ctx, &o, &p->s), 0);
+  assert_int_equal(mcq_socket_new(ground_ctx(&g->ground), &o, &p->s), 0);
   if (!speaks && is_publisher(g->row->speaker))
     assert_int_equal(mcq_subscribe(p->s, "", 0), 0);
 }
@@ -353,8 +353,11 @@ typedef struct crowd {
 } crowd_t;
 
 static const crowd_t crowds[] = {
-    {"tcp, uv", HUB_BINDS, MIXED},          {"tcp, uring", MIXED, MIXED},
-    {"ipc, uv", HUB_BINDS, HUB_BINDS},      {"inproc, uv", HUB_BINDS, MIXED},
+    {"tcp, uv", HUB_BINDS, MIXED},
+    {"tcp, uring", MIXED, MIXED},
+    {"ipc, uv", HUB_BINDS, HUB_BINDS},
+    {"inproc, uv", HUB_BINDS, MIXED},
+    {"inproc, two contexts", HUB_BINDS, MIXED},
     {"simulated, as a ring", MIXED, MIXED},
 };
 #define CROWDS (sizeof crowds / sizeof *crowds)
@@ -449,7 +452,8 @@ static void arrive(meeting_t* m, unsigned i, int type) {
                             .on_event = on_party_event,
                             .reconnect_ms = 1,
                             .reconnect_max_ms = 1};
-  assert_int_equal(mcq_socket_new(m->ground.ctx, &o, &m->parties[i].s), 0);
+  assert_int_equal(mcq_socket_new(ground_ctx(&m->ground), &o, &m->parties[i].s),
+                   0);
 }
 
 /* A minute, where the clock is ours; elsewhere some turns. */

@@ -22,7 +22,8 @@ typedef struct mcq_peer {
 } mcq_peer_t;
 
 /* Where the library takes its memory.  Both functions must be callable from
- * any thread that releases a retained message.  alloc returns memory aligned
+ * any thread that releases a retained message, posts to a mailbox, or runs a
+ * loop that shares inproc names.  alloc returns memory aligned
  * for any object, or NULL; free never gets NULL. */
 typedef struct mcq_allocator {
   void* (*alloc)(size_t size, void* arg);

@@ -311,6 +311,12 @@ void mcq__actor_end(mcq__actor_t* a, int code, uint64_t linger) {
   mcq__io_flush(mcq__actor_io(a), &a->flush);
 }
 
+void mcq__actor_forget(mcq__actor_t* a, int code) {
+  if (a->wire != NULL && a->wire->backend->forget != NULL)
+    a->wire->backend->forget(a->wire);
+  mcq__actor_end(a, code, 0);
+}
+
 void mcq__actor_pause_changed(mcq__actor_t* a) {
   if (a->state == MCQ__ACTOR_UP && !a->delivering)
     mcq__io_work(mcq__actor_io(a), &a->pump);

@@ -146,6 +146,10 @@ void mcq__actor_up(mcq__actor_t* a);
  * from now on.  No-op when IDLE or CLOSING. */
 void mcq__actor_end(mcq__actor_t* a, int code, uint64_t linger);
 
+/* In the child of a fork: the same at once, and without a word to the peer,
+ * who is the parent's. */
+void mcq__actor_forget(mcq__actor_t* a, int code);
+
 /* UP only: tells the peer what is wanted of it, ahead of queued messages and
  * not counted with them.  0, MCQ_EMSGLIMIT or MCQ_ENOMEM. */
 int mcq__actor_subscribe(mcq__actor_t* a, mcq__slice_t prefix, bool wanted);

@@ -68,6 +68,9 @@ static void run_work(mcq__task_t* task) {
 
 static int adopt(mcq__wire_t** out, mcq__io_t* io, void* stream,
                  const mcq__wire_events_t* events, void* user) {
+  const mcq__backend_t* pump = ((const mcq__wire_t*) stream)->backend;
+  if (pump != &mcq__inproc_pump)
+    return pump->adopt(out, io, stream, events, user);
   mcq__inproc_t* e = (mcq__inproc_t*) stream;
   e->wire = (mcq__wire_t){&mcq__inproc_pump, io, events, user};
   *out = &e->wire;
@@ -152,6 +155,7 @@ const mcq__backend_t mcq__inproc_pump = {
 static mcq__inproc_t* make(mcq__io_t* io) {
   mcq__inproc_t* e = mcq__new(io->mem, mcq__inproc_t);
   if (e == NULL) return NULL;
+  e->wire.backend = &mcq__inproc_pump;
   e->io = io;
   e->work.run = run_work;
   e->gone.run = run_gone;
@@ -173,6 +177,10 @@ int mcq__inproc_pair(mcq__io_t* io, mcq__inproc_t** a, mcq__inproc_t** b) {
 }
 
 void mcq__inproc_discard(mcq__io_t* io, void* stream) {
+  if (((const mcq__wire_t*) stream)->backend != &mcq__inproc_pump) {
+    mcq__far_discard((mcq__far_t*) stream);
+    return;
+  }
   mcq__inproc_t* e = (mcq__inproc_t*) stream;
   part(e);
   mcq__mem_free(io->mem, e);

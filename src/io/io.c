@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "io/seat.h"
+#include "io/space.h"
 
 /* ---- random numbers ------------------------------------------------------ */
 
@@ -68,11 +69,10 @@ int mcq__io_open(mcq__io_t* io, uv_loop_t* loop, mcq__pool_t* pool,
   io->pool = pool;
   io->mem = mcq__pool_mem(pool);
   if (seams != NULL) io->seams = *seams;
-  mcq__list_init(&io->doors);
-  mcq__list_init(&io->calls);
   seed(io);
   mcq__turn_open(io);
-  int rc = mcq__backend_join(io, choice);
+  int rc = mcq__space_enter(io);
+  if (rc == 0) rc = mcq__backend_join(io, choice);
   if (rc != 0) mcq__io_left(io);
   return rc;
 }

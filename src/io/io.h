@@ -6,6 +6,7 @@
  *   back end   pumps bytes through one stream (uv, uring; a test network)
  *   wire       one connection, from adopt to on_closed
  *   turn       the phases of one loop iteration: tasks, flush, timers
+ *   bell       what other threads ring: the one way they reach a loop
  *
  * No slot of any table calls back inline: what it causes happens in a later
  * phase. */
@@ -21,6 +22,7 @@
 
 typedef struct mcq__io mcq__io_t;
 typedef struct mcq__wire mcq__wire_t;
+typedef struct mcq_inproc mcq_inproc_t;
 
 /* ---- turn: when things happen -------------------------------------------- */
 
@@ -73,6 +75,36 @@ void mcq__io_timer_stop(mcq__io_t* io, mcq__timer_t* timer);
 /* Counts reasons for uv_run to keep going; our own handles are unref'd. */
 void mcq__io_ref(mcq__io_t* io);
 void mcq__io_unref(mcq__io_t* io);
+
+/* ---- bell: how other threads reach the loop ------------------------------ */
+
+/* A task that other threads may start.  Embedded in its object; zeroed but
+ * for task.run it is idle. */
+typedef struct mcq__ring {
+  mcq__node_t node; /* in the bell, under its lock */
+  mcq__task_t task; /* touched by the loop's thread alone */
+} mcq__ring_t;
+
+typedef struct mcq__bell {
+  uv_mutex_t lock;
+  uv_async_t async;
+  mcq__node_t rung; /* of mcq__ring_t, not yet seen by the loop */
+  bool open;
+  bool broken; /* a fork took it from another thread's hands */
+} mcq__bell_t;
+
+/* Hangs the bell up, once for all; from then on mcq__bell_ring may be called.
+ * It does not keep the loop alive, what was rung does as soon as the loop has
+ * seen it.  0 or libuv's error. */
+int mcq__bell_open(mcq__io_t* io);
+
+/* From any thread: runs ring->task in a phase soon, once however often it is
+ * rung meanwhile.  The caller holds a lock of his own that keeps both from
+ * going away: a lock that is never taken inside the bell's. */
+void mcq__bell_ring(mcq__io_t* io, mcq__ring_t* ring);
+
+/* From the loop's thread, when nobody can ring any more: takes it out. */
+void mcq__bell_cancel(mcq__io_t* io, mcq__ring_t* ring);
 
 /* ---- wire: one connection ------------------------------------------------ */
 
@@ -149,6 +181,13 @@ typedef struct mcq__backend {
 
   /* Hands prepared work to the kernel at the end of a phase; may be NULL. */
   void (*submit)(mcq__io_t* io);
+
+  /* In the child of a fork, where io->forked is set: lets go of what the
+   * context, and of what one wire shares with the parent, at once and without
+   * a word to anybody.  On the wire only close follows, and does something
+   * yet.  NULL: nothing is shared. */
+  void (*forked)(mcq__io_t* io);
+  void (*forget)(mcq__wire_t* wire);
 } mcq__backend_t;
 
 struct mcq__wire {
@@ -210,6 +249,17 @@ extern const mcq__transport_t mcq__transport_inproc;
 const mcq__transport_t* mcq__transport_find(const mcq__io_t* io,
                                             const char* scheme, size_t len);
 
+/* ---- space: the names of inproc ------------------------------------------ */
+
+/* Of one context, or of several in several threads (see io/space.h). */
+struct mcq_inproc {
+  mcq__mem_t* mem; /* NULL: part of the one io that looks into it */
+  atomic_uint holders;
+  uv_mutex_t lock;   /* of the lists and of what is in them */
+  mcq__node_t doors; /* names that are bound, */
+  mcq__node_t calls; /* and who waits for one that is not */
+};
+
 /* ---- io: all of it, per context ------------------------------------------ */
 
 typedef uint64_t (*mcq__clock_fn)(void* arg);
@@ -230,12 +280,14 @@ struct mcq__io {
   mcq__pool_t* pool;
   const mcq__backend_t* backend;
   int fallback; /* why auto did not take uring, or 0 */
+  bool forked;  /* this is a child, what it has is the parent's */
   void* pump;   /* the back end's own state */
   mcq__turn_t turn;
+  mcq__bell_t bell;
   mcq__seams_t seams;
   uint64_t random[2]; /* state of mcq__io_random */
-  mcq__node_t doors;  /* inproc: names that are bound, */
-  mcq__node_t calls;  /* and who waits for one that is not */
+  mcq_inproc_t* space; /* of inproc: `own`, or one that others look into too */
+  mcq_inproc_t own;
   mcq__window_t read; /* shared read window of pumps that choose none */
   void (*on_left)(mcq__io_t* io); /* everything is closed */
   void* user;
@@ -248,15 +300,25 @@ enum mcq__backend_choice {
 };
 
 /* Takes a seat in `loop`: handles, clock, back end.  `io` is caller's memory,
- * zeroed but for on_left and user.  On failure nothing is left behind except
- * handles already closing, which `io` must outlive: on_left comes in both
- * cases, without mcq__io_close when it failed. */
+ * zeroed but for on_left, user and, if it shares one, space (of which the
+ * caller keeps a count until on_left).  On failure nothing is left behind
+ * except handles already closing, which `io` must outlive: on_left comes in
+ * both cases, without mcq__io_close when it failed. */
 int mcq__io_open(mcq__io_t* io, uv_loop_t* loop, mcq__pool_t* pool,
                  enum mcq__backend_choice choice, const mcq__seams_t* seams);
 
 /* Gives the seat up after the last wire, listener and dialer are closed;
  * on_left comes in a later turn, after it `io` holds nothing. */
 void mcq__io_close(mcq__io_t* io);
+
+/* This is the child of a fork and nothing was touched yet: gives up what the
+ * seat shares with the parent.  What is closed from now on is closed here
+ * alone. */
+void mcq__io_forked(mcq__io_t* io);
+
+/* There, a lock of other threads'.  False: one of them had it, and may have
+ * left what it guards half done.  It can be taken again in any case. */
+bool mcq__io_repair(uv_mutex_t* lock);
 
 /* A back end has finished leaving: the seat is given up when the tasks that
  * wait have run.  Calls nobody back. */

@@ -12,8 +12,19 @@ void mcq__turn_open(mcq__io_t* io);
 /* Closes them when no task is left; on_left follows. */
 void mcq__turn_end(mcq__io_t* io);
 
+/* Takes the bell down, when there is one. */
+void mcq__bell_close(mcq__io_t* io);
+
 /* Picks the back end and joins it.  0, or why it cannot be had. */
 int mcq__backend_join(mcq__io_t* io, enum mcq__backend_choice choice);
+
+/* Takes a lock that other threads take, too.  False: in the child of a fork,
+ * where they are not, one of them had it. */
+bool mcq__io_enter(const mcq__io_t* io, uv_mutex_t* lock);
+
+/* In the child of a fork: this process has nothing to do with the file behind
+ * `fd` any more, which is open and another one from now on. */
+void mcq__io_blank(int fd);
 
 /* Something a transport left in the loop (a name being looked up, a handle
  * being closed) that on_left has to wait for, and its end. */

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "io/seat.h"
 #include "io/stream.h"
 
 static void on_poll_closed(uv_handle_t* handle) {
@@ -16,7 +17,7 @@ static void on_poll_closed(uv_handle_t* handle) {
   int result = c->cancelled ? UV_ECANCELED : c->code;
   if (result == 0)
     result = c->fd;
-  else
+  else if (c->fd >= 0)
     close(c->fd);
   c->done(c, result);
 }
@@ -54,8 +55,19 @@ int mcq__connect_start(mcq__connect_t* c, const struct sockaddr* to,
   return 0;
 }
 
+/* At once: whether the loop goes on in this process is not known. */
+static void forget(mcq__connect_t* c) {
+  if (c->fd < 0) return;
+  mcq__io_blank(c->fd);
+  if (!uv_is_closing((uv_handle_t*) &c->poll))
+    uv_close((uv_handle_t*) &c->poll, on_poll_closed);
+  close(c->fd);
+  c->fd = -1;
+}
+
 void mcq__connect_cancel(mcq__connect_t* c) {
   c->cancelled = true;
+  if (c->io->forked) forget(c);
   if (!uv_is_closing((uv_handle_t*) &c->poll))
     uv_close((uv_handle_t*) &c->poll, on_poll_closed);
 }

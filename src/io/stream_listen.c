@@ -103,7 +103,8 @@ static void dispose(mcq__door_t* door) {
 
 /* Leaves while the socket still holds its place: nobody else can have it. */
 static void leave(mcq__door_t* door) {
-  if (door->family->leave != NULL) door->family->leave(door);
+  if (door->family->leave != NULL && !door->io->forked)
+    door->family->leave(door);
   close(door->fd);
 }
 
@@ -119,6 +120,7 @@ static void on_door_closed(uv_handle_t* handle) {
 static void close_door(mcq__door_t* door) {
   mcq__io_pin(door->io);
   mcq__io_timer_stop(door->io, &door->pause);
+  if (door->io->forked) mcq__io_blank(door->fd);
   uv_close((uv_handle_t*) &door->poll, on_door_closed);
   leave(door);
 }

@@ -175,7 +175,12 @@ int mcq__tcp_dial(mcq__dialer_t* d) {
 void mcq__tcp_hangup(mcq__dialer_t* d) {
   attempt_t* a = (attempt_t*) d->impl;
   a->hung_up = true;
-  if (a->looking_up) {
+  if (a->looking_up && a->connect.io->forked) {
+    /* Its thread is in the parent: the answer never comes, and where libuv
+     * keeps its requests may be out of order. */
+    mcq__io_work(a->connect.io, &a->ended);
+    mcq__io_unpin(a->connect.io);
+  } else if (a->looking_up) {
     /* A lookup that has begun cannot be stopped.  Nobody has to wait for it
      * but the loop. */
     if (uv_cancel((uv_req_t*) &a->lookup) != 0)

@@ -5,6 +5,7 @@
  * before it may sleep.  A phase never runs inside a call of the user's, and
  * never for long: what exceeds its bounds lets the loop poll first. */
 #include "io/seat.h"
+#include "io/space.h"
 
 /* Bounds of one phase: rounds of tasks that post tasks, and tasks of a kind. */
 #define ROUNDS_MAX 8
@@ -76,7 +77,9 @@ static void on_handle_closed(uv_handle_t* handle) {
   mcq__io_unpin(io_of(handle));
 }
 
-static void close_handles(mcq__turn_t* turn) {
+static void close_handles(mcq__io_t* io) {
+  mcq__turn_t* turn = &io->turn;
+  mcq__bell_close(io);
   uv_close((uv_handle_t*) &turn->prepare, on_handle_closed);
   uv_close((uv_handle_t*) &turn->check, on_handle_closed);
   uv_close((uv_handle_t*) &turn->idle, on_handle_closed);
@@ -88,7 +91,7 @@ static void settle(mcq__io_t* io) {
   mcq__turn_t* turn = &io->turn;
   bool left = tasks_left(turn) || !mcq__list_empty(&turn->later);
   if (turn->ending && !left) {
-    close_handles(turn);
+    close_handles(io);
     return;
   }
   if (left || virtual_due(io))
@@ -191,6 +194,7 @@ void mcq__io_unpin(mcq__io_t* io) {
   if (--io->turn.open_handles != 0) return;
   mcq__timers_dispose(&io->turn.timers);
   mcq__window_close(&io->read);
+  mcq__space_leave(io);
   io->on_left(io);
 }
 

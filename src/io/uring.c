@@ -4,6 +4,7 @@
  * becomes readable, and after requests were handed over at the end of a phase.
  * Never inside a call of the room above, never for longer than a budget, and
  * never by waiting. */
+#include "io/seat.h"
 #include "io/uring.h"
 
 /* Rounds of asking and handling in one phase, and what one turn handles. */
@@ -24,10 +25,10 @@ static void refill_budget(mcq__uring_t* u) {
 /* ---- completions --------------------------------------------------------- */
 
 /* Handles what is there and what comes meanwhile.  False when the budget is
- * used up. */
+ * used up, or what is there is no longer ours. */
 static bool reap(mcq__uring_t* u, unsigned* count) {
   mcq__done_t done;
-  while (u->budget > 0 && u->budget_bytes > 0) {
+  while (u->budget > 0 && u->budget_bytes > 0 && !u->io->forked) {
     if (!mcq__ring_next(&u->ring, &done)) return true;
     size_t bytes = done.res > 0 ? (size_t) done.res : 0;
     u->budget--;
@@ -43,6 +44,7 @@ static void on_poll(uv_poll_t* poll, int status, int events) {
   (void) status;
   (void) events;
   unsigned count = 0;
+  if (u->io->forked) return;
   refill_budget(u);
   u->busy = true;
   reap(u, &count);
@@ -64,7 +66,7 @@ static bool work_left(const mcq__uring_t* u) {
 
 static void submit(mcq__io_t* io) {
   mcq__uring_t* u = (mcq__uring_t*) io->pump;
-  if (u == NULL || u->leaving || u->busy) return;
+  if (u == NULL || u->leaving || u->busy || io->forked) return;
   bool drained = true;
   int rc = 0;
   u->busy = true;
@@ -172,6 +174,13 @@ static void leave(mcq__io_t* io) {
   leave_when_unused(u);
 }
 
+/* The ring is memory that both processes see: no byte of it is touched, nor
+ * anything asked of the kernel in its name. */
+static void forked(mcq__io_t* io) {
+  mcq__uring_t* u = (mcq__uring_t*) io->pump;
+  if (u != NULL) mcq__io_blank(u->ring.ring_fd);
+}
+
 const mcq__backend_t mcq__backend_uring_table = {
     .name = "uring",
     .join = join,
@@ -183,4 +192,6 @@ const mcq__backend_t mcq__backend_uring_table = {
     .shutdown = mcq__uring_shutdown,
     .close = mcq__uring_close,
     .submit = submit,
+    .forked = forked,
+    .forget = mcq__uring_forget,
 };

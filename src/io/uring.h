@@ -126,6 +126,7 @@ ssize_t mcq__uring_write(mcq__wire_t* wire, const mcq__iov_t* iov, size_t count,
                          size_t total);
 void mcq__uring_shutdown(mcq__wire_t* wire);
 void mcq__uring_close(mcq__wire_t* wire);
+void mcq__uring_forget(mcq__wire_t* wire);
 
 /* Queues the requests that the wires in `asking` need.  Those for which the
  * queue has no room stay in the list. */

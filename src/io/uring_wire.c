@@ -162,7 +162,7 @@ ssize_t mcq__uring_write(mcq__wire_t* wire, const mcq__iov_t* iov, size_t count,
 void mcq__uring_shutdown(mcq__wire_t* wire) {
   wire_t* w = mcq__uring_of(wire);
   mcq__check(w->send == MCQ__URING_SEND_NONE);
-  if (!w->closing) shutdown(w->fd, SHUT_WR);
+  if (!w->closing && w->fd >= 0) shutdown(w->fd, SHUT_WR);
 }
 
 /* ---- life ---------------------------------------------------------------- */
@@ -190,7 +190,22 @@ void mcq__uring_close(mcq__wire_t* wire) {
   mcq__io_cancel(&w->task);
   w->task.run = report_closed;
   mcq__io_ref(wire->io);
-  mcq__uring_want(w);
+  if (w->fd >= 0)
+    mcq__uring_want(w);
+  else
+    mcq__io_work(wire->io, &w->task);
+}
+
+/* In the child of a fork: no request is this process's, so none is awaited. */
+void mcq__uring_forget(mcq__wire_t* wire) {
+  wire_t* w = mcq__uring_of(wire);
+  if (w->gone || w->fd < 0) return;
+  close(w->fd);
+  w->fd = -1;
+  w->reading = false;
+  mcq__list_remove(&w->starved);
+  w->gone = w->closing;
+  if (w->gone) mcq__io_work(wire->io, &w->task);
 }
 
 /* Takes the flag off that makes the kernel answer EAGAIN where it should

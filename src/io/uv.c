@@ -27,13 +27,16 @@ typedef struct pump {
   mcq__wire_t wire;
   uv_poll_t poll;
   int fd;
-  int armed; /* events polled for */
+  int armed;     /* events polled for */
+  unsigned open; /* 1; 2 after a fork */
   bool reading;
   bool waiting; /* for room to write */
   bool ended;   /* nothing more will be read */
   bool failed;  /* writing did: on_end would be about the same cause */
   bool full;    /* the last write was cut short: no use trying again */
   bool closing;
+  bool forgotten;     /* after a fork: the handle is closed, or will be */
+  mcq__task_t parted; /* and so is the wire, now */
 } pump_t;
 
 static pump_t* of_wire(mcq__wire_t* wire) {
@@ -171,17 +174,32 @@ static void on_poll(uv_poll_t* poll, int status, int events) {
   }
   if ((events & UV_WRITABLE) != 0 && p->waiting) go_on_writing(p);
   if ((events & UV_READABLE) != 0) read_some(p);
-  if (p->closing) return;
+  if (p->closing || p->forgotten) return;
   int want = wanted(p);
   if ((want & ~p->armed) == 0 && (events & p->armed & ~want) == 0) return;
   poll_for(p, want);
 }
 
-static void on_poll_closed(uv_handle_t* handle) {
-  pump_t* p = mcq__container_of((uv_poll_t*) handle, pump_t, poll);
+static void let_go(pump_t* p) {
+  if (--p->open != 0) return;
   mcq__mem_t* mem = p->wire.io->mem;
   p->wire.events->on_closed(&p->wire);
   mcq__mem_free(mem, p);
+}
+
+static void on_poll_closed(uv_handle_t* handle) {
+  let_go(mcq__container_of((uv_poll_t*) handle, pump_t, poll));
+}
+
+static void run_parted(mcq__task_t* task) {
+  let_go(mcq__container_of(task, pump_t, parted));
+}
+
+static void close_handle(pump_t* p) {
+  p->reading = false;
+  p->waiting = false;
+  uv_close((uv_handle_t*) &p->poll, on_poll_closed);
+  close(p->fd); /* nothing polls for it any more */
 }
 
 /* ---- the table ----------------------------------------------------------- */
@@ -210,6 +228,8 @@ static int adopt(mcq__wire_t** out, mcq__io_t* io, void* stream,
   p->wire.io = io;
   p->wire.events = events;
   p->wire.user = user;
+  p->open = 1;
+  p->parted.run = run_parted;
   *out = &p->wire;
   return 0;
 }
@@ -231,7 +251,7 @@ static ssize_t write_pieces(mcq__wire_t* wire, const mcq__iov_t* iov,
                             size_t count, size_t total) {
   pump_t* p = of_wire(wire);
   mcq__check(!p->waiting && count != 0 && total != 0);
-  if (p->closing) return UV_ECANCELED;
+  if (p->closing || p->forgotten) return UV_ECANCELED;
   if (p->full) return wait_for_room(p);
   if (count > PIECES_MAX) count = PIECES_MAX;
   ssize_t n = send_pieces(p->fd, iov, count);
@@ -247,17 +267,28 @@ static void shutdown_writing(mcq__wire_t* wire) {
   pump_t* p = of_wire(wire);
   mcq__check(!p->waiting);
   /* Fails only when there is no connection any more, and then reading ends. */
-  if (!p->closing) (void) shutdown(p->fd, SHUT_WR);
+  if (!p->closing && !p->forgotten) (void) shutdown(p->fd, SHUT_WR);
 }
 
 static void close_wire(mcq__wire_t* wire) {
   pump_t* p = of_wire(wire);
   if (p->closing) return;
   p->closing = true;
-  p->reading = false;
-  p->waiting = false;
-  uv_close((uv_handle_t*) &p->poll, on_poll_closed);
-  close(p->fd); /* nothing polls for it any more */
+  if (p->forgotten)
+    mcq__io_work(wire->io, &p->parted);
+  else
+    close_handle(p);
+}
+
+/* The descriptor is closed at once; the wire itself is held until close. */
+static void forget(mcq__wire_t* wire) {
+  pump_t* p = of_wire(wire);
+  if (p->closing || p->forgotten) return;
+  p->forgotten = true;
+  p->ended = true;
+  p->open++;
+  mcq__io_blank(p->fd);
+  close_handle(p);
 }
 
 const mcq__backend_t mcq__backend_uv = {
@@ -271,4 +302,5 @@ const mcq__backend_t mcq__backend_uv = {
     .shutdown = shutdown_writing,
     .close = close_wire,
     .submit = NULL,
+    .forget = forget,
 };

@@ -273,6 +273,13 @@ void mcq__ends_close(mcq_socket_t* s) {
     close_end(mcq__container_of(n, mcq__end_t, node));
 }
 
+void mcq__ends_forget(mcq_socket_t* s) {
+  for (mcq__node_t* n = s->ends.next; n != &s->ends; n = n->next) {
+    mcq__end_t* end = mcq__container_of(n, mcq__end_t, node);
+    if (end->connecting) give_up(end);
+  }
+}
+
 /* ---- API ----------------------------------------------------------------- */
 
 static mcq__end_t* find(const mcq_socket_t* s, mcq_endpoint_t id) {

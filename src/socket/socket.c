@@ -13,6 +13,7 @@ void mcq__socket_event(mcq_socket_t* s, const mcq_event_t* event) {
 }
 
 void mcq__socket_drained(mcq_socket_t* s) {
+  if (mcq__unlikely(s->mail_waits)) mcq__mailboxes_room(s);
   if (!s->wants_drain || s->closing) return;
   s->wants_drain = false;
   if (s->options.on_drain != NULL) s->options.on_drain(s);
@@ -232,6 +233,7 @@ int mcq__socket_make(mcq__host_t* host, const mcq_socket_options_t* options,
   s->wipe.run = run_wipe;
   mcq__list_init(&s->actors);
   mcq__list_init(&s->ends);
+  mcq__list_init(&s->mailboxes);
   rc = build(s, options);
   if (rc != 0) {
     dispose(s);
@@ -257,16 +259,39 @@ static void settle_hub(mcq_socket_t* s) {
 
 void mcq_close(mcq_socket_t* socket, mcq_close_cb on_close) {
   if (socket->closing) return;
-  settle_hub(socket);
-  socket->closing = true;
   socket->on_close = on_close;
   socket->lost_before = socket->counts.messages_lost;
   socket->lost_bytes = 0;
+  mcq__mailboxes_close(socket);
+  settle_hub(socket);
+  socket->closing = true;
   mcq__io_cancel(&socket->notice);
   mcq__proxy_closing(socket);
   mcq__ends_close(socket);
   end_accepted(socket);
   mcq__socket_check_closed(socket);
+}
+
+static void silence(mcq_socket_t* s) {
+  mcq_socket_options_t* o = &s->options;
+  o->on_message = NULL;
+  o->on_peer_up = NULL;
+  o->on_peer_down = NULL;
+  o->on_drain = NULL;
+  o->on_event = NULL;
+  o->on_request_failed = NULL;
+}
+
+void mcq__socket_forget(mcq_socket_t* s) {
+  mcq__proxy_closing(s);
+  silence(s);
+  s->options.linger_ms = MCQ_LINGER_NONE;
+  mcq__mailboxes_forget(s);
+  for (mcq__node_t* n = s->actors.next; n != &s->actors; n = n->next)
+    mcq__actor_forget(mcq__container_of(n, mcq__actor_t, node), MCQ_ELOCAL);
+  mcq_close(s, NULL);
+  s->on_close = NULL;
+  mcq__ends_forget(s);
 }
 
 uint64_t mcq__socket_linger(const mcq_socket_t* s) {

@@ -70,6 +70,7 @@ struct mcq_socket {
   mcq_proxy_t* proxy;    /* it is part of, or NULL */
   mcq__node_t actors;    /* accepted and dialed */
   mcq__node_t ends;
+  mcq__node_t mailboxes; /* of mcq_mailbox_t.node */
   mcq_endpoint_t last_end;
   mcq__gate_t gate;   /* who is let in */
   size_t alive;       /* actors and endpoints that must go before the socket */
@@ -85,6 +86,7 @@ struct mcq_socket {
   uint64_t lost_bytes;  /* since the closing began */
   uint64_t lost_before; /* messages lost until then */
   bool wants_drain;     /* a send was answered MCQ_EAGAIN */
+  bool mail_waits;      /* and so was a mailbox */
   bool closing;
   bool paused; /* by the user */
   bool held;   /* by a proxy, for a while */
@@ -132,11 +134,26 @@ void mcq__socket_event(mcq_socket_t* s, const mcq_event_t* event);
 /* There may be room where there was none. */
 void mcq__socket_drained(mcq_socket_t* s);
 
+/* In the child of a fork: closes without a word to anybody, neither the user
+ * nor the parent's peers.  What is shared with the parent is given up at once,
+ * the rest goes when the loop runs. */
+void mcq__socket_forget(mcq_socket_t* s);
+
+/* ---- mailbox.c: what other threads post */
+/* The socket is closing: takes in what was posted. */
+void mcq__mailboxes_close(mcq_socket_t* s);
+/* It has room again. */
+void mcq__mailboxes_room(mcq_socket_t* s);
+/* It is the child's of a fork. */
+void mcq__mailboxes_forget(mcq_socket_t* s);
+
 /* ---- proxy.c: the socket leaves its proxy */
 void mcq__proxy_closing(mcq_socket_t* s);
 
 /* ---- ends.c */
 void mcq__ends_close(mcq_socket_t* s);
+/* In the child of a fork: nothing is tried or waited for any more. */
+void mcq__ends_forget(mcq_socket_t* s);
 const mcq__actor_events_t* mcq__peers_events(void);
 /* The connection of a dialed actor is over and its wire gone. */
 void mcq__end_idle(mcq__end_t* end, bool retry);

@@ -35,6 +35,10 @@ const place_t places[PLACES] = {
     {.name = "inproc, uring",
      .uri = "inproc://place/%u",
      .backend = MCQ_BACKEND_URING},
+    {.name = "inproc, two contexts",
+     .uri = "inproc://place/%u",
+     .backend = MCQ_BACKEND_UV,
+     .two = true},
     {.name = "simulated, polling",
      .uri = "sim://*",
      .strangers = true,
@@ -86,9 +90,22 @@ bool place_is_here(const place_t* place) {
   return rc == 0;
 }
 
+static void open_two(ground_t* g, mcq_ctx_options_t* o) {
+  assert_int_equal(mcq_inproc_new(&o->allocator, &o->inproc), 0);
+  assert_int_equal(mcq_ctx_new(&g->loop, o, &g->ctx), 0);
+  assert_int_equal(mcq_ctx_new(&g->loop, o, &g->other), 0);
+  mcq_inproc_release(o->inproc);
+  g->open = 2;
+}
+
+mcq_ctx_t* ground_ctx(ground_t* g) {
+  return g->other != NULL && g->asked++ % 2 == 1 ? g->other : g->ctx;
+}
+
 void ground_open(ground_t* g, const place_t* place) {
   memset(g, 0, sizeof *g);
   g->place = place;
+  g->open = 1;
   test_alloc_init(&g->memory);
   assert_int_equal(uv_loop_init(&g->loop), 0);
   mcq_ctx_options_t o = {.backend = place->backend,
@@ -102,6 +119,8 @@ void ground_open(ground_t* g, const place_t* place) {
     g->net.faults.delay = place->delay;
     mcq__seams_t seams = sim_net_seams(&g->net);
     assert_int_equal(mcq__ctx_open(&g->loop, &o, &seams, &g->ctx), 0);
+  } else if (place->two) {
+    open_two(g, &o);
   } else {
     assert_int_equal(mcq_ctx_new(&g->loop, &o, &g->ctx), 0);
   }
@@ -109,12 +128,15 @@ void ground_open(ground_t* g, const place_t* place) {
 }
 
 static void on_finished(void* data) {
-  ((ground_t*) data)->io = NULL;
+  ground_t* g = (ground_t*) data;
+  if (--g->open == 0) g->io = NULL;
 }
 
 void ground_finish(ground_t* g) {
-  if (g->io == NULL) return;
+  if (g->io == NULL || g->finishing) return;
+  g->finishing = true;
   mcq_ctx_close(g->ctx, on_finished);
+  if (g->other != NULL) mcq_ctx_close(g->other, on_finished);
 }
 
 bool ground_step(ground_t* g) {

@@ -16,13 +16,14 @@ typedef struct place {
   const char* uri; /* to bind to; with "%u" for a number of its own */
   int backend;
   bool strangers; /* others than sockets of the library can knock there */
+  bool two;       /* contexts, that share their inproc names */
   bool sim;       /* the rest is how that behaves */
   sim_style_t style;
   unsigned tiny, crumbs;
   uint64_t delay;
 } place_t;
 
-#define PLACES 9
+#define PLACES 10
 extern const place_t places[PLACES];
 
 /* One with that name, or NULL. */
@@ -45,10 +46,17 @@ typedef struct ground {
   uv_loop_t loop;
   test_alloc_t memory;
   mcq_ctx_t* ctx;
-  mcq__io_t* io; /* its own; NULL: closed */
+  mcq__io_t* io;    /* its own; NULL: closed */
+  mcq_ctx_t* other; /* where there are two */
+  unsigned open;    /* contexts */
+  unsigned asked;   /* how often for one */
+  bool finishing;
 } ground_t;
 
 void ground_open(ground_t* g, const place_t* place);
+
+/* The context for the next socket: the one, or one and the other in turn. */
+mcq_ctx_t* ground_ctx(ground_t* g);
 
 /* Closes the context, once; for callbacks too. */
 void ground_finish(ground_t* g);
