@@ -163,7 +163,7 @@ static int put_body(rig_t* r, const mcq_frame_t* frames, size_t count,
 }
 
 static void put(rig_t* r) {
-  mcq_frame_t frames[FRAMES];
+  mcq_frame_t frames[FRAMES] = {{0}};
   size_t count = some_frames(r, frames);
   if (r->count == QUEUE_MAX) return;
   told_t told = encode(frames, count);
