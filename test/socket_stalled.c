@@ -259,7 +259,8 @@ static void cut_off(int backend) {
    * others than the kernel do the writing. */
   uint64_t more = (h.stalled.in.len - h.stalled.at) / (BODY + 15);
   assert_true(more <= (backend == MCQ_BACKEND_UV ? 0 : h.pub.p.unsure));
-  assert_int_equal(h.pub.p.lost, MARK);
+  /* One of those that waited may have been begun. */
+  assert_true(h.pub.p.lost == MARK || h.pub.p.lost + 1 == MARK);
   assert_int_equal(heard + kept + stats.messages_dropped, h.said);
   say_one(&h); /* to one alone */
   catch_up(&h);
