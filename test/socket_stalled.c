@@ -116,7 +116,7 @@ static void fill(hall_t* h) {
 
 /* ---- the stalled one reads on -------------------------------------------- */
 
-/* The next message of the stalled one, if there is one more: its number. */
+/* The next message of the stalled one: its number. */
 static uint32_t hear_one(hall_t* h) {
   const uint8_t* bytes;
   size_t len;
@@ -128,7 +128,7 @@ static uint32_t hear_one(hall_t* h) {
   return number;
 }
 
-/* Nothing more than `count` messages comes, and then what is said next. */
+/* Nothing comes any more but what is said next. */
 static void hear_the_end(hall_t* h) {
   stage_turns(&h->g, 3);
   assert_int_equal(queued(h), 0);
