@@ -48,6 +48,7 @@ typedef struct bench {
   mcq_peer_t peers[PEERS];
   char gone[128]; /* prefixes that went: "a!,b," (!: nobody holds it) */
   char full[64];  /* ports that did not take the message, by their letter */
+  char lost[64];  /* and not when they were tried again either */
   bool again;     /* what to answer to that */
   bool make_room; /* the port has room after that */
 } bench_t;
@@ -106,12 +107,12 @@ static int cancel(bench_t* b, mcq_peer_t peer, const char* prefix) {
   return rc == 0 ? last : rc;
 }
 
-static bool on_full(void* arg, mcq_peer_t peer, int code) {
+static bool on_full(void* arg, mcq_peer_t peer, int code, bool chance) {
   bench_t* b = (bench_t*) arg;
   for (size_t i = 0; i < PEERS; i++) {
     if (!same_peer(b->peers[i], peer)) continue;
     char letter[2] = {(char) ('0' + i), '\0'};
-    strcat(b->full, letter);
+    strcat(chance ? b->full : b->lost, letter);
     assert_int_equal(code, b->fakes[i].answer);
     if (b->make_room) b->fakes[i].answer = 0;
   }
@@ -129,6 +130,7 @@ static const char* publish(bench_t* b, const char* topic, int flags,
   mcq__body_t body = {frames, NULL, 2, &wire};
   size_t calls = atomic_load(&b->memory.alloc.calls);
   b->full[0] = '\0';
+  b->lost[0] = '\0';
   for (size_t i = 0; i < PEERS; i++) before[i] = b->fakes[i].told;
   int rc = mcq__pubsub_publish(&b->hub, &body, flags, on_full, b);
   for (size_t i = 0; i < PEERS; i++) {
@@ -295,10 +297,12 @@ static void who_is_full_loses_alone(void** state) {
   b->again = true; /* but there still is no room: once more, not for ever */
   assert_string_equal(told_of(b, "a"), "03");
   assert_string_equal(b->full, "12");
+  assert_string_equal(b->lost, "12"); /* and that is told, too */
   assert_int_equal(b->fakes[1].asked, 3);
   b->make_room = true;
   assert_string_equal(told_of(b, "a"), "0123");
   assert_string_equal(b->full, "12");
+  assert_string_equal(b->lost, "");
   b->fakes[0].answer = MCQ_EAGAIN;
   const mcq_frame_t part = {"a", 1};
   mcq__body_t body = {&part, NULL, 1, NULL};
@@ -628,13 +632,18 @@ typedef struct misses {
   bool again[PEERS]; /* what will be answered for whom */
   bool room[PEERS];  /* and whether there is room then */
   bool seen[PEERS];
+  bool lost[PEERS]; /* tried again in vain */
 } misses_t;
 
-static bool on_model_missed(void* arg, mcq_peer_t peer, int code) {
+static bool on_model_missed(void* arg, mcq_peer_t peer, int code, bool chance) {
   misses_t* m = (misses_t*) arg;
   int owner = owner_of(m->p, peer);
-  expect(m->p, owner >= 0 && !m->seen[owner]);
+  expect(m->p, owner >= 0 && m->seen[owner] == !chance);
   expect(m->p, code == m->p->bench->fakes[owner].answer && code != 0);
+  if (!chance) {
+    expect(m->p, !m->lost[owner]);
+    m->lost[owner] = true;
+  }
   m->seen[owner] = true;
   if (m->room[owner]) m->p->bench->fakes[owner].answer = 0;
   return m->again[owner];
@@ -660,6 +669,7 @@ static bool expect_fate(pair_t* p, const misses_t* m, size_t who, bool meant,
   bool missed = meant && answer != 0;
   bool took = meant && (answer == 0 || (m->again[who] && m->room[who]));
   expect(p, m->seen[who] == missed);
+  expect(p, m->lost[who] == (missed && m->again[who] && !m->room[who]));
   expect(p, told == took);
   p->counts[took ? SAW_TOLD : SAW_MISSED] += meant;
   p->counts[SAW_RETRIED] += missed && took;
@@ -669,7 +679,7 @@ static bool expect_fate(pair_t* p, const misses_t* m, size_t who, bool meant,
 static void model_publish(pair_t* p) {
   static const int answers[] = {0, 0, 0, MCQ_EAGAIN, MCQ_EAGAIN, MCQ_ENOMEM};
   char room[4];
-  misses_t misses = {p, {false}, {false}, {false}};
+  misses_t misses = {.p = p};
   size_t topic = roll(p, TEXTS);
   int flags = roll(p, 3) == 0 ? MCQ__PUBLISH_INVERT : 0;
   if (roll(p, 3) == 0) flags |= MCQ__PUBLISH_NODROP;

@@ -55,13 +55,26 @@ void mcq__actor_thin(mcq__actor_t* a) {
     if (!mcq__actor_shed(a)) return;
 }
 
+/* On a connection that is lost nothing is known of those that were still on
+ * their way. */
+void mcq__actor_sent(mcq__actor_t* a, uint64_t n) {
+  if (a->settled) return;
+  if (a->told)
+    a->tally.unsure += n;
+  else
+    a->tally.written += n;
+}
+
 void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control) {
+  uint64_t before = a->outbox.messages;
+  a->tally.wire_out += n;
   if (mcq__unlikely(control != 0)) {
     size_t own = n < control ? n : control;
     mcq__chain_drain(mcq__actor_protocol(a)->out(a->session), own);
     n -= own;
   }
   mcq__outbox_wrote(&a->outbox, n);
+  mcq__actor_sent(a, before - a->outbox.messages);
   if (a->state == MCQ__ACTOR_UP) mcq__actor_thin(a); /* it wrote less */
   if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING) && !a->shut) {
     if (a->linger != MCQ__NO_DEADLINE)
@@ -134,6 +147,12 @@ static void let_go(mcq__actor_t* a) {
   (void) mcq__actor_protocol(a)->hold(a->session);
 }
 
+void mcq__actor_tell_full(mcq__actor_t* a) {
+  if (!a->starved || a->told_full) return;
+  a->told_full = true;
+  a->config->events->on_full(a);
+}
+
 void mcq__actor_flush(mcq__task_t* task) {
   mcq__actor_t* a = mcq__container_of(task, mcq__actor_t, flush);
   if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING)) let_go(a);
@@ -142,8 +161,10 @@ void mcq__actor_flush(mcq__task_t* task) {
   if (a->state == MCQ__ACTOR_ENDING && !a->shut && can_write(a) &&
       all_written(a))
     mcq__actor_goodbye(a);
+  mcq__actor_tell_full(a);
   if (a->starved && mcq__outbox_low(&a->outbox)) {
     a->starved = false;
+    a->told_full = false;
     a->config->events->on_room(a);
   }
 }
@@ -160,15 +181,17 @@ int mcq__actor_subscribe(mcq__actor_t* a, mcq__slice_t prefix, bool wanted) {
 int mcq__actor_ping(mcq__actor_t* a, mcq__slice_t context) {
   mcq__check(a->state == MCQ__ACTOR_UP);
   int rc = mcq__actor_protocol(a)->ping(a->session, context);
-  if (rc == 0) mcq__io_flush(mcq__actor_io(a), &a->flush);
-  return rc;
+  if (rc != 0) return rc;
+  a->tally.pings_out++;
+  mcq__io_flush(mcq__actor_io(a), &a->flush);
+  return 0;
 }
 
 /* ---- what hubs say ------------------------------------------------------- */
 
 bool mcq__actor_shed(mcq__actor_t* a) {
   if (!mcq__outbox_shed(&a->outbox)) return false;
-  a->tally->dropped++;
+  a->tally.replaced++;
   return true;
 }
 
@@ -182,12 +205,20 @@ static bool make_room(mcq__actor_t* a) {
   return mcq__outbox_all_begun(&a->outbox);
 }
 
+/* Somebody wanted room and there was none. */
+static void starve(mcq__actor_t* a) {
+  if (a->starved) return;
+  a->starved = true;
+  a->tally.congestions++;
+  mcq__io_flush(mcq__actor_io(a), &a->flush); /* tells of it */
+}
+
 /* One that is closing takes nothing, but holds nobody up. */
 bool mcq__actor_room(mcq__port_t* port) {
   mcq__actor_t* a = mcq__actor_of_port(port);
   if (draining(a)) return true;
   if (make_room(a)) return true;
-  a->starved = true;
+  starve(a);
   return false;
 }
 
@@ -197,7 +228,7 @@ int mcq__actor_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
   bool writable = a->state == MCQ__ACTOR_UP;
   if (mcq__unlikely(draining(a))) return MCQ_EPEERGONE;
   if (mcq__unlikely(mcq__outbox_full(&a->outbox)) && !make_room(a)) {
-    a->starved = true;
+    starve(a);
     return MCQ_EAGAIN;
   }
   const mcq__body_t* body = cmd->body;
@@ -210,7 +241,7 @@ int mcq__actor_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
     int rc = mcq__outbox_put(&a->outbox, body, &payload);
     if (mcq__unlikely(rc != 0)) return rc;
   }
-  mcq__tally_t* tally = a->tally;
+  mcq__tally_t* tally = &a->tally;
   tally->messages_out++;
   tally->frames_out += body->count;
   tally->bytes_out += payload;

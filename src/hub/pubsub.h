@@ -36,8 +36,10 @@ enum {
 
 /* A port did not take the message and answered `code`, MCQ_EAGAIN when it is
  * full.  True: try this peer once more, there may be room now.  False: it
- * loses this message.  May not change the hub. */
-typedef bool (*mcq__missed_cb)(void* arg, mcq_peer_t peer, int code);
+ * loses this message, as it does whatever the answer when there is no chance
+ * any more.  May not change the hub. */
+typedef bool (*mcq__missed_cb)(void* arg, mcq_peer_t peer, int code,
+                               bool chance);
 
 void mcq__pubsub_init(mcq__pubsub_t* h, mcq__mem_t* mem, uint64_t* epochs,
                       const mcq__pubsub_limits_t* limits);

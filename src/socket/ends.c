@@ -72,20 +72,26 @@ static int accept_stream(mcq_socket_t* s, mcq__listener_t* l, void* stream,
   return 0;
 }
 
+static void accept_failed(mcq__end_t* end, int code) {
+  end->socket->counts.accepts_failed++;
+  event(end, MCQ_EVENT_ACCEPT_FAILED, end->listener.address, code, 0);
+}
+
 static void on_stream(mcq__listener_t* l, void* stream, const char* address) {
   mcq__end_t* end = (mcq__end_t*) l->user;
   mcq_socket_t* s = end->socket;
   int rc = s->closing ? MCQ_ECLOSED : accept_stream(s, l, stream, address);
   if (rc != 0) {
     l->transport->discard(&s->host->io, stream);
-    event(end, MCQ_EVENT_ACCEPT_FAILED, l->address, rc, 0);
+    accept_failed(end, rc);
     return;
   }
+  s->counts.connections_accepted++;
   event(end, MCQ_EVENT_ACCEPTED, address, 0, 0);
 }
 
 static void on_accept_error(mcq__listener_t* l, int code) {
-  event((mcq__end_t*) l->user, MCQ_EVENT_ACCEPT_FAILED, l->address, code, 0);
+  accept_failed((mcq__end_t*) l->user, code);
 }
 
 static void on_listener_closed(mcq__listener_t* l) {
@@ -112,15 +118,21 @@ static void on_dialing(mcq__dialer_t* d) {
   event(end, MCQ_EVENT_CONNECTING, end->uri, 0, 0);
 }
 
+static void connect_failed(mcq__end_t* end, int code) {
+  end->socket->counts.connects_failed++;
+  event(end, MCQ_EVENT_CONNECT_FAILED, end->uri, code, 0);
+}
+
 static void on_dialed(mcq__dialer_t* d, void* stream, const char* address) {
   mcq__end_t* end = end_of_dialer(d);
   int rc = mcq__actor_attach(&end->actor, d->transport, stream, address, false);
   if (rc != 0) {
     d->transport->discard(d->io, stream);
-    event(end, MCQ_EVENT_CONNECT_FAILED, end->uri, rc, 0);
+    connect_failed(end, rc);
     mcq__dialer_lost(d, true);
     return;
   }
+  end->socket->counts.connections_made++;
   event(end, MCQ_EVENT_CONNECTED, address, 0, 0);
 }
 
@@ -137,7 +149,7 @@ static bool dials_once(const mcq__end_t* end) {
 
 static void on_dial_failed(mcq__dialer_t* d, int code) {
   mcq__end_t* end = end_of_dialer(d);
-  event(end, MCQ_EVENT_CONNECT_FAILED, end->uri, code, 0);
+  connect_failed(end, code);
   if (!end->closing && dials_once(end)) stop_dialing(end, code);
 }
 
@@ -252,6 +264,11 @@ static mcq__end_t* find(const mcq_socket_t* s, mcq_endpoint_t id) {
     if (end->id == id && !end->closing) return end;
   }
   return NULL;
+}
+
+mcq__actor_t* mcq__end_actor(const mcq_socket_t* s, mcq_endpoint_t id) {
+  mcq__end_t* end = find(s, id);
+  return end != NULL && end->connecting ? &end->actor : NULL;
 }
 
 static mcq__end_t* make(mcq_socket_t* s, const char* uri) {

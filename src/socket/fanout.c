@@ -72,13 +72,16 @@ static bool replace_oldest(mcq_socket_t* s, mcq__actor_t* a) {
   return true;
 }
 
-static bool on_missed(void* arg, mcq_peer_t peer, int code) {
+static bool on_missed(void* arg, mcq_peer_t peer, int code, bool chance) {
   mcq_socket_t* s = (mcq_socket_t*) arg;
   mcq__port_t* port = mcq__roster_port(s->roster, peer);
   mcq__actor_t* a = mcq__actor_of_port(port);
   if (code == MCQ_EPEERGONE) return false; /* it is closing */
-  if (code == MCQ_EAGAIN && replace_oldest(s, a)) return true;
-  s->tally.dropped++;
+  if (chance && code == MCQ_EAGAIN && replace_oldest(s, a)) return true;
+  if (code == MCQ_EAGAIN)
+    a->tally.missed_full++;
+  else
+    a->tally.missed_memory++;
   note_missed(s, a);
   if (s->options.slow_peer == MCQ_SLOW_DISCONNECT)
     mcq__actor_end(a, MCQ_ESLOW, 0);
@@ -87,11 +90,8 @@ static bool on_missed(void* arg, mcq_peer_t peer, int code) {
 
 void mcq__fanout_report_one(mcq_socket_t* s, mcq__actor_t* a) {
   if (a->missed == 0) return;
-  mcq_event_t event = {.kind = MCQ_EVENT_DROPPED,
-                       .address = a->address == NULL ? "" : a->address,
-                       .peer = a->peer,
-                       .text = "",
-                       .count = a->missed};
+  mcq_event_t event = mcq__events_of(a, MCQ_EVENT_DROPPED);
+  event.count = a->missed;
   a->missed = 0;
   mcq__socket_event(s, &event);
 }

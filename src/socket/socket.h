@@ -23,6 +23,8 @@ typedef struct mcq__host {
   const mcq__protocol_t* protocol;
   const mcq__protocol_t* raw; /* of sockets that have none */
   uint64_t epochs;            /* the last one given out in this context */
+  uint64_t opened;            /* sockets, ever */
+  mcq_stats_t gone;           /* of those that are gone */
   mcq__node_t sockets;        /* of mcq_socket_t.node */
   bool closing;
   void (*on_gone)(struct mcq__host* host); /* a socket was freed */
@@ -55,6 +57,8 @@ struct mcq_socket {
   mcq__host_t* host;
   const mcq__pattern_t* pattern;
   mcq_socket_options_t options; /* pointers in it are not used after new */
+  uint64_t number;              /* among the sockets of its context */
+  char* name;
   mcq__actor_config_t config;
   mcq__slice_t routing_id; /* counting */
   mcq__property_t* properties;
@@ -68,16 +72,16 @@ struct mcq_socket {
   mcq__node_t actors;    /* accepted and dialed */
   mcq__node_t ends;
   mcq_endpoint_t last_end;
-  size_t alive; /* actors and endpoints that must go before the socket */
-  mcq__tally_t tally;
-  mcq_stats_t counts; /* what tally does not have */
+  size_t alive;       /* actors and endpoints that must go before the socket */
+  mcq__tally_t tally; /* of actors that are gone, and of none */
+  mcq_stats_t counts; /* what tallies do not have */
   mcq_close_cb on_close;
-  mcq__task_t task;     /* finishes the closing */
-  mcq__task_t notice;   /* reports the choice of the back end */
-  mcq__task_t drops;    /* reports what slow peers missed */
-  uint64_t lost_bytes;  /* since the closing began */
-  uint64_t lost_before; /* messages lost until then */
-  bool wants_drain;     /* a send was answered MCQ_EAGAIN */
+  mcq__task_t task;       /* finishes the closing */
+  mcq__task_t notice;     /* reports the choice of the back end */
+  mcq__task_t drops;      /* reports what slow peers missed */
+  uint64_t lost_messages; /* since the closing began */
+  uint64_t lost_bytes;
+  bool wants_drain; /* a send was answered MCQ_EAGAIN */
   bool closing;
   bool paused; /* by the user */
   bool held;   /* by a proxy, for a while */
@@ -113,6 +117,9 @@ void mcq__socket_last(mcq_socket_t* s, mcq__actor_t* a);
 void mcq__socket_deliver(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg);
 void mcq__socket_discard(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg);
 
+/* A message that came is not the user's: it was used up otherwise. */
+void mcq__socket_aside(mcq__actor_t* a, const mcq_msg_t* msg);
+
 /* Who got the last message of a hub that picks. */
 mcq_peer_t mcq__socket_picked(const mcq_socket_t* s);
 
@@ -125,6 +132,24 @@ void mcq__socket_event(mcq_socket_t* s, const mcq_event_t* event);
 /* There may be room where there was none. */
 void mcq__socket_drained(mcq_socket_t* s);
 
+/* ---- events.c */
+/* An event about a peer, with all that is known of it. */
+mcq_event_t mcq__events_of(const mcq__actor_t* a, mcq_event_kind_t kind);
+/* A connection ended before it was up: counts and tells that. */
+void mcq__events_failed(const mcq__actor_t* a, int code, const char* text);
+/* Its queue became full, or has room again. */
+void mcq__events_congestion(const mcq__actor_t* a, mcq_event_kind_t kind);
+
+/* ---- stats.c */
+/* A handshake failed with `code`. */
+void mcq__stats_failed(mcq_socket_t* s, int code);
+/* All figures of a socket now. */
+void mcq__stats_socket(const mcq_socket_t* s, mcq_stats_t* out);
+/* All figures of an actor now. */
+void mcq__stats_actor(const mcq__actor_t* a, mcq_peer_stats_t* out);
+/* Adds what only grows in `from` to what was. */
+void mcq__stats_add(mcq_stats_t* to, const mcq_stats_t* from);
+
 /* ---- proxy.c: the socket leaves its proxy */
 void mcq__proxy_closing(mcq_socket_t* s);
 
@@ -135,6 +160,8 @@ const mcq__actor_events_t* mcq__peers_events(void);
 void mcq__end_idle(mcq__end_t* end, bool retry);
 /* It is up. */
 void mcq__end_up(mcq__end_t* end);
+/* The actor of an endpoint that connects, or NULL. */
+mcq__actor_t* mcq__end_actor(const mcq_socket_t* s, mcq_endpoint_t id);
 
 /* ---- peers.c */
 /* Seats a dialed actor in the hub before it is connected. */
@@ -143,7 +170,7 @@ int mcq__peers_queue(mcq_socket_t* s, mcq__actor_t* a);
 mcq__actor_t* mcq__peers_actor(const mcq_socket_t* s, mcq_peer_t peer);
 /* Takes a dialed actor out of the hub for good. */
 void mcq__peers_leave(mcq_socket_t* s, mcq__actor_t* a);
-/* A message that will not be delivered after all. */
+/* An endpoint ends: what waits in its queue will not be delivered. */
 void mcq__peers_count_lost(mcq_socket_t* s, mcq__actor_t* a);
 
 #endif
