@@ -44,7 +44,7 @@ void mcq__events_failed(const mcq__actor_t* a, int code, const char* text) {
 }
 
 void mcq__events_congestion(const mcq__actor_t* a, mcq_event_kind_t kind) {
-  if (a->peer.epoch == 0) return; /* nobody knows it any more */
+  if (a->peer.epoch == 0 && a->end == NULL) return; /* nobody knows it */
   mcq_event_t event = mcq__events_of(a, kind);
   event.count = mcq__outbox_queued(&a->outbox);
   mcq__socket_event((mcq_socket_t*) a->owner, &event);
