@@ -158,6 +158,10 @@ int mcq__actor_subscribe(mcq__actor_t* a, mcq__slice_t prefix, bool wanted);
  * it was told before.  0 or MCQ_ENOMEM. */
 int mcq__actor_ping(mcq__actor_t* a, mcq__slice_t context);
 
+/* From a phase: calls on_full if that is due.  It comes by itself in the flush
+ * phase, unless the actor is gone by then. */
+void mcq__actor_tell_full(mcq__actor_t* a);
+
 /* Gives up the oldest message that was not begun; false: there is none. */
 bool mcq__actor_shed(mcq__actor_t* a);
 

@@ -31,7 +31,11 @@ void mcq__outbox_init(mcq__outbox_t* o, mcq__pool_t* pool,
 
 /* Something leaves the queue. */
 static void note_peak(mcq__outbox_t* o) {
-  mcq__outbox_peak(o, &o->peak_messages, &o->peak_bytes);
+  uint64_t messages;
+  uint64_t bytes;
+  mcq__outbox_peak(o, &messages, &bytes);
+  o->peak_messages = messages;
+  o->peak_bytes = bytes;
 }
 
 void mcq__outbox_dispose(mcq__outbox_t* o) {

@@ -72,9 +72,6 @@ void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control);
 /* `n` messages have left the outbox by way of the wire. */
 void mcq__actor_sent(mcq__actor_t* a, uint64_t n);
 
-/* Tells of a queue that is full, unless that was done. */
-void mcq__actor_tell_full(mcq__actor_t* a);
-
 /* ---- receive.c ----------------------------------------------------------- */
 
 /* Delivers what the session has, as much as the turn allows. */

@@ -40,6 +40,7 @@ static void check_gone(mcq__end_t* end) {
   if (!end->closing || !end->io_closed) return;
   if (end->connecting && end->actor.state != MCQ__ACTOR_IDLE) return;
   if (end->connecting) {
+    mcq__actor_tell_full(&end->actor);
     mcq__peers_count_lost(s, &end->actor);
     mcq__peers_leave(s, &end->actor);
   }

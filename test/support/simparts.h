@@ -91,8 +91,8 @@ sim_letter_t sim_letter_of(const sim_sock_t* sender, uint32_t seq);
 /* ---- simstats.c ---------------------------------------------------------- */
 void sim_stats_event(sim_sock_t* k, const mcq_event_t* e);
 /* At any time, and when it has closed. */
-void sim_stats_audit(const sim_sock_t* k, const mcq_stats_t* stats);
-void sim_stats_closed(const sim_sock_t* k, const mcq_stats_t* stats);
+void sim_stats_audit(sim_sock_t* k, const mcq_stats_t* stats);
+void sim_stats_closed(sim_sock_t* k, const mcq_stats_t* stats);
 /* All sockets that a context ever had. */
 void sim_stats_seat(const sim_seat_t* seat);
 

@@ -47,7 +47,7 @@ static void check_handed(const sim_sock_t* k, const mcq_stats_t* s) {
 }
 
 /* Each peer's messages are in one place, and all of them are the socket's. */
-static void check_peers(const sim_sock_t* k, const mcq_stats_t* s) {
+static void check_peers(sim_sock_t* k, const mcq_stats_t* s) {
   mcq_stats_t sum = {0};
   const mcq__node_t* head = &k->s->actors;
   for (const mcq__node_t* n = head->next; n != head; n = n->next) {
@@ -59,13 +59,14 @@ static void check_peers(const sim_sock_t* k, const mcq_stats_t* s) {
                                        p.messages_requeued);
     sim_require(p.queue_peak_messages >= p.messages_queued);
     sim_require(p.queue_peak_bytes >= p.bytes_queued);
-    sim_require(p.queue_peak_messages <= s->queue_peak_messages);
+    if (p.messages_queued > k->peak) k->peak = p.messages_queued;
     sim_require(p.connected <= p.connections);
     sim_require(p.congested <= p.congestions);
     sum.peers += p.connected;
     sum.messages_queued += p.messages_queued;
     sum.messages_in_flight += p.messages_in_flight;
   }
+  sim_require(s->queue_peak_messages >= k->peak);
   sim_require(sum.peers == s->peers);
   sim_require(sum.messages_queued == s->messages_queued);
   sim_require(sum.messages_in_flight == s->messages_in_flight);
@@ -112,14 +113,14 @@ static void check_events(const sim_sock_t* k, const mcq_stats_t* s) {
 
 /* ---- all of it ----------------------------------------------------------- */
 
-void sim_stats_audit(const sim_sock_t* k, const mcq_stats_t* stats) {
+void sim_stats_audit(sim_sock_t* k, const mcq_stats_t* stats) {
   check_fates(k, stats);
   check_handed(k, stats);
   check_peers(k, stats);
   check_events(k, stats);
 }
 
-void sim_stats_closed(const sim_sock_t* k, const mcq_stats_t* stats) {
+void sim_stats_closed(sim_sock_t* k, const mcq_stats_t* stats) {
   sim_stats_audit(k, stats);
   sim_require(stats->messages_in_flight == 0);
   sim_require(stats->handshakes_ok == stats->disconnects);

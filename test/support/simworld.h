@@ -161,7 +161,8 @@ struct sim_sock {
   uint64_t shed;               /* accepted and given up for a newer one */
   uint64_t missed;             /* never accepted by a slow peer */
   uint64_t dropped_told;       /* by events */
-  uint64_t events[SIM_EVENTS]; /* events, by kind */
+  uint64_t events[SIM_EVENTS]; /* told, by kind */
+  uint64_t peak;               /* what waited for a peer, as far as was seen */
   bool displaced;              /* one of its peers was, at some time */
   uint64_t failures;
   /* Subscriptions: of ours, of others. */
