@@ -698,7 +698,8 @@ typedef struct mcq_peer_stats {
   uint64_t pings_sent;
   uint64_t pings_received;
   uint64_t pongs_received;
-  uint64_t rtt_us; /* of the last ping answered; 0: unknown */
+  uint64_t rtt_ns; /* how long the answer to the last ping took; 0: there was
+                      none on this connection */
 } mcq_peer_stats_t;
 
 /* What belongs to no socket. */

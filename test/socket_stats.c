@@ -703,6 +703,44 @@ static void there_was_nothing_to_send(int backend) {
   stage_close(&g);
 }
 
+/* ---- questions about life ------------------------------------------------ */
+
+/* A subscriber asks whether what it wants is in force; a raw peer asks, too. */
+static void pings_and_their_answers(int backend) {
+  stage_t g;
+  static keeper_t sub, pub;
+  static raw_t r;
+  rig_bytes_t b = {0};
+  stage_open(&g, backend, false);
+  open_keeper(&pub, &g, (mcq_socket_options_t){.type = MCQ_PUB});
+  open_keeper(&sub, &g, (mcq_socket_options_t){.type = MCQ_SUB});
+  player_bind(&pub.fan.p);
+  player_meet(&sub.fan.p, &pub.fan.p);
+  assert_true(peer_stats_of(&sub).rtt_ns == 0);
+  for (unsigned i = 1; i <= 3; i++) {
+    follow(&sub.fan, "a");
+    until(&g, sub.fan.subscribed == i);
+    assert_int_equal(stats_of(&sub).pings_sent, i);
+    assert_int_equal(stats_of(&sub).pongs_received, i);
+    assert_int_equal(stats_of(&pub).pings_received, i);
+  }
+  uint64_t rtt = peer_stats_of(&sub).rtt_ns;
+  assert_true(rtt > 0 && rtt < UINT64_C(120000000000));
+  assert_int_equal(stats_of(&pub).pings_sent, 0);
+  raw_open(&r, &g);
+  raw_connect(&r, &pub.fan.p);
+  raw_hello(&r, 1, "SUB");
+  rig_command(&b, "PING", "\0\0who?", 6);
+  raw_say(&r, &b);
+  until(&g, peer_stats_of(&pub).pings_received == 1);
+  assert_int_equal(stats_of(&pub).pings_received, 4);
+  raw_close(&r);
+  until(&g, pub.fan.p.downs == 1);
+  assert_int_equal(stats_of(&pub).pings_received, 4);
+  check_books(&pub);
+  stage_close(&g);
+}
+
 /* ---- contexts ------------------------------------------------------------ */
 
 static void a_context_forgets_nothing(int backend) {
@@ -804,6 +842,7 @@ static const scene_t scenes[] = {
     SCENE(there_was_no_memory_for_it),
     SCENE(it_went_to_another),
     SCENE(there_was_nothing_to_send),
+    SCENE(pings_and_their_answers),
     SCENE(a_context_forgets_nothing),
     SCENE(structs_may_differ),
     SCENE(names_and_numbers),

@@ -156,6 +156,13 @@ static void on_end(mcq__wire_t* wire, int code) {
   }
 }
 
+/* By the peer, on this connection. */
+static uint64_t asked(const mcq__actor_t* a) {
+  const mcq__protocol_t* protocol = mcq__actor_protocol(a);
+  if (a->session == NULL || protocol->asked == NULL) return 0;
+  return protocol->asked(a->session);
+}
+
 static void on_closed(mcq__wire_t* wire) {
   mcq__actor_t* a = of_wire(wire);
   a->wire = NULL;
@@ -163,6 +170,7 @@ static void on_closed(mcq__wire_t* wire) {
   uint64_t before = a->outbox.messages;
   mcq__outbox_rewind(&a->outbox);
   mcq__actor_sent(a, before - a->outbox.messages);
+  a->tally.pings_in += asked(a);
   mcq__actor_protocol(a)->close(a->session);
   a->session = NULL;
   mcq__bridge_reset(&a->bridge);
@@ -253,6 +261,8 @@ static void forget_connection(mcq__actor_t* a) {
   a->was_up = false;
   a->displaced = false;
   a->strikes = 0;
+  a->asked_ns = 0;
+  a->rtt_ns = 0;
   a->data = NULL;
 }
 
@@ -324,6 +334,7 @@ void mcq__actor_end(mcq__actor_t* a, int code, uint64_t linger) {
 
 mcq__tally_t mcq__actor_tally(const mcq__actor_t* a) {
   mcq__tally_t t = a->tally;
+  t.pings_in += asked(a);
   t.written += a->outbox.nothing;
   mcq__outbox_peak(&a->outbox, &t.peak_messages, &t.peak_bytes);
   return t;

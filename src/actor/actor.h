@@ -96,7 +96,8 @@ struct mcq__actor {
   mcq__tally_t tally;
   mcq__tally_t* total; /* where the tally goes in the end */
   uint64_t up_at;      /* when this connection was up, ms */
-  uint64_t rtt_us;     /* of the last ping answered; 0: none was */
+  uint64_t asked_ns;   /* when a ping was that waits for its answer; 0: none */
+  uint64_t rtt_ns;     /* of the last ping answered; 0: none was */
   mcq__task_t flush;   /* writes at the end of the phase */
   mcq__task_t pump;    /* goes on delivering next turn */
   mcq__task_t fail;    /* ends the connection from a phase */

@@ -64,6 +64,12 @@ static void refused(mcq__actor_t* a, mcq__slice_t reason) {
   mcq__actor_refuse(a, MCQ_EREFUSED, text);
 }
 
+/* To the first question that had none. */
+static void note_answer(mcq__actor_t* a) {
+  if (a->asked_ns != 0) a->rtt_ns = uv_hrtime() - a->asked_ns;
+  a->asked_ns = 0;
+}
+
 static void handle(mcq__actor_t* a, mcq__event_kind_t kind,
                    const mcq__event_t* ev) {
   switch (kind) {
@@ -85,6 +91,7 @@ static void handle(mcq__actor_t* a, mcq__event_kind_t kind,
       break;
     case MCQ__EV_PONG:
       a->tally.pongs_in++;
+      note_answer(a);
       a->config->events->on_pong(a, ev->body);
       break;
     case MCQ__EV_FRAME:

@@ -183,6 +183,7 @@ int mcq__actor_ping(mcq__actor_t* a, mcq__slice_t context) {
   int rc = mcq__actor_protocol(a)->ping(a->session, context);
   if (rc != 0) return rc;
   a->tally.pings_out++;
+  if (a->asked_ns == 0) a->asked_ns = uv_hrtime();
   mcq__io_flush(mcq__actor_io(a), &a->flush);
   return 0;
 }

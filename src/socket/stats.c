@@ -126,7 +126,7 @@ void mcq__stats_actor(const mcq__actor_t* a, mcq_peer_stats_t* out) {
       .pings_sent = t.pings_out,
       .pings_received = t.pings_in,
       .pongs_received = t.pongs_in,
-      .rtt_us = a->rtt_us,
+      .rtt_ns = a->rtt_ns,
   };
   add_queue(a, &out->messages_queued, &out->bytes_queued,
             &out->messages_in_flight);
