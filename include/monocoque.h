@@ -212,10 +212,13 @@ typedef enum mcq_event_kind {
                                   that was subscribed before is in force there */
   MCQ_EVENT_UNSUBSCRIBED,      /* PUB, XPUB: peer, topic */
   MCQ_EVENT_DROPPED,           /* peer: count messages it was too slow for */
-  MCQ_EVENT_REFUSED            /* count connections were over a limit and closed
+  MCQ_EVENT_REFUSED,           /* count connections were over a limit and closed
                                   as they came, since the event before; text:
                                   the limit's name; address: the last one's.
                                   At most one a second */
+  MCQ_EVENT_CONGESTED,         /* peer: its queue became full; count messages
+                                  wait.  Once, until ... */
+  MCQ_EVENT_RELIEVED           /* ... it fell to half the high-water marks */
 } mcq_event_kind_t;
 
 /* An endpoint of one socket, as mcq_bind and mcq_connect give it; 0: none. */
@@ -226,6 +229,8 @@ typedef struct mcq_event {
   mcq_endpoint_t endpoint; /* 0 where none is concerned */
   const char* address;     /* the endpoint's, or the other side's */
   mcq_peer_t peer;
+  const void* routing_id; /* the peer's, as in mcq_peer_info_t; may be empty */
+  size_t routing_id_len;
   int code;
   const char* text;
   uint64_t wait_ms;
@@ -281,7 +286,8 @@ typedef struct mcq_property {
 typedef struct mcq_socket_options {
   int type;
   int flags;
-  void* data; /* yours; mcq_socket_data */
+  void* data;       /* yours; mcq_socket_data */
+  const char* name; /* for people, in metrics and dumps; NULL: none */
 
   mcq_message_cb on_message;
   mcq_peer_up_cb on_peer_up;
@@ -353,6 +359,9 @@ MCQ_EXTERN void mcq_close(mcq_socket_t* socket, mcq_close_cb on_close);
 MCQ_EXTERN void* mcq_socket_data(const mcq_socket_t* socket);
 MCQ_EXTERN mcq_ctx_t* mcq_socket_ctx(const mcq_socket_t* socket);
 MCQ_EXTERN int mcq_socket_type(const mcq_socket_t* socket);
+
+/* As the options say, or a number that no other socket of the context has. */
+MCQ_EXTERN const char* mcq_socket_name(const mcq_socket_t* socket);
 
 /* Whether an open endpoint of this socket keeps uv_run going (it does until
  * mcq_unref).  Idempotent, as uv_ref and uv_unref. */
@@ -701,17 +710,40 @@ MCQ_EXTERN void mcq_inproc_release(mcq_inproc_t* inproc);
 
 /* ---- statistics ---------------------------------------------------------- */
 
+/* Snapshots, taken at any time from the loop's thread; nothing has to be
+ * switched on for them.  What is counted only grows, until its owner is gone;
+ * the others are what is so now.  A message counts at the moment when it is
+ * whole, with its frames as they travel: with the envelope of REQ and REP,
+ * without the routing id that a ROUTER takes off.
+ *
+ * Messages going out have one figure each for what became of them, so that at
+ * any moment
+ *
+ *   messages_sent = messages_written + messages_in_flight + messages_queued
+ *                   + messages_unsure + messages_replaced + messages_lost
+ *
+ * (of a peer also + messages_requeued: those that moved to another one, which
+ * counts them, too).  Handshakes likewise: connections_accepted +
+ * connections_made are handshakes_ok + handshakes_failed and those that are
+ * going on.
+ *
+ * Structs only grow, at their end.  The functions take the size of the struct
+ * as the caller knows it: a newer library fills no more than that, an older one
+ * leaves what it does not know 0. */
+
+/* A socket, or all sockets of a context. */
 typedef struct mcq_stats {
   uint64_t peers;             /* connected now */
   uint64_t messages_received; /* delivered to on_message */
   uint64_t frames_received;
   uint64_t bytes_received; /* of message frames */
-  uint64_t messages_sent;  /* accepted by mcq_send and its kin */
+  uint64_t messages_sent;  /* accepted by mcq_send and its kin; of a publisher
+                              for each peer */
   uint64_t frames_sent;
   uint64_t bytes_sent;
   uint64_t messages_queued; /* accepted, not yet handed to the kernel */
-  uint64_t bytes_queued;
-  uint64_t messages_lost;     /* accepted, given up undelivered */
+  uint64_t bytes_queued;    /* with their headers */
+  uint64_t messages_lost;   /* accepted, given up undelivered */
   uint64_t messages_requeued; /* moved to another peer after a loss */
   uint64_t sends_refused;     /* MCQ_EAGAIN */
   uint64_t sends_unroutable;  /* MCQ_EHOSTUNREACH, MCQ_EPEERGONE */
@@ -723,13 +755,137 @@ typedef struct mcq_stats {
   uint64_t messages_discarded; /* received, of no use to the socket's type */
   uint64_t requests_failed;    /* REQ: see on_request_failed */
   uint64_t messages_dropped;   /* PUB, XPUB, MCQ_CONFLATE: for one peer each,
-                                  because it was slow */
+                                   because it was slow: all three kinds below */
   uint64_t connections_refused; /* over one of the limits on who connects */
   uint64_t subscriptions;      /* PUB, XPUB: topics with a subscriber; SUB,
                                   XSUB: topics subscribed to */
+  /* What became of those accepted. */
+  uint64_t messages_written;   /* handed to the kernel, or to the other side of
+                                  inproc, to the last byte */
+  uint64_t messages_in_flight; /* handed over, and not known to be written */
+  uint64_t messages_unsure;    /* the same when the connection was lost, or begun
+                                  and not to be sent again */
+  uint64_t messages_replaced;  /* given up for newer ones: MCQ_CONFLATE,
+                                  MCQ_SLOW_DROP_OLDEST */
+  /* messages_lost, by reason. */
+  uint64_t lost_gone;  /* their connection was lost, or handed over */
+  uint64_t lost_slow;  /* it was cut off: MCQ_SLOW_DISCONNECT */
+  uint64_t lost_local; /* the socket, the endpoint or the peer was closed here,
+                          and linger was over */
+  /* messages_dropped that had not been accepted for that peer. */
+  uint64_t dropped_full;   /* its queue was full */
+  uint64_t dropped_memory; /* there was no memory for it */
+  /* Queues. */
+  uint64_t congestions;         /* times that a peer's queue became full */
+  uint64_t queue_peak_messages; /* the most that ever waited for one peer */
+  uint64_t queue_peak_bytes;
+  /* Connections. */
+  uint64_t connections_accepted; /* came in */
+  uint64_t connections_made;     /* went out */
+  uint64_t accepts_failed;
+  uint64_t connects_failed;
+  uint64_t wire_bytes_received; /* all there is, protocol included */
+  uint64_t wire_bytes_sent;
+  /* handshakes_failed, by reason. */
+  uint64_t handshakes_timed_out;
+  uint64_t handshakes_refused;  /* the other side sent an ERROR */
+  uint64_t handshakes_rejected; /* this side did, or had to turn it away */
+  uint64_t handshakes_invalid;  /* the other side broke the protocol */
+  uint64_t handshakes_lost;     /* the connection ended */
+  /* Heartbeats, and the pings by which a subscriber learns that what it wants
+   * is in force. */
+  uint64_t pings_sent;
+  uint64_t pings_received;
+  uint64_t pongs_received;
 } mcq_stats_t;
 
-MCQ_EXTERN void mcq_stats(mcq_socket_t* socket, mcq_stats_t* out);
+/* A connection, or an endpoint of mcq_connect with all the connections it had:
+ * its queue outlives them and so do its figures. */
+typedef struct mcq_peer_stats {
+  uint64_t messages_received; /* these as in mcq_stats_t */
+  uint64_t frames_received;
+  uint64_t bytes_received;
+  uint64_t messages_discarded; /* and subscriptions in the form of messages */
+  uint64_t messages_sent;
+  uint64_t frames_sent;
+  uint64_t bytes_sent;
+  uint64_t messages_written;
+  uint64_t messages_in_flight;
+  uint64_t messages_queued;
+  uint64_t bytes_queued;
+  uint64_t messages_unsure;
+  uint64_t messages_replaced;
+  uint64_t messages_lost;
+  uint64_t messages_requeued; /* moved away */
+  uint64_t dropped_full;
+  uint64_t dropped_memory;
+  uint64_t congestions;
+  uint64_t queue_peak_messages;
+  uint64_t queue_peak_bytes;
+  uint64_t wire_bytes_received;
+  uint64_t wire_bytes_sent;
+  uint64_t connections; /* that came up */
+  uint64_t connected;   /* 1: it is up */
+  uint64_t up_ms;       /* for so long; 0 when it is not */
+  uint64_t congested;   /* 1: its queue became full and has no room yet */
+  uint64_t pings_sent;
+  uint64_t pings_received;
+  uint64_t pongs_received;
+  uint64_t rtt_ns; /* how long the answer to the last ping took; 0: there was
+                      none on this connection */
+} mcq_peer_stats_t;
+
+/* What belongs to no socket. */
+typedef struct mcq_ctx_stats {
+  uint64_t sockets;        /* now, closing ones too */
+  uint64_t sockets_opened; /* ever */
+  uint64_t memory_blocks;  /* held from the allocator, retained messages too */
+  uint64_t memory_bytes; /* in them, as the system rounds them up; 0 when that is
+                            not known, as with an allocator of your own */
+  uint64_t memory_allocations; /* blocks ever taken */
+  uint64_t memory_idle_bytes;  /* of these bytes: kept to be used again */
+} mcq_ctx_stats_t;
+
+MCQ_EXTERN void mcq_stats_get(mcq_socket_t* socket, mcq_stats_t* out,
+                              size_t size);
+
+/* MCQ_EPEERGONE, and zeros. */
+MCQ_EXTERN int mcq_peer_stats_get(mcq_socket_t* socket, mcq_peer_t peer,
+                                  mcq_peer_stats_t* out, size_t size);
+
+/* Of an endpoint of mcq_connect, whether it is connected or not.  MCQ_ENOENT,
+ * and zeros: there is none, or it listens. */
+MCQ_EXTERN int mcq_endpoint_stats_get(mcq_socket_t* socket,
+                                      mcq_endpoint_t endpoint,
+                                      mcq_peer_stats_t* out, size_t size);
+
+MCQ_EXTERN void mcq_ctx_stats_get(const mcq_ctx_t* ctx, mcq_ctx_stats_t* out,
+                                  size_t size);
+
+/* All sockets of the context together, those that are gone, too: what is
+ * counted does not go back when one is closed. */
+MCQ_EXTERN void mcq_ctx_totals_get(const mcq_ctx_t* ctx, mcq_stats_t* out,
+                                   size_t size);
+
+/* The same, with the size that this header knows. */
+static inline void mcq_stats(mcq_socket_t* socket, mcq_stats_t* out) {
+  mcq_stats_get(socket, out, sizeof *out);
+}
+static inline int mcq_peer_stats(mcq_socket_t* socket, mcq_peer_t peer,
+                                 mcq_peer_stats_t* out) {
+  return mcq_peer_stats_get(socket, peer, out, sizeof *out);
+}
+static inline int mcq_endpoint_stats(mcq_socket_t* socket,
+                                     mcq_endpoint_t endpoint,
+                                     mcq_peer_stats_t* out) {
+  return mcq_endpoint_stats_get(socket, endpoint, out, sizeof *out);
+}
+static inline void mcq_ctx_stats(const mcq_ctx_t* ctx, mcq_ctx_stats_t* out) {
+  mcq_ctx_stats_get(ctx, out, sizeof *out);
+}
+static inline void mcq_ctx_totals(const mcq_ctx_t* ctx, mcq_stats_t* out) {
+  mcq_ctx_totals_get(ctx, out, sizeof *out);
+}
 
 /* ---- codes and versions -------------------------------------------------- */
 

@@ -144,6 +144,33 @@ const char* mcq_ctx_backend(const mcq_ctx_t* ctx) {
   return ctx->host.io.backend->name;
 }
 
+void mcq_ctx_stats_get(const mcq_ctx_t* ctx, mcq_ctx_stats_t* out,
+                       size_t size) {
+  const mcq__host_t* host = &ctx->host;
+  mcq_ctx_stats_t stats = {.sockets_opened = host->opened,
+                           .memory_blocks = mcq__mem_live(host->mem),
+                           .memory_bytes = mcq__mem_bytes(host->mem),
+                           .memory_allocations = mcq__mem_total(host->mem),
+                           .memory_idle_bytes = mcq__pool_idle(host->pool)};
+  const mcq__node_t* head = &host->sockets;
+  for (const mcq__node_t* n = head->next; n != head; n = n->next)
+    stats.sockets++;
+  mcq__mem_answer(out, size, &stats, sizeof stats);
+}
+
+void mcq_ctx_totals_get(const mcq_ctx_t* ctx, mcq_stats_t* out, size_t size) {
+  mcq_stats_t sum = ctx->host.gone;
+  const mcq__node_t* head = &ctx->host.sockets;
+  for (const mcq__node_t* n = head->next; n != head; n = n->next) {
+    mcq_stats_t stats;
+    mcq_socket_t* s = mcq__container_of(n, mcq_socket_t, node);
+    mcq__socket_settle(s);
+    mcq__stats_socket(s, &stats);
+    mcq__stats_add(&sum, &stats);
+  }
+  mcq__mem_answer(out, size, &sum, sizeof sum);
+}
+
 static const char* state_name(mcq__actor_state_t state) {
   switch (state) {
     case MCQ__ACTOR_IDLE:
@@ -164,8 +191,9 @@ typedef void (*line_fn)(const char* text, void* arg);
 
 static void dump_socket(const mcq_socket_t* s, line_fn line, void* arg) {
   char text[MCQ__ENDPOINT_MAX + 160];
-  snprintf(text, sizeof text, "socket %s: %llu peers%s", s->pattern->name,
-           (unsigned long long) s->counts.peers, s->closing ? ", closing" : "");
+  snprintf(text, sizeof text, "socket %.100s, %s: %llu peers%s", s->name,
+           s->pattern->name, (unsigned long long) s->counts.peers,
+           s->closing ? ", closing" : "");
   line(text, arg);
   for (mcq__node_t* n = s->ends.next; n != &s->ends; n = n->next) {
     const mcq__end_t* end = mcq__container_of(n, mcq__end_t, node);

@@ -109,7 +109,8 @@ may() {
     *:\<errno.h\> | *:\<inttypes.h\> | *:\<limits.h\> | *:\<stdatomic.h\> | \
       *:\<stdarg.h\> | *:\<stdbool.h\> | *:\<stddef.h\> | *:\<stdint.h\> | \
       *:\<string.h\> | *:\<strings.h\> | *:\<sys/types.h\>) ;;
-    base:\<stdlib.h\> | base:\<pthread.h\> | base:\<uthash.h\>) ;;
+    base:\<stdlib.h\> | base:\<pthread.h\> | base:\<uthash.h\> | \
+      base:\<malloc.h\>) ;;
     base:\<sanitizer/*\>) ;;
     *:\<uthash.h\>) false ;;
     *:\<stdio.h\>) ;; # for snprintf; output has its own rule

@@ -44,6 +44,7 @@ static const struct {
     {68, "heard to be in force, though more was subscribed since"},
     {15, "the topics of a peer that left did not end"},
     {46, "a message was to go to all that want it, and went to none"},
+    {1443, "a peer that another had displaced was said to have failed"},
 };
 
 static uint64_t current_seed;

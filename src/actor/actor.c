@@ -33,6 +33,7 @@ void mcq__actor_reason(mcq__actor_t* a, int code, const char* text) {
  * is until the wire rests: the kernel may still read from it. */
 static void tell_lost(mcq__actor_t* a) {
   if (a->told) return;
+  mcq__actor_tell_full(a);
   a->told = true;
   a->config->events->on_lost(a, a->was_up, a->code, a->text);
 }
@@ -109,6 +110,7 @@ static void on_bytes(mcq__wire_t* wire, mcq__slice_t bytes) {
   if (!mcq__actor_talking(a)) return;
   mcq__check(a->hungry);
   a->hungry = false;
+  a->tally.wire_in += bytes.len;
   mcq__actor_protocol(a)->feed(a->session, bytes);
   mcq__actor_pump(a);
 }
@@ -123,6 +125,7 @@ static void on_filled(mcq__wire_t* wire, size_t n) {
   mcq__actor_t* a = of_wire(wire);
   if (!mcq__actor_talking(a)) return;
   a->hungry = false;
+  a->tally.wire_in += n;
   mcq__actor_protocol(a)->filled(a->session, n);
   mcq__actor_pump(a);
 }
@@ -153,11 +156,21 @@ static void on_end(mcq__wire_t* wire, int code) {
   }
 }
 
+/* By the peer, on this connection. */
+static uint64_t asked(const mcq__actor_t* a) {
+  const mcq__protocol_t* protocol = mcq__actor_protocol(a);
+  if (a->session == NULL || protocol->asked == NULL) return 0;
+  return protocol->asked(a->session);
+}
+
 static void on_closed(mcq__wire_t* wire) {
   mcq__actor_t* a = of_wire(wire);
   a->wire = NULL;
   a->in_flight = false;
+  uint64_t before = a->outbox.messages;
   mcq__outbox_rewind(&a->outbox);
+  mcq__actor_sent(a, before - a->outbox.messages);
+  a->tally.pings_in += asked(a);
   mcq__actor_protocol(a)->close(a->session);
   a->session = NULL;
   mcq__bridge_reset(&a->bridge);
@@ -188,17 +201,18 @@ static void on_timer(mcq__timer_t* timer) {
 }
 
 /* ---- life ---------------------------------------------------------------- */
+
 static void run_pump(mcq__task_t* task) {
   mcq__actor_pump(mcq__container_of(task, mcq__actor_t, pump));
 }
 
 int mcq__actor_init(mcq__actor_t* a, const mcq__actor_config_t* config,
-                    mcq__tally_t* tally, void* owner) {
+                    mcq__tally_t* total, void* owner) {
   memset(a, 0, sizeof *a);
   a->port.tell = mcq__actor_tell;
   a->port.room = mcq__actor_room;
   a->config = config;
-  a->tally = tally;
+  a->total = total;
   a->owner = owner;
   a->flush.run = mcq__actor_flush;
   a->pump.run = run_pump;
@@ -221,6 +235,8 @@ void mcq__actor_dispose(mcq__actor_t* a) {
   mcq__io_cancel(&a->fail);
   mcq__io_timer_stop(mcq__actor_io(a), &a->timer);
   if (a->has_timer) mcq__timers_unreserve(&mcq__actor_io(a)->turn.timers);
+  mcq__tally_t tally = mcq__actor_tally(a);
+  mcq__tally_add(a->total, &tally);
   mcq__bridge_dispose(&a->bridge);
   mcq__outbox_dispose(&a->outbox);
   mcq__list_remove(&a->node);
@@ -243,7 +259,10 @@ static void forget_connection(mcq__actor_t* a) {
   a->told = false;
   a->paused = false;
   a->was_up = false;
+  a->displaced = false;
   a->strikes = 0;
+  a->asked_ns = 0;
+  a->rtt_ns = 0;
   a->data = NULL;
 }
 
@@ -282,6 +301,8 @@ int mcq__actor_attach(mcq__actor_t* a, const mcq__transport_t* transport,
 void mcq__actor_up(mcq__actor_t* a) {
   a->state = MCQ__ACTOR_UP;
   a->was_up = true;
+  a->up_at = mcq__io_now(mcq__actor_io(a));
+  a->tally.connections++;
   mcq__actor_thin(a);
   if (a->outbox.chain.bytes != 0) mcq__io_flush(mcq__actor_io(a), &a->flush);
 }
@@ -315,6 +336,14 @@ void mcq__actor_forget(mcq__actor_t* a, int code) {
   if (a->wire != NULL && a->wire->backend->forget != NULL)
     a->wire->backend->forget(a->wire);
   mcq__actor_end(a, code, 0);
+}
+
+mcq__tally_t mcq__actor_tally(const mcq__actor_t* a) {
+  mcq__tally_t t = a->tally;
+  t.pings_in += asked(a);
+  t.written += a->outbox.nothing;
+  mcq__outbox_peak(&a->outbox, &t.peak_messages, &t.peak_bytes);
+  return t;
 }
 
 void mcq__actor_pause_changed(mcq__actor_t* a) {

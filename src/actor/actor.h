@@ -16,6 +16,7 @@
 
 #include "actor/bridge.h"
 #include "actor/outbox.h"
+#include "actor/tally.h"
 #include "base/protocol.h"
 #include "hub/hub.h"
 #include "io/io.h"
@@ -48,6 +49,9 @@ typedef struct mcq__actor_events {
   /* The answer to mcq__actor_ping. */
   void (*on_pong)(mcq__actor_t* a, mcq__slice_t context);
 
+  /* The queue has reached the high-water mark: tell answered MCQ_EAGAIN. */
+  void (*on_full)(mcq__actor_t* a);
+
   /* There is room again after tell answered MCQ_EAGAIN. */
   void (*on_room)(mcq__actor_t* a);
 
@@ -77,13 +81,6 @@ typedef struct mcq__actor_config {
                     something to deliver: their ends are noticed */
 } mcq__actor_config_t;
 
-/* How much one actor did, for the socket's statistics. */
-typedef struct mcq__tally {
-  uint64_t messages_in, frames_in, bytes_in;
-  uint64_t messages_out, frames_out, bytes_out;
-  uint64_t dropped; /* accepted and given up for a newer one */
-} mcq__tally_t;
-
 struct mcq__actor {
   mcq__port_t port; /* what hubs see */
   mcq__node_t node; /* in the socket's list */
@@ -96,10 +93,14 @@ struct mcq__actor {
   mcq__session_t* session;
   mcq__bridge_t bridge;
   mcq__outbox_t outbox;
-  mcq__tally_t* tally;
-  mcq__task_t flush; /* writes at the end of the phase */
-  mcq__task_t pump;  /* goes on delivering next turn */
-  mcq__task_t fail;  /* ends the connection from a phase */
+  mcq__tally_t tally;
+  mcq__tally_t* total; /* where the tally goes in the end */
+  uint64_t up_at;      /* when this connection was up, ms */
+  uint64_t asked_ns;   /* when a ping was that waits for its answer; 0: none */
+  uint64_t rtt_ns;     /* of the last ping answered; 0: none was */
+  mcq__task_t flush;   /* writes at the end of the phase */
+  mcq__task_t pump;    /* goes on delivering next turn */
+  mcq__task_t fail;    /* ends the connection from a phase */
   mcq__timer_t timer;
   uint64_t linger;  /* ENDING: ms without progress; MCQ__NO_DEADLINE: ever */
   uint64_t stop_at; /* ENDING: when patience ends */
@@ -116,18 +117,22 @@ struct mcq__actor {
   bool reading;    /* the wire is */
   bool hungry;     /* the session has used up all it was fed */
   bool in_flight;  /* a write is, or waits for room */
-  bool starved;    /* somebody was told MCQ_EAGAIN */
+  bool starved;    /* somebody was told MCQ_EAGAIN, */
+  bool told_full;  /* and the socket of that */
   bool delivering; /* inside pump */
   bool flush_all;  /* ENDING: the outbox leaves too */
   bool shut;       /* our side was shut down */
   bool was_up;     /* this connection was */
   bool told;       /* on_lost was called for it */
+  bool settled;    /* what is in the outbox is accounted for elsewhere */
+  bool displaced;  /* its down was told before on_lost */
   void* data;      /* the user's */
 };
 
-/* Makes an actor, IDLE.  0 or MCQ_ENOMEM; dispose takes either result. */
+/* Makes an actor, IDLE.  0 or MCQ_ENOMEM; dispose takes either result.
+ * `total` outlives it and is what its tally is added to in the end. */
 int mcq__actor_init(mcq__actor_t* a, const mcq__actor_config_t* config,
-                    mcq__tally_t* tally, void* owner);
+                    mcq__tally_t* total, void* owner);
 
 /* IDLE only. */
 void mcq__actor_dispose(mcq__actor_t* a);
@@ -158,8 +163,15 @@ int mcq__actor_subscribe(mcq__actor_t* a, mcq__slice_t prefix, bool wanted);
  * it was told before.  0 or MCQ_ENOMEM. */
 int mcq__actor_ping(mcq__actor_t* a, mcq__slice_t context);
 
+/* From a phase: calls on_full if that is due.  It comes by itself in the flush
+ * phase, unless the actor is gone by then. */
+void mcq__actor_tell_full(mcq__actor_t* a);
+
 /* Gives up the oldest message that was not begun; false: there is none. */
 bool mcq__actor_shed(mcq__actor_t* a);
+
+/* The figures until now, the queue's peaks with them. */
+mcq__tally_t mcq__actor_tally(const mcq__actor_t* a);
 
 /* Re-reads the pause flags. */
 void mcq__actor_pause_changed(mcq__actor_t* a);

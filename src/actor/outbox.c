@@ -22,6 +22,18 @@ void mcq__outbox_init(mcq__outbox_t* o, mcq__pool_t* pool,
   o->flight = 0;
   o->max_messages = max_messages;
   o->max_bytes = max_bytes;
+  o->peak_messages = 0;
+  o->peak_bytes = 0;
+  o->nothing = 0;
+}
+
+/* Something leaves the queue. */
+static void note_peak(mcq__outbox_t* o) {
+  uint64_t messages;
+  uint64_t bytes;
+  mcq__outbox_peak(o, &messages, &bytes);
+  o->peak_messages = messages;
+  o->peak_bytes = bytes;
 }
 
 void mcq__outbox_dispose(mcq__outbox_t* o) {
@@ -33,6 +45,7 @@ void mcq__outbox_dispose(mcq__outbox_t* o) {
 }
 
 void mcq__outbox_clear(mcq__outbox_t* o) {
+  note_peak(o);
   mcq__chain_clear(&o->chain);
   while (o->runs.count > 0) mcq__fifo_shift(&o->runs);
   o->messages = 0;
@@ -129,7 +142,10 @@ static int put_one(mcq__outbox_t* o, const mcq__body_t* body) {
   int rc = 0;
   for (size_t i = 0; i < body->count && rc == 0; i++)
     rc = put_frame(o, body, i);
-  if (rc == 0 && o->chain.bytes == before) return 0; /* nothing to travel */
+  if (rc == 0 && o->chain.bytes == before) {
+    o->nothing++;
+    return 0;
+  }
   if (mcq__likely(rc == 0)) rc = note_messages(o, o->chain.bytes - before, 1);
   if (mcq__unlikely(rc != 0)) mcq__chain_cut(&o->chain, before);
   return rc;
@@ -169,6 +185,7 @@ static uint64_t ended_within(const mcq__outbox_t* o, uint64_t* bytes) {
 }
 
 void mcq__outbox_hand(mcq__outbox_t* o, size_t n) {
+  note_peak(o);
   o->flight += n;
   uint64_t bytes = o->written + o->flight;
   o->handed = ended_within(o, &bytes);
@@ -184,6 +201,7 @@ static void forget(mcq__outbox_t* o, uint64_t n) {
 }
 
 void mcq__outbox_wrote(mcq__outbox_t* o, size_t n) {
+  note_peak(o);
   o->flight = 0;
   o->handed = 0;
   o->written += n;
@@ -278,6 +296,7 @@ bool mcq__outbox_shed(mcq__outbox_t* o) {
   size_t place;
   size_t at = first_unsent(o, &run, &place);
   if (run == NULL) return false;
+  note_peak(o);
   if (mcq__chain_take_out(&o->chain, at, (size_t) run->size) != 0) return false;
   run->count--;
   o->messages--;

@@ -35,6 +35,9 @@ typedef struct mcq__outbox {
   size_t flight;      /* bytes behind `written` in flight */
   uint64_t max_messages;
   uint64_t max_bytes;
+  uint64_t peak_messages; /* queued at most, until something last left */
+  uint64_t peak_bytes;
+  uint64_t nothing; /* messages put that had no bytes to travel */
 } mcq__outbox_t;
 
 void mcq__outbox_init(mcq__outbox_t* o, mcq__pool_t* pool,
@@ -53,6 +56,16 @@ static inline uint64_t mcq__outbox_queued(const mcq__outbox_t* o) {
 
 static inline size_t mcq__outbox_queued_bytes(const mcq__outbox_t* o) {
   return o->chain.bytes - o->written - o->flight;
+}
+
+/* The most that was ever queued.  A queue only grows until something leaves it,
+ * so it is enough to look then, and now. */
+static inline void mcq__outbox_peak(const mcq__outbox_t* o, uint64_t* messages,
+                                    uint64_t* bytes) {
+  *messages = mcq__outbox_queued(o);
+  *bytes = mcq__outbox_queued_bytes(o);
+  if (*messages < o->peak_messages) *messages = o->peak_messages;
+  if (*bytes < o->peak_bytes) *bytes = o->peak_bytes;
 }
 
 /* Full when either mark is reached; a message may go over the byte mark, the
@@ -117,7 +130,7 @@ static inline bool mcq__outbox_follow(mcq__outbox_t* o,
 
 /* Queues a message whole, or those that are put together, or nothing: 0 or
  * MCQ_ENOMEM.  Does not look at the marks.  `*payload` gets the bytes of the
- * frames. */
+ * frames.  Of a message that has no bytes to travel nothing is queued. */
 int mcq__outbox_put(mcq__outbox_t* o, const mcq__body_t* body,
                     uint64_t* payload);
 

@@ -69,6 +69,9 @@ void mcq__actor_flush(mcq__task_t* task);
  * of the session's own. */
 void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control);
 
+/* `n` messages have left the outbox by way of the wire. */
+void mcq__actor_sent(mcq__actor_t* a, uint64_t n);
+
 /* ---- receive.c ----------------------------------------------------------- */
 
 /* Delivers what the session has, as much as the turn allows. */

@@ -24,7 +24,9 @@ static int deliver_part(mcq__actor_t* a, const mcq__event_t* ev) {
   if (rc != 0 || ev->more) return rc;
   mcq_msg_t msg;
   mcq__bridge_view(&a->bridge, &msg);
-  a->tally->messages_in++;
+  a->tally.messages_in++;
+  a->tally.frames_in += msg.count;
+  a->tally.bytes_in += msg.bytes;
   a->config->events->on_message(a, &msg);
   mcq__bridge_reset(&a->bridge);
   return 0;
@@ -32,13 +34,13 @@ static int deliver_part(mcq__actor_t* a, const mcq__event_t* ev) {
 
 /* Hot: once for every frame received. */
 static inline int deliver(mcq__actor_t* a, const mcq__event_t* ev) {
-  a->tally->frames_in++;
-  a->tally->bytes_in += ev->body.len;
   if (mcq__unlikely(ev->more || !mcq__bridge_empty(&a->bridge)))
     return deliver_part(a, ev);
   mcq_msg_t msg;
   mcq__msg_view(&msg, a->config->session.pool, &ev->body, 1, ev->body.len);
-  a->tally->messages_in++;
+  a->tally.messages_in++;
+  a->tally.frames_in++;
+  a->tally.bytes_in += ev->body.len;
   a->config->events->on_message(a, &msg);
   return 0;
 }
@@ -62,6 +64,12 @@ static void refused(mcq__actor_t* a, mcq__slice_t reason) {
   mcq__actor_refuse(a, MCQ_EREFUSED, text);
 }
 
+/* To the first question that had none. */
+static void note_answer(mcq__actor_t* a) {
+  if (a->asked_ns != 0) a->rtt_ns = uv_hrtime() - a->asked_ns;
+  a->asked_ns = 0;
+}
+
 static void handle(mcq__actor_t* a, mcq__event_kind_t kind,
                    const mcq__event_t* ev) {
   switch (kind) {
@@ -82,6 +90,8 @@ static void handle(mcq__actor_t* a, mcq__event_kind_t kind,
       a->config->events->on_subscribe(a, ev->body, kind == MCQ__EV_SUBSCRIBE);
       break;
     case MCQ__EV_PONG:
+      a->tally.pongs_in++;
+      note_answer(a);
       a->config->events->on_pong(a, ev->body);
       break;
     case MCQ__EV_FRAME:
@@ -94,8 +104,8 @@ static void handle(mcq__actor_t* a, mcq__event_kind_t kind,
  * connection had its share of the turn. */
 static void deliver_all(mcq__actor_t* a) {
   const mcq__protocol_t* protocol = mcq__actor_protocol(a);
-  uint64_t messages = a->tally->messages_in + a->config->turn_messages;
-  uint64_t bytes = a->tally->bytes_in + a->config->turn_bytes;
+  uint64_t messages = a->config->turn_messages; /* left to this turn */
+  uint64_t bytes = a->config->turn_bytes;
   uint64_t started = 0;
   unsigned look = CLOCK_EVERY;
   while (may_deliver(a)) {
@@ -114,8 +124,9 @@ static void deliver_all(mcq__actor_t* a) {
       mcq__actor_refuse(a, rc, "message over the limits");
       return;
     }
-    if (a->tally->messages_in >= messages || a->tally->bytes_in >= bytes)
-      return;
+    messages -= !ev.more;
+    if (messages == 0 || ev.body.len >= bytes) return;
+    bytes -= ev.body.len;
     if (--look == 0) {
       look = CLOCK_EVERY;
       uint64_t now = uv_hrtime();

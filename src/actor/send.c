@@ -55,13 +55,26 @@ void mcq__actor_thin(mcq__actor_t* a) {
     if (!mcq__actor_shed(a)) return;
 }
 
+/* On a connection that is lost nothing is known of those that were still on
+ * their way. */
+void mcq__actor_sent(mcq__actor_t* a, uint64_t n) {
+  if (a->settled) return;
+  if (a->told)
+    a->tally.unsure += n;
+  else
+    a->tally.written += n;
+}
+
 void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control) {
+  uint64_t before = a->outbox.messages;
+  a->tally.wire_out += n;
   if (mcq__unlikely(control != 0)) {
     size_t own = n < control ? n : control;
     mcq__chain_drain(mcq__actor_protocol(a)->out(a->session), own);
     n -= own;
   }
   mcq__outbox_wrote(&a->outbox, n);
+  mcq__actor_sent(a, before - a->outbox.messages);
   if (a->state == MCQ__ACTOR_UP) mcq__actor_thin(a); /* it wrote less */
   if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING) && !a->shut) {
     if (a->linger != MCQ__NO_DEADLINE)
@@ -138,6 +151,12 @@ static void let_go(mcq__actor_t* a) {
   (void) mcq__actor_protocol(a)->hold(a->session);
 }
 
+void mcq__actor_tell_full(mcq__actor_t* a) {
+  if (!a->starved || a->told_full) return;
+  a->told_full = true;
+  a->config->events->on_full(a);
+}
+
 void mcq__actor_flush(mcq__task_t* task) {
   mcq__actor_t* a = mcq__container_of(task, mcq__actor_t, flush);
   if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING)) let_go(a);
@@ -146,8 +165,10 @@ void mcq__actor_flush(mcq__task_t* task) {
   if (a->state == MCQ__ACTOR_ENDING && !a->shut && can_write(a) &&
       all_written(a))
     mcq__actor_goodbye(a);
+  mcq__actor_tell_full(a);
   if (a->starved && mcq__outbox_low(&a->outbox)) {
     a->starved = false;
+    a->told_full = false;
     a->config->events->on_room(a);
   }
 }
@@ -164,15 +185,18 @@ int mcq__actor_subscribe(mcq__actor_t* a, mcq__slice_t prefix, bool wanted) {
 int mcq__actor_ping(mcq__actor_t* a, mcq__slice_t context) {
   mcq__check(a->state == MCQ__ACTOR_UP);
   int rc = mcq__actor_protocol(a)->ping(a->session, context);
-  if (rc == 0) mcq__io_flush(mcq__actor_io(a), &a->flush);
-  return rc;
+  if (rc != 0) return rc;
+  a->tally.pings_out++;
+  if (a->asked_ns == 0) a->asked_ns = uv_hrtime();
+  mcq__io_flush(mcq__actor_io(a), &a->flush);
+  return 0;
 }
 
 /* ---- what hubs say ------------------------------------------------------- */
 
 bool mcq__actor_shed(mcq__actor_t* a) {
   if (!mcq__outbox_shed(&a->outbox)) return false;
-  a->tally->dropped++;
+  a->tally.replaced++;
   return true;
 }
 
@@ -186,12 +210,20 @@ static bool make_room(mcq__actor_t* a) {
   return mcq__outbox_all_begun(&a->outbox);
 }
 
+/* Somebody wanted room and there was none. */
+static void starve(mcq__actor_t* a) {
+  if (a->starved) return;
+  a->starved = true;
+  a->tally.congestions++;
+  mcq__io_flush(mcq__actor_io(a), &a->flush); /* tells of it */
+}
+
 /* One that is closing takes nothing, but holds nobody up. */
 uint64_t mcq__actor_room(mcq__port_t* port, size_t size) {
   mcq__actor_t* a = mcq__actor_of_port(port);
   if (draining(a)) return UINT64_MAX;
   if (make_room(a)) return mcq__outbox_room(&a->outbox, size);
-  a->starved = true;
+  starve(a);
   return 0;
 }
 
@@ -203,7 +235,7 @@ static inline bool queue_quickly(mcq__outbox_t* o, const mcq__body_t* body,
 }
 
 static int queue(mcq__actor_t* a, const mcq__body_t* body) {
-  mcq__tally_t* tally = a->tally;
+  mcq__tally_t* tally = &a->tally;
   uint64_t payload;
   if (mcq__unlikely(!queue_quickly(&a->outbox, body, &payload))) {
     int rc = mcq__outbox_put(&a->outbox, body, &payload);
@@ -218,7 +250,7 @@ static int queue(mcq__actor_t* a, const mcq__body_t* body) {
 /* What many get, perhaps several messages. */
 static int queue_wired(mcq__actor_t* a, const mcq__body_t* body) {
   const mcq__wired_t* wired = body->wired;
-  mcq__tally_t* tally = a->tally;
+  mcq__tally_t* tally = &a->tally;
   uint64_t payload;
   if (mcq__unlikely(!mcq__outbox_follow(&a->outbox, wired))) {
     int rc = mcq__outbox_put(&a->outbox, body, &payload);
@@ -236,7 +268,7 @@ int mcq__actor_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
   bool writable = a->state == MCQ__ACTOR_UP;
   if (mcq__unlikely(draining(a))) return MCQ_EPEERGONE;
   if (mcq__unlikely(mcq__outbox_full(&a->outbox)) && !make_room(a)) {
-    a->starved = true;
+    starve(a);
     return MCQ_EAGAIN;
   }
   int rc = cmd->body->wired != NULL ? queue_wired(a, cmd->body)

@@ -10,6 +10,14 @@
 
 #include "base/check.h"
 
+#ifdef MCQ_HAVE_USABLE_SIZE
+#include <malloc.h>
+static const bool sizes_known = true;
+#else
+static const bool sizes_known = false;
+#define malloc_usable_size(block) ((void) (block), (size_t) 0)
+#endif
+
 static void* plain_alloc(size_t size, void* arg) {
   (void) arg;
   return malloc(size);
@@ -42,6 +50,8 @@ int mcq__mem_open(mcq__mem_t** out, const mcq_allocator_t* allocator) {
   mem->allocator = a;
   atomic_init(&mem->live, 1);
   atomic_init(&mem->total, 0);
+  mem->sized = sizes_known && a.alloc == plain_alloc;
+  atomic_init(&mem->bytes, 0);
   *out = mem;
   return 0;
 }
@@ -61,6 +71,9 @@ void* mcq__mem_alloc(mcq__mem_t* mem, size_t size) {
     return NULL;
   }
   atomic_fetch_add_explicit(&mem->total, 1, memory_order_relaxed);
+  if (mem->sized)
+    atomic_fetch_add_explicit(&mem->bytes, malloc_usable_size(block),
+                              memory_order_relaxed);
   return block;
 }
 
@@ -72,6 +85,9 @@ void* mcq__mem_zalloc(mcq__mem_t* mem, size_t size) {
 
 void mcq__mem_free(mcq__mem_t* mem, void* block) {
   if (block == NULL) return;
+  if (mem->sized)
+    atomic_fetch_sub_explicit(&mem->bytes, malloc_usable_size(block),
+                              memory_order_relaxed);
   mem->allocator.free(block, mem->allocator.arg);
   drop(mem);
 }
@@ -113,9 +129,26 @@ int mcq__mem_grow(mcq__mem_t* mem, void** array, size_t* cap, size_t need,
   return 0;
 }
 
+/* Invariant: writes `size` bytes, reads no more than `have`. */
+void mcq__mem_answer(void* out, size_t size, const void* object, size_t have) {
+  size_t known = size < have ? size : have;
+  memcpy(out, object, known);
+  memset((char*) out + known, 0, size - known);
+}
+
+/* C11 as first published has no load from a const object. */
+static size_t read_count(const atomic_size_t* count) {
+  return atomic_load_explicit((atomic_size_t*) count, memory_order_acquire);
+}
+
 size_t mcq__mem_live(const mcq__mem_t* mem) {
-  /* C11 as first published has no load from a const object. */
-  return atomic_load_explicit(&((mcq__mem_t*) mem)->live,
-                              memory_order_acquire) -
-         1;
+  return read_count(&mem->live) - 1;
+}
+
+size_t mcq__mem_bytes(const mcq__mem_t* mem) {
+  return read_count(&mem->bytes);
+}
+
+size_t mcq__mem_total(const mcq__mem_t* mem) {
+  return read_count(&mem->total);
 }

@@ -17,6 +17,8 @@ typedef struct mcq__mem {
   mcq_allocator_t allocator;
   atomic_size_t live;  /* blocks handed out, plus one until closed */
   atomic_size_t total; /* blocks ever handed out: what benchmarks watch */
+  atomic_size_t bytes; /* in live blocks, where `sized` */
+  bool sized;          /* the allocator is the system's, which tells sizes */
 } mcq__mem_t;
 
 /* Opens a memory on `allocator` (NULL: malloc and free).  0 or MCQ_ENOMEM. */
@@ -45,8 +47,17 @@ void* mcq__mem_copy(mcq__mem_t* mem, const void* data, size_t len);
 int mcq__mem_grow(mcq__mem_t* mem, void** array, size_t* cap, size_t need,
                   size_t elem);
 
+/* Fills `out`, of `size` bytes, from an object of `have` bytes: what fits, and
+ * zeros behind it.  For structs that two sides may know in different sizes. */
+void mcq__mem_answer(void* out, size_t size, const void* object, size_t have);
+
 /* Blocks alive now (the opener's own share not counted). */
 size_t mcq__mem_live(const mcq__mem_t* mem);
+
+/* Their bytes as the system rounds them up (0: not known), and blocks ever
+ * handed out. */
+size_t mcq__mem_bytes(const mcq__mem_t* mem);
+size_t mcq__mem_total(const mcq__mem_t* mem);
 
 #define mcq__new(mem, type) ((type*) mcq__mem_zalloc((mem), sizeof(type)))
 

@@ -132,6 +132,10 @@ typedef struct mcq__protocol {
 
   const mcq__hello_t* (*hello)(const mcq__session_t* s);
 
+  /* Questions like ping()'s that the peer asked so far; the session answered
+   * them.  NULL: there are none. */
+  uint64_t (*asked)(const mcq__session_t* s);
+
   /* When tick() must be called at the latest (ms), or MCQ__NO_DEADLINE. */
   uint64_t (*expiry)(const mcq__session_t* s);
 

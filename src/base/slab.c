@@ -226,6 +226,13 @@ mcq__mem_t* mcq__pool_mem(const mcq__pool_t* pool) {
   return pool->mem;
 }
 
+size_t mcq__pool_idle(const mcq__pool_t* pool) {
+  size_t bytes = 0;
+  for (unsigned i = 0; i < SHELVES; i++)
+    bytes += pool->shelves[i].count * plans[i].size;
+  return bytes;
+}
+
 /* ---- slab ---------------------------------------------------------------- */
 
 /* Invariant: base_ is cast free of const only to be stored; no function

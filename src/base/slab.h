@@ -85,6 +85,9 @@ void mcq__pool_trim(mcq__pool_t* pool);
 
 mcq__mem_t* mcq__pool_mem(const mcq__pool_t* pool);
 
+/* Payload bytes of idle slabs.  On the pool's own thread. */
+size_t mcq__pool_idle(const mcq__pool_t* pool);
+
 /* ---- slab ---------------------------------------------------------------- */
 
 /* Wraps `len` bytes at `data` that somebody else owns; `release` runs when

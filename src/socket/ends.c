@@ -40,6 +40,8 @@ static void check_gone(mcq__end_t* end) {
   if (!end->closing || !end->io_closed) return;
   if (end->connecting && end->actor.state != MCQ__ACTOR_IDLE) return;
   if (end->connecting) {
+    mcq__socket_settle(s);
+    mcq__actor_tell_full(&end->actor);
     mcq__peers_count_lost(s, &end->actor);
     mcq__peers_leave(s, &end->actor);
   }
@@ -63,6 +65,7 @@ static void run_announce(mcq__task_t* task) {
 static void accept_failed(mcq__end_t* end, int code) {
   uint64_t now = mcq__io_now(&end->socket->host->io);
   end->not_accepted++;
+  end->socket->counts.accepts_failed++;
   if (now < end->quiet_until) return;
   mcq_event_t e = {.kind = MCQ_EVENT_ACCEPT_FAILED,
                    .endpoint = end->id,
@@ -109,6 +112,7 @@ static void on_stream(mcq__listener_t* l, void* stream, const char* address) {
     accept_failed(end, rc);
     return;
   }
+  s->counts.connections_accepted++;
   event(end, MCQ_EVENT_ACCEPTED, address, 0, 0);
 }
 
@@ -141,15 +145,21 @@ static void on_dialing(mcq__dialer_t* d) {
   event(end, MCQ_EVENT_CONNECTING, end->uri, 0, 0);
 }
 
+static void connect_failed(mcq__end_t* end, int code) {
+  end->socket->counts.connects_failed++;
+  event(end, MCQ_EVENT_CONNECT_FAILED, end->uri, code, 0);
+}
+
 static void on_dialed(mcq__dialer_t* d, void* stream, const char* address) {
   mcq__end_t* end = end_of_dialer(d);
   int rc = mcq__actor_attach(&end->actor, d->transport, stream, address, false);
   if (rc != 0) {
     d->transport->discard(d->io, stream);
-    event(end, MCQ_EVENT_CONNECT_FAILED, end->uri, rc, 0);
+    connect_failed(end, rc);
     mcq__dialer_lost(d, true);
     return;
   }
+  end->socket->counts.connections_made++;
   event(end, MCQ_EVENT_CONNECTED, address, 0, 0);
 }
 
@@ -166,7 +176,7 @@ static bool dials_once(const mcq__end_t* end) {
 
 static void on_dial_failed(mcq__dialer_t* d, int code) {
   mcq__end_t* end = end_of_dialer(d);
-  event(end, MCQ_EVENT_CONNECT_FAILED, end->uri, code, 0);
+  connect_failed(end, code);
   if (!end->closing && dials_once(end)) stop_dialing(end, code);
 }
 
@@ -288,6 +298,11 @@ static mcq__end_t* find(const mcq_socket_t* s, mcq_endpoint_t id) {
     if (end->id == id && !end->closing) return end;
   }
   return NULL;
+}
+
+mcq__actor_t* mcq__end_actor(const mcq_socket_t* s, mcq_endpoint_t id) {
+  mcq__end_t* end = find(s, id);
+  return end != NULL && end->connecting ? &end->actor : NULL;
 }
 
 static mcq__end_t* make(mcq_socket_t* s, const char* uri) {

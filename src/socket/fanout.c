@@ -88,7 +88,10 @@ static bool on_missed(void* arg, mcq_peer_t peer, int code, uint64_t count) {
   mcq__actor_t* a = mcq__actor_of_port(port);
   if (code == MCQ_EPEERGONE) return false; /* it is closing */
   if (code == MCQ_EAGAIN && replace_oldest(s, a)) return true;
-  s->tally.dropped += count;
+  if (code == MCQ_EAGAIN)
+    a->tally.missed_full += count;
+  else
+    a->tally.missed_memory += count;
   note_missed(s, a, count);
   if (s->options.slow_peer == MCQ_SLOW_DISCONNECT)
     mcq__actor_end(a, MCQ_ESLOW, 0);
@@ -97,11 +100,8 @@ static bool on_missed(void* arg, mcq_peer_t peer, int code, uint64_t count) {
 
 void mcq__fanout_report_one(mcq_socket_t* s, mcq__actor_t* a) {
   if (a->missed == 0) return;
-  mcq_event_t event = {.kind = MCQ_EVENT_DROPPED,
-                       .address = a->address == NULL ? "" : a->address,
-                       .peer = a->peer,
-                       .text = "",
-                       .count = a->missed};
+  mcq_event_t event = mcq__events_of(a, MCQ_EVENT_DROPPED);
+  event.count = a->missed;
   a->missed = 0;
   mcq__socket_event(s, &event);
 }

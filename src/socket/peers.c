@@ -62,6 +62,7 @@ static void hand_over(mcq_socket_t* s, mcq_peer_t displaced, mcq__slice_t id) {
   if (old == NULL) return;
   old->peer = (mcq_peer_t){0, 0};
   if (old->was_up) report_down(s, old, displaced, id, MCQ_EHANDOVER, "");
+  old->displaced = old->was_up;
   old->was_up = false;
   mcq__actor_end(old, MCQ_EHANDOVER, 0);
   moved(s, displaced, (mcq_peer_t){0, 0});
@@ -118,10 +119,7 @@ static int on_ready(mcq__actor_t* a, const char** text) {
   if (end_of(a) == NULL) mcq__gate_known(&s->gate, a);
   mcq__actor_up(a);
   if (s->pattern->up != NULL) s->pattern->up(s, a);
-  mcq_event_t event = {.kind = MCQ_EVENT_HANDSHAKE_OK,
-                       .endpoint = end_of(a) ? end_of(a)->id : 0,
-                       .address = a->address,
-                       .peer = a->peer};
+  mcq_event_t event = mcq__events_of(a, MCQ_EVENT_HANDSHAKE_OK);
   mcq__socket_event(s, &event);
   if (s->options.on_peer_up != NULL && a->was_up) {
     mcq_peer_info_t info;
@@ -135,22 +133,22 @@ static int on_ready(mcq__actor_t* a, const char** text) {
 
 /* ---- down ---------------------------------------------------------------- */
 
-/* Messages that a lost worker had not begun to receive go to the others. */
-static uint64_t requeue(mcq_socket_t* s, const mcq__actor_t* a) {
-  mcq__tally_t before = s->tally;
+/* Messages that a lost worker had not begun to receive go to the others, who
+ * count them as the lost one did: the socket accepted each once. */
+static uint64_t requeue(mcq_socket_t* s, mcq__actor_t* a) {
   mcq__outbox_walk_t walk = {0};
   uint64_t moved = 0;
   ssize_t count;
   while ((count = mcq__outbox_next(&a->outbox, &walk)) > 0) {
     mcq__body_t body = {.slices = walk.frames, .count = (size_t) count};
     if (s->pattern->send(s, &body) != 0) break;
+    s->tally.frames_out -= body.count;
+    s->tally.bytes_out -= mcq__slices_bytes(walk.frames, body.count);
     moved++;
   }
   mcq__outbox_walk_end(&a->outbox, &walk);
-  /* They were counted when the user sent them; what gave way was not. */
-  before.dropped = s->tally.dropped;
-  s->tally = before;
-  s->counts.messages_requeued += moved;
+  s->tally.messages_out -= moved;
+  a->tally.requeued += moved;
   return moved;
 }
 
@@ -160,9 +158,22 @@ static bool requeues(const mcq_socket_t* s) {
   return (balances || (flags & MCQ_REQUEUE)) && !s->closing;
 }
 
+static void count_lost(mcq_socket_t* s, mcq__actor_t* a, uint64_t messages,
+                       uint64_t bytes, int code) {
+  s->lost_messages += messages;
+  s->lost_bytes += bytes;
+  if (code == MCQ_ESLOW)
+    a->tally.lost_slow += messages;
+  else if (code == MCQ_ELOCAL)
+    a->tally.lost_local += messages;
+  else
+    a->tally.lost_gone += messages;
+}
+
 void mcq__peers_count_lost(mcq_socket_t* s, mcq__actor_t* a) {
-  s->counts.messages_lost += mcq__outbox_queued(&a->outbox);
-  s->lost_bytes += mcq__outbox_queued_bytes(&a->outbox);
+  count_lost(s, a, mcq__outbox_queued(&a->outbox),
+             mcq__outbox_queued_bytes(&a->outbox), MCQ_ELOCAL);
+  a->settled = true;
 }
 
 /* What becomes of the queue of a connection that is over. */
@@ -174,13 +185,14 @@ static void account_queue(mcq_socket_t* s, mcq__actor_t* a,
   /* Else it goes out on the next connection. */
   if (end_of(a) != NULL && !s->pattern->raw) return;
   if (begun) info->unsure_messages++;
+  a->tally.unsure += info->unsure_messages;
+  a->settled = true;
   uint64_t left = a->outbox.messages - info->unsure_messages;
   if (left == 0) return;
   if (requeues(s)) left -= requeue(s, a);
   info->lost_messages = left;
   if (left != 0) info->lost_bytes = mcq__outbox_queued_bytes(&a->outbox);
-  s->counts.messages_lost += left;
-  s->lost_bytes += info->lost_bytes;
+  count_lost(s, a, left, info->lost_bytes, info->reason);
 }
 
 static void report_down(mcq_socket_t* s, mcq__actor_t* a, mcq_peer_t peer,
@@ -193,23 +205,12 @@ static void report_down(mcq_socket_t* s, mcq__actor_t* a, mcq_peer_t peer,
   info.text = text;
   account_queue(s, a, &info);
   if (s->options.on_peer_down != NULL) s->options.on_peer_down(s, &info);
-  mcq_event_t event = {.kind = MCQ_EVENT_DISCONNECTED,
-                       .endpoint = end_of(a) ? end_of(a)->id : 0,
-                       .address = a->address,
-                       .peer = peer,
-                       .code = code,
-                       .text = text};
-  mcq__socket_event(s, &event);
-}
-
-static void report_failed(mcq_socket_t* s, const mcq__actor_t* a, int code,
-                          const char* text) {
-  s->counts.handshakes_failed++;
-  mcq_event_t event = {.kind = MCQ_EVENT_HANDSHAKE_FAILED,
-                       .endpoint = end_of(a) ? end_of(a)->id : 0,
-                       .address = a->address,
-                       .code = code,
-                       .text = text};
+  mcq_event_t event = mcq__events_of(a, MCQ_EVENT_DISCONNECTED);
+  event.peer = peer;
+  event.routing_id = info.routing_id;
+  event.routing_id_len = info.routing_id_len;
+  event.code = code;
+  event.text = text;
   mcq__socket_event(s, &event);
 }
 
@@ -256,7 +257,7 @@ static mcq_peer_t heir(const mcq__actor_t* a) {
 static void on_lost(mcq__actor_t* a, bool was_up, int code, const char* text) {
   mcq_socket_t* s = socket_of(a);
   if (!was_up) {
-    if (a->code != MCQ_EHANDOVER) report_failed(s, a, code, text);
+    if (!a->displaced) mcq__events_failed(a, code, text);
     return;
   }
   mcq_peer_t peer = a->peer;
@@ -278,7 +279,10 @@ static bool definite(int code) {
 
 static void on_idle(mcq__actor_t* a) {
   mcq_socket_t* s = socket_of(a);
-  if (s->pattern->raw) mcq__outbox_clear(&a->outbox);
+  if (s->pattern->raw) {
+    mcq__outbox_clear(&a->outbox);
+    a->settled = false;
+  }
   if (end_of(a) != NULL) {
     mcq__end_idle(end_of(a), !definite(a->code));
     return;
@@ -305,11 +309,8 @@ static void on_command(mcq__actor_t* a, mcq__slice_t name) {
   s->counts.commands_unknown++;
   if (s->options.on_event == NULL) return;
   char* text = mcq__mem_text(s->host->mem, (const char*) name.data, name.len);
-  mcq_event_t event = {.kind = MCQ_EVENT_COMMAND,
-                       .endpoint = end_of(a) ? end_of(a)->id : 0,
-                       .address = a->address,
-                       .peer = a->peer,
-                       .text = text == NULL ? "" : text};
+  mcq_event_t event = mcq__events_of(a, MCQ_EVENT_COMMAND);
+  if (text != NULL) event.text = text;
   mcq__socket_event(s, &event);
   mcq__mem_free(s->host->mem, text);
 }
@@ -327,8 +328,13 @@ static void on_pong(mcq__actor_t* a, mcq__slice_t context) {
   if (s->pattern->pong != NULL) s->pattern->pong(s, a, context);
 }
 
+static void on_full(mcq__actor_t* a) {
+  mcq__events_congestion(a, MCQ_EVENT_CONGESTED);
+}
+
 static void on_room(mcq__actor_t* a) {
   mcq_socket_t* s = socket_of(a);
+  mcq__events_congestion(a, MCQ_EVENT_RELIEVED);
   if (a->state == MCQ__ACTOR_ENDING) return; /* closing: gets no more */
   if (a->state != MCQ__ACTOR_UP && (s->options.flags & MCQ_IMMEDIATE)) return;
   s->pattern->seats->room(s, a->peer);
@@ -341,6 +347,7 @@ static const mcq__actor_events_t actor_events = {
     .on_command = on_command,
     .on_subscribe = on_subscribe,
     .on_pong = on_pong,
+    .on_full = on_full,
     .on_room = on_room,
     .on_lost = on_lost,
     .on_idle = on_idle,

@@ -147,13 +147,10 @@ void mcq__publisher_left(mcq_socket_t* s, uint32_t slot) {
 
 static void tell_event(mcq_socket_t* s, const mcq__actor_t* a,
                        mcq_frame_t topic, bool wanted) {
-  mcq_event_t event = {
-      .kind = wanted ? MCQ_EVENT_SUBSCRIBED : MCQ_EVENT_UNSUBSCRIBED,
-      .address = a->address,
-      .peer = a->peer,
-      .text = "",
-      .topic = topic.data,
-      .topic_len = topic.len};
+  mcq_event_t event =
+      mcq__events_of(a, wanted ? MCQ_EVENT_SUBSCRIBED : MCQ_EVENT_UNSUBSCRIBED);
+  event.topic = topic.data;
+  event.topic_len = topic.len;
   mcq__socket_event(s, &event);
 }
 
@@ -224,9 +221,7 @@ bool mcq__publisher_heard(mcq_socket_t* s, mcq__actor_t* a,
   bool wanted;
   if (msg->count != 1 || !mcq__subscription(frame, &topic, &wanted))
     return false;
-  s->tally.messages_in--; /* it is none */
-  s->tally.frames_in--;
-  s->tally.bytes_in -= frame.len;
+  mcq__socket_aside(a, msg);
   told(s, a, topic, wanted);
   return true;
 }

@@ -2,6 +2,7 @@
 /* The socket's own verbs: making, closing, counting. */
 #include "socket/socket.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "socket/fanout.h"
@@ -143,19 +144,28 @@ static void dispose(mcq_socket_t* s) {
     mcq__slice_release(&s->properties[i].value);
   }
   mcq__mem_free(host->mem, s->properties);
+  mcq__mem_free(host->mem, s->name);
   mcq__list_remove(&s->node);
   mcq__mem_free(host->mem, s);
+}
+
+/* What was counted stays with the context. */
+static void bequeath(const mcq_socket_t* s) {
+  mcq_stats_t stats;
+  mcq__stats_socket(s, &stats);
+  stats.subscriptions = 0;
+  mcq__stats_add(&s->host->gone, &stats);
 }
 
 static void run_closed(mcq__task_t* task) {
   mcq_socket_t* s = mcq__container_of(task, mcq_socket_t, task);
   mcq__host_t* host = s->host;
-  mcq_close_info_t info = {
-      .lost_messages = s->counts.messages_lost - s->lost_before,
-      .lost_bytes = s->lost_bytes,
-      .data = s->options.data};
+  mcq_close_info_t info = {.lost_messages = s->lost_messages,
+                           .lost_bytes = s->lost_bytes,
+                           .data = s->options.data};
   if (s->on_close != NULL) s->on_close(&info);
   if (s->keeps) mcq__io_unref(&host->io);
+  bequeath(s);
   dispose(s);
   host->on_gone(host);
 }
@@ -196,6 +206,16 @@ static void run_wipe(mcq__task_t* task) {
   mcq__fanout_wipe(mcq__container_of(task, mcq_socket_t, wipe));
 }
 
+static int copy_name(mcq_socket_t* s, const char* name) {
+  char number[24];
+  if (name == NULL) {
+    snprintf(number, sizeof number, "%llu", (unsigned long long) s->number);
+    name = number;
+  }
+  s->name = mcq__mem_text(s->host->mem, name, strlen(name));
+  return s->name == NULL ? MCQ_ENOMEM : 0;
+}
+
 static int build(mcq_socket_t* s, const mcq_socket_options_t* options) {
   mcq__host_t* host = s->host;
   s->pattern->seats->init(s);
@@ -203,6 +223,7 @@ static int build(mcq_socket_t* s, const mcq_socket_options_t* options) {
   if (rc == 0)
     rc = mcq__slice_copy(&s->routing_id, host->pool, options->routing_id,
                          options->routing_id_len);
+  if (rc == 0) rc = copy_name(s, options->name);
   if (rc == 0) rc = copy_properties(s, options);
   if (rc == 0) configure(s);
   if (rc == 0 && s->pattern->init != NULL) rc = s->pattern->init(s, options);
@@ -224,6 +245,7 @@ int mcq__socket_make(mcq__host_t* host, const mcq_socket_options_t* options,
   if (s == NULL) return MCQ_ENOMEM;
   s->host = host;
   s->pattern = pattern;
+  s->number = host->opened + 1;
   s->options = settled;
   if (pattern->raw) s->options.flags |= MCQ_IMMEDIATE;
   s->task.run = run_closed;
@@ -240,6 +262,7 @@ int mcq__socket_make(mcq__host_t* host, const mcq_socket_options_t* options,
     return rc;
   }
   mcq__list_insert(&host->sockets, &s->node);
+  host->opened++;
   if (host->io.fallback != 0) mcq__io_work(&host->io, &s->notice);
   *out = s;
   return 0;
@@ -253,17 +276,17 @@ static void end_accepted(mcq_socket_t* s) {
   }
 }
 
-static void settle_hub(mcq_socket_t* s) {
+void mcq__socket_settle(mcq_socket_t* s) {
   if (s->pattern->seats->settle != NULL) s->pattern->seats->settle(s);
 }
 
 void mcq_close(mcq_socket_t* socket, mcq_close_cb on_close) {
   if (socket->closing) return;
   socket->on_close = on_close;
-  socket->lost_before = socket->counts.messages_lost;
+  socket->lost_messages = 0;
   socket->lost_bytes = 0;
   mcq__mailboxes_close(socket);
-  settle_hub(socket);
+  mcq__socket_settle(socket);
   socket->closing = true;
   mcq__io_cancel(&socket->notice);
   mcq__proxy_closing(socket);
@@ -322,26 +345,6 @@ int mcq_socket_type(const mcq_socket_t* socket) {
   return socket->pattern->type;
 }
 
-/* ---- counting ------------------------------------------------------------ */
-
-void mcq_stats(mcq_socket_t* socket, mcq_stats_t* out) {
-  const mcq__tally_t* t = &socket->tally;
-  settle_hub(socket);
-  *out = socket->counts;
-  out->messages_received = t->messages_in;
-  out->frames_received = t->frames_in;
-  out->bytes_received = t->bytes_in;
-  out->messages_sent = t->messages_out;
-  out->frames_sent = t->frames_out;
-  out->bytes_sent = t->bytes_out;
-  out->messages_dropped = t->dropped;
-  if (socket->pattern->topics != NULL)
-    out->subscriptions = socket->pattern->topics(socket);
-  for (mcq__node_t* n = socket->actors.next; n != &socket->actors;
-       n = n->next) {
-    const mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
-    if (a->end == NULL && a->peer.epoch == 0) continue; /* counted as lost */
-    out->messages_queued += mcq__outbox_queued(&a->outbox);
-    out->bytes_queued += mcq__outbox_queued_bytes(&a->outbox);
-  }
+const char* mcq_socket_name(const mcq_socket_t* socket) {
+  return socket->name;
 }

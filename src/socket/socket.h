@@ -24,6 +24,8 @@ typedef struct mcq__host {
   const mcq__protocol_t* protocol;
   const mcq__protocol_t* raw; /* of sockets that have none */
   uint64_t epochs;            /* the last one given out in this context */
+  uint64_t opened;            /* sockets, ever */
+  mcq_stats_t gone;           /* of those that are gone */
   mcq__node_t sockets;        /* of mcq_socket_t.node */
   bool closing;
   void (*on_gone)(struct mcq__host* host); /* a socket was freed */
@@ -40,8 +42,8 @@ typedef struct mcq__end {
   bool io_closed; /* the listener or dialer is gone */
   bool stopped;   /* the dialer gave up */
   unsigned attempts;
-  uint64_t quiet_until;   /* no word of failing to accept before */
-  uint64_t not_accepted;  /* not told of yet */
+  uint64_t quiet_until;  /* no word of failing to accept before */
+  uint64_t not_accepted; /* not told of yet */
   mcq__listener_t listener;
   mcq__dialer_t dialer;
   mcq__actor_t actor;
@@ -58,6 +60,8 @@ struct mcq_socket {
   mcq__host_t* host;
   const mcq__pattern_t* pattern;
   mcq_socket_options_t options; /* pointers in it are not used after new */
+  uint64_t number;              /* among the sockets of its context */
+  char* name;
   mcq__actor_config_t config;
   mcq__slice_t routing_id; /* counting */
   mcq__property_t* properties;
@@ -75,18 +79,18 @@ struct mcq_socket {
   mcq__gate_t gate;   /* who is let in */
   size_t alive;       /* actors and endpoints that must go before the socket */
   mcq__arena_t board; /* where messages for many are put together */
-  mcq__tally_t tally;
-  mcq_stats_t counts; /* what tally does not have */
+  mcq__tally_t tally; /* of actors that are gone, and of none */
+  mcq_stats_t counts; /* what tallies do not have */
   mcq_close_cb on_close;
-  mcq__task_t task;     /* finishes the closing */
-  mcq__task_t notice;   /* reports the choice of the back end */
-  mcq__task_t drops;    /* reports what slow peers missed */
-  mcq__task_t settle;   /* tells peers what the hub keeps for them */
-  mcq__task_t wipe;     /* lets go of the board */
-  uint64_t lost_bytes;  /* since the closing began */
-  uint64_t lost_before; /* messages lost until then */
-  bool wants_drain;     /* a send was answered MCQ_EAGAIN */
-  bool mail_waits;      /* and so was a mailbox */
+  mcq__task_t task;       /* finishes the closing */
+  mcq__task_t notice;     /* reports the choice of the back end */
+  mcq__task_t drops;      /* reports what slow peers missed */
+  mcq__task_t settle;     /* tells peers what the hub keeps for them */
+  mcq__task_t wipe;       /* lets go of the board */
+  uint64_t lost_messages; /* since the closing began */
+  uint64_t lost_bytes;
+  bool wants_drain; /* a send was answered MCQ_EAGAIN */
+  bool mail_waits;  /* and so was a mailbox */
   bool closing;
   bool paused; /* by the user */
   bool held;   /* by a proxy, for a while */
@@ -122,8 +126,14 @@ void mcq__socket_last(mcq_socket_t* s, mcq__actor_t* a);
 void mcq__socket_deliver(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg);
 void mcq__socket_discard(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg);
 
+/* A message that came is not the user's: it was used up otherwise. */
+void mcq__socket_aside(mcq__actor_t* a, const mcq_msg_t* msg);
+
 /* Who got the last message of a hub that picks. */
 mcq_peer_t mcq__socket_picked(const mcq_socket_t* s);
+
+/* Tells peers what the hub keeps for them. */
+void mcq__socket_settle(mcq_socket_t* s);
 
 /* Keeps the books of a send that failed with `rc`, which it returns. */
 int mcq__socket_failure(mcq_socket_t* s, int rc);
@@ -147,6 +157,24 @@ void mcq__mailboxes_room(mcq_socket_t* s);
 /* It is the child's of a fork. */
 void mcq__mailboxes_forget(mcq_socket_t* s);
 
+/* ---- events.c */
+/* An event about a peer, with all that is known of it. */
+mcq_event_t mcq__events_of(const mcq__actor_t* a, mcq_event_kind_t kind);
+/* A connection ended before it was up: counts and tells that. */
+void mcq__events_failed(const mcq__actor_t* a, int code, const char* text);
+/* Its queue became full, or has room again. */
+void mcq__events_congestion(const mcq__actor_t* a, mcq_event_kind_t kind);
+
+/* ---- stats.c */
+/* A handshake failed with `code`. */
+void mcq__stats_failed(mcq_socket_t* s, int code);
+/* All figures of a socket now. */
+void mcq__stats_socket(const mcq_socket_t* s, mcq_stats_t* out);
+/* All figures of an actor now. */
+void mcq__stats_actor(const mcq__actor_t* a, mcq_peer_stats_t* out);
+/* Adds what only grows in `from` to what was. */
+void mcq__stats_add(mcq_stats_t* to, const mcq_stats_t* from);
+
 /* ---- proxy.c: the socket leaves its proxy */
 void mcq__proxy_closing(mcq_socket_t* s);
 
@@ -159,6 +187,8 @@ const mcq__actor_events_t* mcq__peers_events(void);
 void mcq__end_idle(mcq__end_t* end, bool retry);
 /* It is up. */
 void mcq__end_up(mcq__end_t* end);
+/* The actor of an endpoint that connects, or NULL. */
+mcq__actor_t* mcq__end_actor(const mcq_socket_t* s, mcq_endpoint_t id);
 
 /* ---- peers.c */
 /* Seats a dialed actor in the hub before it is connected. */
@@ -167,7 +197,7 @@ int mcq__peers_queue(mcq_socket_t* s, mcq__actor_t* a);
 mcq__actor_t* mcq__peers_actor(const mcq_socket_t* s, mcq_peer_t peer);
 /* Takes a dialed actor out of the hub for good. */
 void mcq__peers_leave(mcq_socket_t* s, mcq__actor_t* a);
-/* A message that will not be delivered after all. */
+/* An endpoint ends: what waits in its queue will not be delivered. */
 void mcq__peers_count_lost(mcq_socket_t* s, mcq__actor_t* a);
 
 #endif

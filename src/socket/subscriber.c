@@ -75,10 +75,7 @@ void mcq__subscriber_pong(mcq_socket_t* s, mcq__actor_t* a,
   if (mcq__node_linked(&u->ask.node)) return;
   mcq__put_u64(last, u->asked);
   if (!mcq__slice_equal(context, last, sizeof last)) return;
-  mcq_event_t event = {.kind = MCQ_EVENT_SUBSCRIBED,
-                       .address = a->address,
-                       .peer = a->peer,
-                       .text = ""};
+  mcq_event_t event = mcq__events_of(a, MCQ_EVENT_SUBSCRIBED);
   mcq__socket_event(s, &event);
 }
 

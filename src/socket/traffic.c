@@ -85,10 +85,14 @@ void mcq__socket_deliver(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg) {
   if (s->options.on_message != NULL) s->options.on_message(s, a->peer, msg);
 }
 
+void mcq__socket_aside(mcq__actor_t* a, const mcq_msg_t* msg) {
+  a->tally.messages_aside++;
+  a->tally.frames_aside += msg->count;
+  a->tally.bytes_aside += msg->bytes;
+}
+
 void mcq__socket_discard(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg) {
-  (void) a;
-  (void) msg;
-  s->tally.messages_in--; /* it was not delivered */
+  mcq__socket_aside(a, msg);
   s->counts.messages_discarded++;
 }
 

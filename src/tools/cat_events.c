@@ -47,6 +47,10 @@ static const char* event_name(mcq_event_kind_t kind) {
       return "dropped";
     case MCQ_EVENT_REFUSED:
       return "refused";
+    case MCQ_EVENT_CONGESTED:
+      return "congested";
+    case MCQ_EVENT_RELIEVED:
+      return "relieved";
   }
   return "other";
 }
@@ -148,6 +152,9 @@ void cat_events_event(const mcq_socket_t* socket, const mcq_event_t* event) {
   json_t* object = begin(event_name(event->kind));
   set_text(object, of_endpoint(event->kind) ? "endpoint" : "address",
            event->address);
+  if (event->routing_id_len != 0)
+    json_object_set_new(object, "peer",
+                        cat_json_hex(event->routing_id, event->routing_id_len));
   if (event->peer.epoch != 0) set_number(object, "epoch", event->peer.epoch);
   if (event->kind == MCQ_EVENT_HANDSHAKE_FAILED ||
       event->kind == MCQ_EVENT_DISCONNECTED)
@@ -157,7 +164,8 @@ void cat_events_event(const mcq_socket_t* socket, const mcq_event_t* event) {
   if (has_topic(socket, event))
     json_object_set_new(object, "topic",
                         cat_json_bytes(event->topic, event->topic_len));
-  if (event->kind == MCQ_EVENT_DROPPED || event->kind == MCQ_EVENT_REFUSED)
+  if (event->kind == MCQ_EVENT_DROPPED || event->kind == MCQ_EVENT_REFUSED ||
+      event->kind == MCQ_EVENT_CONGESTED || event->kind == MCQ_EVENT_RELIEVED)
     set_number(object, "count", event->count);
   set_code(object, event->code, event->text);
   say(object);
@@ -193,6 +201,38 @@ void cat_events_peer_down(const mcq_peer_info_t* info) {
   say(object);
 }
 
+static void set_connections(json_t* object, const mcq_stats_t* s) {
+  set_number(object, "connections_accepted", s->connections_accepted);
+  set_number(object, "connections_made", s->connections_made);
+  set_number(object, "accepts_failed", s->accepts_failed);
+  set_number(object, "connects_failed", s->connects_failed);
+  set_number(object, "wire_bytes_received", s->wire_bytes_received);
+  set_number(object, "wire_bytes_sent", s->wire_bytes_sent);
+  set_number(object, "handshakes_timed_out", s->handshakes_timed_out);
+  set_number(object, "handshakes_refused", s->handshakes_refused);
+  set_number(object, "handshakes_rejected", s->handshakes_rejected);
+  set_number(object, "handshakes_invalid", s->handshakes_invalid);
+  set_number(object, "handshakes_lost", s->handshakes_lost);
+  set_number(object, "pings_sent", s->pings_sent);
+  set_number(object, "pings_received", s->pings_received);
+  set_number(object, "pongs_received", s->pongs_received);
+}
+
+static void set_fates(json_t* object, const mcq_stats_t* s) {
+  set_number(object, "messages_written", s->messages_written);
+  set_number(object, "messages_in_flight", s->messages_in_flight);
+  set_number(object, "messages_unsure", s->messages_unsure);
+  set_number(object, "messages_replaced", s->messages_replaced);
+  set_number(object, "lost_gone", s->lost_gone);
+  set_number(object, "lost_slow", s->lost_slow);
+  set_number(object, "lost_local", s->lost_local);
+  set_number(object, "dropped_full", s->dropped_full);
+  set_number(object, "dropped_memory", s->dropped_memory);
+  set_number(object, "congestions", s->congestions);
+  set_number(object, "queue_peak_messages", s->queue_peak_messages);
+  set_number(object, "queue_peak_bytes", s->queue_peak_bytes);
+}
+
 void cat_events_stats(mcq_socket_t* socket) {
   mcq_stats_t s;
   mcq_stats(socket, &s);
@@ -221,5 +261,7 @@ void cat_events_stats(mcq_socket_t* socket) {
   set_number(object, "requests_failed", s.requests_failed);
   set_number(object, "connections_refused", s.connections_refused);
   set_number(object, "subscriptions", s.subscriptions);
+  set_fates(object, &s);
+  set_connections(object, &s);
   say(object);
 }

@@ -193,6 +193,10 @@ static const mcq__hello_t* hello(const mcq__session_t* s) {
   return &s->hello;
 }
 
+static uint64_t asked(const mcq__session_t* s) {
+  return s->pings;
+}
+
 static void end(mcq__session_t* s) {
   if (s == NULL) return;
   mcq__mem_t* mem = mcq__pool_mem(s->config.pool);
@@ -248,6 +252,7 @@ const mcq__protocol_t mcq__zmtp = {
     .refuse = refuse,
     .at_boundary = at_boundary,
     .hello = hello,
+    .asked = asked,
     .expiry = expiry,
     .tick = tick,
     .head = mcq__frame_head,

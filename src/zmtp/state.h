@@ -35,6 +35,7 @@ struct mcq__session {
   mcq__greeting_t greeting;
   mcq__window_t speech; /* where commands of traffic are put together */
   mcq__slice_t opened;  /* the plain body of the last sealed frame */
+  uint64_t pings;       /* that came */
 
   int code;         /* ENDING: of the FAILED event */
   const char* text; /* the same; static or `words` */

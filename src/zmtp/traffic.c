@@ -124,6 +124,7 @@ static int say(mcq__session_t* s, uint8_t flags, mcq__slice_t lead,
 
 /* Queues a PONG with the same context, unless the peer does not read. */
 static int pong(mcq__session_t* s, mcq__slice_t context) {
+  s->pings++;
   if (s->out.bytes >= MCQ__PONG_BACKLOG) return 0;
   return say(s, MCQ__FRAME_COMMAND, LEAD("\4PONG"), context);
 }

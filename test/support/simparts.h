@@ -88,6 +88,14 @@ void sim_books_audit(sim_sock_t* k);
 void sim_books_catch_up(sim_sock_t* k);
 sim_letter_t sim_letter_of(const sim_sock_t* sender, uint32_t seq);
 
+/* ---- simstats.c ---------------------------------------------------------- */
+void sim_stats_event(sim_sock_t* k, const mcq_event_t* e);
+/* At any time, and when it has closed. */
+void sim_stats_audit(sim_sock_t* k, const mcq_stats_t* stats);
+void sim_stats_closed(sim_sock_t* k, const mcq_stats_t* stats);
+/* All sockets that a context ever had. */
+void sim_stats_seat(const sim_seat_t* seat);
+
 /* ---- simtopics.c --------------------------------------------------------- */
 /* Peers that are to get a message, by what the hub says. */
 size_t sim_topics_meant(const sim_sock_t* k, uint32_t words);

@@ -159,6 +159,7 @@ static void on_peer_down(mcq_socket_t* s, const mcq_peer_info_t* info) {
   k->up--;
   k->unsure += info->unsure_messages;
   if (info->reason == MCQ_EHANDOVER) {
+    k->displaced = true;
     k->expect_successor = true;
     k->successor_len = p->id_len;
     memcpy(k->successor, p->id, p->id_len);
@@ -207,6 +208,7 @@ static void on_event(mcq_socket_t* s, const mcq_event_t* e) {
     claim_dir(k, e);
   }
   sim_topics_event(k, e);
+  sim_stats_event(k, e);
   if (e->kind == MCQ_EVENT_HANDSHAKE_FAILED) {
     sim_dir_t* dir = dir_at(k->world, e->address);
     if (dir != NULL) dir->refusal = e->code;
@@ -220,7 +222,9 @@ static void on_event(mcq_socket_t* s, const mcq_event_t* e) {
     if (++ending->closed != 1) sim_fail("an endpoint closed twice");
   }
   /* What a peer missed may be told on its way down, when it is gone. */
-  if (e->kind != MCQ_EVENT_DROPPED) sim_maybe(k);
+  if (e->kind != MCQ_EVENT_DROPPED && e->kind != MCQ_EVENT_CONGESTED &&
+      e->kind != MCQ_EVENT_RELIEVED)
+    sim_maybe(k);
 }
 
 /* ---- life of a socket ---------------------------------------------------- */
@@ -249,6 +253,7 @@ static void on_close(const mcq_close_info_t* info) {
   mcq_stats(k->s, &stats);
   sim_require(stats.messages_queued == 0 && stats.peers == 0);
   sim_require(stats.messages_sent == k->accepted);
+  sim_stats_closed(k, &stats);
   k->waiting = false;
   if (k->up != 0) sim_fail("closed with a peer that is up");
   for (size_t i = 0; i < k->end_count; i++) sim_require(k->ends[i].closed == 1);

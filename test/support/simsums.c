@@ -128,6 +128,7 @@ void sim_books_audit(sim_sock_t* k) {
   sim_books_catch_up(k);
   audit_peers(k);
   audit_sums(k, &stats);
+  sim_stats_audit(k, &stats);
   bool keeps = k->closing || !mcq__list_empty(&k->s->ends);
   if (keeps) sim_require(uv_loop_alive(k->ctx->loop) != 0);
 }

@@ -203,6 +203,8 @@ void sim_world_audit(sim_world_t* w) {
     sim_topics_audit(k);
     sim_asks_audit(k);
   }
+  for (size_t i = 0; i < w->seat_count; i++)
+    if (w->seats[i].ctx != NULL) sim_stats_seat(&w->seats[i]);
 }
 
 /* ---- the whole ----------------------------------------------------------- */

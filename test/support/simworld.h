@@ -9,8 +9,8 @@
  *   record  one connection on the network, kept when it is gone
  *
  * simsock.c is a socket's life and its peers', simbooks.c its messages,
- * simsums.c whether they add up, simtopics.c who subscribed to what, simasks.c
- * who asked what. */
+ * simsums.c whether they add up, simstats.c whether the library says so,
+ * simtopics.c who subscribed to what, simasks.c who asked what. */
 #ifndef TEST_SUPPORT_SIMWORLD_H
 #define TEST_SUPPORT_SIMWORLD_H
 
@@ -21,6 +21,7 @@
 #define SIM_CTXS 4
 #define SIM_SOCKS 24
 #define SIM_ENDS 16
+#define SIM_EVENTS 32 /* kinds there may be */
 
 typedef struct sim_world sim_world_t;
 typedef struct sim_sock sim_sock_t;
@@ -157,10 +158,13 @@ struct sim_sock {
   uint64_t unroutable;
   uint64_t handed; /* whole messages that the network took */
   uint64_t unsure;
-  uint64_t lost;         /* before the close */
-  uint64_t shed;         /* accepted and given up for a newer one */
-  uint64_t missed;       /* never accepted by a slow peer */
-  uint64_t dropped_told; /* by events */
+  uint64_t lost;               /* before the close */
+  uint64_t shed;               /* accepted and given up for a newer one */
+  uint64_t missed;             /* never accepted by a slow peer */
+  uint64_t dropped_told;       /* by events */
+  uint64_t events[SIM_EVENTS]; /* told, by kind */
+  uint64_t peak;               /* what waited for a peer, as far as was seen */
+  bool displaced;              /* one of its peers was, at some time */
   uint64_t failures;
   /* Subscriptions: of ours, of others. */
   unsigned wants[SIM_WORDS];
