@@ -307,7 +307,8 @@ void mcq_stats(mcq_socket_t* socket, mcq_stats_t* out) {
   for (mcq__node_t* n = socket->actors.next; n != &socket->actors;
        n = n->next) {
     const mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
-    if (a->end == NULL && a->peer.epoch == 0) continue; /* counted as lost */
+    bool outlived = a->end != NULL && !socket->pattern->raw;
+    if (!outlived && a->peer.epoch == 0) continue; /* counted as lost */
     out->messages_queued += mcq__outbox_queued(&a->outbox);
     out->bytes_queued += mcq__outbox_queued_bytes(&a->outbox);
   }
