@@ -383,14 +383,18 @@ static void on_garbage_event(mcq_socket_t* s, const mcq_event_t* e) {
 
 static sim_end_t* sim_strangers[GARBAGE];
 
-static void a_good_peer(stage_t* g, mcq_socket_t* s) {
-  if (s != g->a) return;
+static void send_off_strangers(const stage_t* g) {
   for (size_t i = 0; i < GARBAGE; i++) {
     if (g->ground.place->sim)
       sim_stranger_close(sim_strangers[i]);
     else
       uv_close(&strangers[i].handle, NULL);
   }
+}
+
+static void a_good_peer(stage_t* g, mcq_socket_t* s) {
+  if (s != g->a) return;
+  send_off_strangers(g);
   finish(g);
 }
 
@@ -430,6 +434,59 @@ static void garbage_is_shown_out(stage_t* g) {
   send_in_strangers(g);
   run(g);
   assert_int_equal(g->failed, GARBAGE);
+  assert_int_equal(g->ups, g->downs);
+}
+
+/* ---- and welcome at a STREAM --------------------------------------------- */
+
+static struct letter {
+  char text[80];
+  size_t len;
+} letters[GARBAGE];
+
+static void on_stream_up(mcq_socket_t* s, const mcq_peer_info_t* info) {
+  stage_t* g = of(s);
+  struct letter* letter = &letters[g->ups];
+  up(s, info);
+  assert_true(g->ups <= GARBAGE);
+  letter->len = 0;
+  assert_int_equal(mcq_peer_set_data(s, info->peer, letter), 0);
+}
+
+static bool whole(const struct letter* letter) {
+  for (size_t i = 0; i < GARBAGE; i++)
+    if (strlen(garbage[i]) == letter->len &&
+        memcmp(garbage[i], letter->text, letter->len) == 0)
+      return true;
+  return false;
+}
+
+static void hear_stranger(mcq_socket_t* s, mcq_peer_t peer, mcq_msg_t* msg) {
+  stage_t* g = of(s);
+  mcq_peer_info_t info;
+  mcq_frame_t piece = mcq_msg_frame(msg, 0);
+  assert_int_equal(mcq_peer_info(s, peer, &info), 0);
+  struct letter* letter = (struct letter*) info.data;
+  assert_in_range(piece.len, 1, sizeof letter->text - letter->len);
+  memcpy(letter->text + letter->len, piece.data, piece.len);
+  letter->len += piece.len;
+  if (!whole(letter) || ++g->messages < GARBAGE) return;
+  send_off_strangers(g);
+  finish(g);
+}
+
+static void strangers_are_heard(stage_t* g) {
+  mcq_socket_options_t a = {.type = MCQ_STREAM,
+                            .on_peer_up = on_stream_up,
+                            .on_peer_down = down,
+                            .on_message = hear_stranger,
+                            .on_event = event};
+  assert_int_equal(mcq_socket_new(g->ground.ctx, &a, &g->a), 0);
+  assert_int_equal(bind_a(g), 0);
+  send_in_strangers(g);
+  run(g);
+  assert_int_equal(g->messages, GARBAGE);
+  assert_int_equal(g->failed, 0);
   assert_int_equal(g->ups, g->downs);
 }
 
@@ -492,6 +549,7 @@ static const scenario_t scenarios[] = {
     {"types that do not fit", types_that_do_not_fit, false},
     {"a twin takes over", a_twin_takes_over, false},
     {"garbage is shown out", garbage_is_shown_out, true},
+    {"strangers are heard", strangers_are_heard, true},
     {"a second pair is refused", a_second_pair_is_refused, false},
 };
 #define SCENARIOS (sizeof scenarios / sizeof *scenarios)

@@ -2,13 +2,15 @@
 /* The table of socket types, at every place (support/place.h): those that fit
  * exchange messages in the way of their types, one hub with one, two and two
  * hundred peers, whoever binds and whoever connects; all others are refused,
- * once and for good.  What a type does beyond that is told in the tests of
- * that type. */
+ * once and for good.  A STREAM, which says nothing of itself, is shown out of
+ * every handshake.  What a type does beyond that is told in the tests of that
+ * type. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -38,7 +40,7 @@ static const row_t rows[] = {
     {MCQ_REQ, MCQ_ROUTER, true, 0, 1},    {MCQ_DEALER, MCQ_REP, true, 1, 0},
     {MCQ_DEALER, MCQ_ROUTER, true, 0, 0}, {MCQ_ROUTER, MCQ_DEALER, true, 0, 0},
     {MCQ_DEALER, MCQ_DEALER, true, 0, 0}, {MCQ_ROUTER, MCQ_ROUTER, true, 0, 0},
-    {MCQ_PAIR, MCQ_PAIR, true, 0, 0},
+    {MCQ_PAIR, MCQ_PAIR, true, 0, 0},     {MCQ_STREAM, MCQ_STREAM, true, 0, 0},
 };
 #define ROWS (sizeof rows / sizeof *rows)
 
@@ -53,6 +55,7 @@ typedef struct line {
   unsigned from;
   unsigned next; /* no earlier one may come */
   unsigned heard;
+  size_t bytes; /* STREAM: of what was said that have come back */
 } line_t;
 
 typedef struct player {
@@ -87,6 +90,11 @@ static player_t* player(const mcq_socket_t* s) {
 
 static bool is_publisher(int type) {
   return type == MCQ_PUB || type == MCQ_XPUB;
+}
+
+/* Messages have no ends: what was said comes back byte by byte. */
+static bool is_plain(const stage_t* g) {
+  return g->row->speaker == MCQ_STREAM;
 }
 
 /* ---- messages ------------------------------------------------------------ */
@@ -155,7 +163,7 @@ static void speak(stage_t* g, player_t* p) {
     say(g, p, NULL, p->said++);
     return;
   }
-  if (g->row->speaker != MCQ_ROUTER) {
+  if (g->row->speaker != MCQ_ROUTER && !is_plain(g)) {
     for (unsigned q = 0; q < to_say(g, p); q++) say(g, p, NULL, q);
     return;
   }
@@ -183,7 +191,8 @@ static void on_up(mcq_socket_t* s, const mcq_peer_info_t* info) {
   line->live = true;
   line->peer = info->peer;
   int other = p->speaks ? g->row->hearer : g->row->speaker;
-  assert_string_equal(info->socket_type, mcq_type_name(other));
+  assert_string_equal(info->socket_type,
+                      is_plain(g) ? "" : mcq_type_name(other));
   assert_int_equal(mcq_peer_set_data(s, info->peer, line), 0);
   g->ups++;
   begin(g);
@@ -220,6 +229,36 @@ static void check_order(line_t* line, unsigned from, unsigned q) {
   line->heard++;
 }
 
+/* All that a player says on a line, as bytes. */
+static size_t script(unsigned from, char out[EACH * KEY_MAX * 2]) {
+  char key[KEY_MAX];
+  mcq_frame_t frames[FRAMES_MAX];
+  size_t len = 0;
+  for (unsigned q = 0; q < EACH; q++) {
+    size_t count = compose(from, q, 0, key, frames);
+    for (size_t i = 0; i < count; i++) {
+      memcpy(out + len, frames[i].data, frames[i].len);
+      len += frames[i].len;
+    }
+  }
+  return len;
+}
+
+/* A piece of the echo. */
+static void hear_bytes(stage_t* g, const player_t* p, line_t* line,
+                       const mcq_msg_t* msg) {
+  char said[EACH * KEY_MAX * 2];
+  size_t len = script(p->number, said);
+  mcq_frame_t piece = mcq_msg_frame(msg, 0);
+  assert_int_equal(mcq_msg_count(msg), 1);
+  assert_in_range(piece.len, 1, len - line->bytes);
+  assert_memory_equal(piece.data, said + line->bytes, piece.len);
+  line->bytes += piece.len;
+  if (line->bytes < len) return;
+  line->heard = EACH;
+  g->heard[1] += EACH;
+}
+
 static void on_message(mcq_socket_t* s, mcq_peer_t peer, mcq_msg_t* msg) {
   stage_t* g = of(s);
   player_t* p = player(s);
@@ -227,6 +266,13 @@ static void on_message(mcq_socket_t* s, mcq_peer_t peer, mcq_msg_t* msg) {
   unsigned from, q;
   if (is_publisher(mcq_socket_type(s))) return; /* XPUB: a subscription */
   assert_int_equal(mcq_peer_info(s, peer, &info), 0);
+  if (is_plain(g)) {
+    if (p->speaks)
+      hear_bytes(g, p, (line_t*) info.data, msg);
+    else
+      assert_int_equal(mcq_send_msg_to(s, peer, msg), 0);
+    return;
+  }
   read_key(msg, &from, &q);
   check_frames(msg, from, q,
                p->speaks ? g->row->speaker_head : g->row->hearer_head);
@@ -286,13 +332,15 @@ static void connect_all(stage_t* g, int manner) {
 
 static void check_lines(const stage_t* g, const player_t* p) {
   unsigned each = p->speaks && !g->row->echoes ? 0 : EACH;
+  if (is_plain(g) && !p->speaks) return; /* who only hands on what it hears */
   for (unsigned i = 0; i < p->most; i++)
     assert_int_equal(p->lines[i].heard, each);
 }
 
 static bool all_heard(const stage_t* g) {
   unsigned all = EACH * g->peers;
-  return g->heard[0] == all && g->heard[1] == (g->row->echoes ? all : 0);
+  return (is_plain(g) || g->heard[0] == all) &&
+         g->heard[1] == (g->row->echoes ? all : 0);
 }
 
 static void play(const place_t* place, const row_t* row, bool hub_speaks,
@@ -345,29 +393,43 @@ static void those_that_fit_talk(void** state) {
   play_rows(place, 2, HUB_BINDS, MIXED);
 }
 
-/* Where two hundred come, and in which manners: one place a way of moving
- * bytes, few plays where sockets or files are dear. */
+/* Where two hundred come, and in which manners: every transport on every way
+ * of moving bytes. */
 typedef struct crowd {
   const char* place;
   int first, last;
 } crowd_t;
 
 static const crowd_t crowds[] = {
-    {"tcp, uv", HUB_BINDS, MIXED},
+    {"tcp, uv", MIXED, MIXED},
     {"tcp, uring", MIXED, MIXED},
-    {"ipc, uv", HUB_BINDS, HUB_BINDS},
+    {"ipc, uv", MIXED, MIXED},
+    {"ipc, uring", MIXED, MIXED},
     {"inproc, uv", HUB_BINDS, MIXED},
+    {"inproc, uring", MIXED, MIXED},
     {"inproc, two contexts", HUB_BINDS, MIXED},
+    {"simulated, polling", HUB_CONNECTS, HUB_CONNECTS},
     {"simulated, as a ring", MIXED, MIXED},
 };
 #define CROWDS (sizeof crowds / sizeof *crowds)
+
+/* Files are dear, so names without one are taken instead. */
+static place_t crowded(const place_t* place) {
+  static char names[PLACE_URI_MAX];
+  place_t p = *place;
+  if (strncmp(p.uri, "ipc://", 6) != 0) return p;
+  snprintf(names, sizeof names, "ipc://@mcq-crowd-%d-%%u", (int) getpid());
+  p.uri = names;
+  return p;
+}
 
 static void two_hundred_talk(void** state) {
   const crowd_t* crowd = (const crowd_t*) *state;
   const place_t* place = place_find(crowd->place);
   assert_non_null(place);
   if (!place_is_here(place)) skip();
-  play_rows(place, MANY, crowd->first, crowd->last);
+  place_t here = crowded(place);
+  play_rows(&here, MANY, crowd->first, crowd->last);
 }
 
 /* ---- all others ---------------------------------------------------------- */
@@ -394,16 +456,18 @@ static const char* const fits[TYPES] = {
 typedef struct party {
   mcq_socket_t* s;
   unsigned told[MCQ_EVENT_DROPPED + 1];
-  unsigned ups, downs;
+  unsigned ups, downs, messages;
   int code;
   bool has_text;
-  char wrote[512]; /* to the simulated network, the first bytes */
+  uint64_t failed_at; /* on the simulated network, the first time */
+  char wrote[512];    /* to the simulated network, the first bytes */
   size_t wrote_len;
 } party_t;
 
 typedef struct meeting {
   ground_t ground;
   party_t parties[2]; /* who binds; who connects */
+  uint64_t began_at;
 } meeting_t;
 
 static party_t* party(const mcq_socket_t* s) {
@@ -422,8 +486,10 @@ static void on_party_down(mcq_socket_t* s, const mcq_peer_info_t* info) {
 
 static void on_party_event(mcq_socket_t* s, const mcq_event_t* e) {
   party_t* p = party(s);
+  const ground_t* g = (const ground_t*) mcq_ctx_data(mcq_socket_ctx(s));
   p->told[e->kind]++;
   if (e->kind != MCQ_EVENT_HANDSHAKE_FAILED) return;
+  if (p->told[e->kind] == 1) p->failed_at = g->net.now;
   p->code = e->code;
   p->has_text = e->text[0] != '\0';
 }
@@ -457,8 +523,7 @@ static void arrive(meeting_t* m, unsigned i, int type) {
 }
 
 /* A minute, where the clock is ours; elsewhere some turns. */
-static void wait_long(meeting_t* m) {
-  ground_t* g = &m->ground;
+static void wait_long(ground_t* g) {
   uint64_t end = g->net.now + 60000;
   if (!g->place->sim) {
     for (int i = 0; i < 10; i++) (void) uv_run(&g->loop, UV_RUN_NOWAIT);
@@ -496,6 +561,8 @@ static void check_refused(const meeting_t* m) {
   assert_true(a->code == MCQ_ETYPE || b->code == MCQ_ETYPE);
   assert_true(a->has_text && b->has_text);
   if (!m->ground.place->sim) return;
+  assert_in_range(a->failed_at, m->began_at, m->began_at + 1000);
+  assert_in_range(b->failed_at, m->began_at, m->began_at + 1000);
   assert_int_equal(said_why(a), a->code == MCQ_ETYPE);
   assert_int_equal(said_why(b), b->code == MCQ_ETYPE);
 }
@@ -517,6 +584,7 @@ static void meet(const place_t* place, int binder, int connecter) {
   mcq_endpoint_t at;
   memset(&m, 0, sizeof m);
   ground_open(&m.ground, place);
+  m.began_at = m.ground.net.now;
   m.ground.net.user = &m;
   m.ground.net.on_taken = on_taken;
   arrive(&m, 0, binder);
@@ -527,7 +595,7 @@ static void meet(const place_t* place, int binder, int connecter) {
   assert_int_equal(mcq_connect(b->s, mcq_endpoint_uri(a->s, at), NULL, NULL),
                    0);
   ground_until(&m.ground, decided(&m));
-  wait_long(&m);
+  wait_long(&m.ground);
   if (fits[binder][connecter] == '1')
     check_accepted(&m);
   else
@@ -545,9 +613,146 @@ static void all_types_meet(void** state) {
     for (int b = 0; b < TYPES; b++) meet(place, a, b);
 }
 
+/* ---- a STREAM at the door ------------------------------------------------ */
+
+/* Whoever speaks ZMTP and somebody who fits, one of whom connects to the
+ * other; and a STREAM, on the same side of the first. */
+typedef struct doorstep {
+  ground_t ground;
+  party_t host, guest, stream;
+  bool talks; /* the STREAM says something at once */
+  bool heard; /* it was greeted */
+  uint64_t began_at;
+} doorstep_t;
+
+static void on_stream_up(mcq_socket_t* s, const mcq_peer_info_t* info) {
+  static const char words[] = "GET / HTTP/1.1\r\nHost: example\r\n\r\n";
+  const doorstep_t* d = (const doorstep_t*) mcq_ctx_data(mcq_socket_ctx(s));
+  mcq_frame_t frame = {words, sizeof words - 1};
+  party(s)->ups++;
+  if (d->talks) assert_int_equal(mcq_send_to(s, info->peer, &frame, 1), 0);
+}
+
+/* A greeting, of which only the first byte is of interest here. */
+static void on_stream_bytes(mcq_socket_t* s, mcq_peer_t peer, mcq_msg_t* msg) {
+  doorstep_t* d = (doorstep_t*) mcq_ctx_data(mcq_socket_ctx(s));
+  (void) peer;
+  if (party(s)->messages++ > 0) return;
+  assert_int_equal(*(const uint8_t*) mcq_msg_frame(msg, 0).data, 0xff);
+  d->heard = true;
+}
+
+static void on_party_message(mcq_socket_t* s, mcq_peer_t peer, mcq_msg_t* msg) {
+  (void) peer;
+  (void) msg;
+  party(s)->messages++;
+}
+
+static void come(doorstep_t* d, party_t* p, int type) {
+  mcq_socket_options_t o = {.type = type,
+                            .data = p,
+                            .on_peer_up = on_party_up,
+                            .on_peer_down = on_party_down,
+                            .on_message = on_party_message,
+                            .on_event = on_party_event};
+  if (type == MCQ_STREAM) {
+    o.on_peer_up = on_stream_up;
+    o.on_message = on_stream_bytes;
+  }
+  assert_int_equal(mcq_socket_new(d->ground.ctx, &o, &p->s), 0);
+}
+
+static int mate_of(int type) {
+  return (int) (strchr(fits[type], '1') - fits[type]);
+}
+
+static void link_parties(const doorstep_t* d, const party_t* binder,
+                         unsigned number, const party_t* first,
+                         const party_t* second) {
+  char uri[PLACE_URI_MAX];
+  mcq_endpoint_t at;
+  const place_t* place = d->ground.place;
+  assert_int_equal(mcq_bind(binder->s, place_uri(place, number, uri), &at), 0);
+  const char* to = mcq_endpoint_uri(binder->s, at);
+  assert_int_equal(mcq_connect(first->s, to, NULL, NULL), 0);
+  if (second != NULL)
+    assert_int_equal(mcq_connect(second->s, to, NULL, NULL), 0);
+}
+
+/* All that follows the first failure is more of the same. */
+static bool shown_out(const doorstep_t* d) {
+  return d->host.told[MCQ_EVENT_HANDSHAKE_FAILED] != 0 &&
+         d->stream.downs != 0 && d->host.ups != 0 && d->guest.ups != 0;
+}
+
+/* Who fits is served all the time. */
+static void check_served(const doorstep_t* d) {
+  assert_int_equal(d->host.ups, 1);
+  assert_int_equal(d->host.downs, 0);
+  assert_int_equal(d->host.messages, 0);
+  assert_int_equal(d->guest.ups, 1);
+  assert_int_equal(d->guest.downs, 0);
+  assert_int_equal(d->guest.told[MCQ_EVENT_HANDSHAKE_FAILED], 0);
+}
+
+/* In a minute: ten seconds of silence each, or ever longer waits. */
+static void check_shown_out(const doorstep_t* d, unsigned attempts) {
+  unsigned failed = d->host.told[MCQ_EVENT_HANDSHAKE_FAILED];
+  uint64_t after = d->host.failed_at - d->began_at;
+  assert_int_equal(d->host.code, d->talks ? MCQ_EGREETING : MCQ_EHANDSHAKE);
+  assert_true(d->host.has_text);
+  assert_true(d->heard || d->talks);
+  assert_int_equal(d->host.told[MCQ_EVENT_STOPPED], 0);
+  assert_int_equal(d->stream.told[MCQ_EVENT_HANDSHAKE_FAILED], 0);
+  assert_true(failed == attempts || failed + 1 == attempts);
+  if (!d->ground.place->sim) return;
+  assert_in_range(after, d->talks ? 0 : 10000, d->talks ? 1000 : 11000);
+  assert_in_range(attempts, 5, 12);
+  assert_in_range(d->stream.ups, attempts - 1, attempts);
+  assert_in_range(d->stream.downs, d->stream.ups - 1, d->stream.ups);
+}
+
+static void knock(const place_t* place, int type, bool stream_binds,
+                  bool talks) {
+  static doorstep_t d;
+  memset(&d, 0, sizeof d);
+  ground_open(&d.ground, place);
+  d.talks = talks;
+  d.began_at = d.ground.net.now;
+  come(&d, &d.host, type);
+  come(&d, &d.guest, mate_of(type));
+  come(&d, &d.stream, MCQ_STREAM);
+  if (stream_binds) {
+    link_parties(&d, &d.stream, 0, &d.host, NULL);
+    link_parties(&d, &d.guest, 1, &d.host, NULL);
+  } else {
+    link_parties(&d, &d.host, 0, &d.stream, &d.guest);
+  }
+  ground_until(&d.ground, shown_out(&d));
+  check_served(&d);
+  wait_long(&d.ground);
+  check_served(&d);
+  /* One attempt of the host's was to its guest. */
+  check_shown_out(&d, stream_binds ? d.host.told[MCQ_EVENT_CONNECTING] - 1
+                                   : d.stream.told[MCQ_EVENT_CONNECTING]);
+  ground_finish(&d.ground);
+  ground_run(&d.ground);
+  assert_int_equal(d.stream.ups, d.stream.downs);
+}
+
+static void streams_are_shown_out(void** state) {
+  const place_t* place = (const place_t*) *state;
+  if (!place_is_here(place)) skip();
+  for (int type = 0; type < TYPES; type++)
+    for (int binds = 0; binds < 2; binds++) {
+      knock(place, type, binds != 0, true);
+      if (place->sim) knock(place, type, binds != 0, false);
+    }
+}
+
 /* ---- main ---------------------------------------------------------------- */
 
-#define TESTS (2 * PLACES + CROWDS)
+#define TESTS (3 * PLACES + CROWDS)
 
 static struct CMUnitTest test_of(const char* what, const char* place,
                                  CMUnitTestFunction run, const void* state) {
@@ -565,6 +770,9 @@ int main(void) {
   for (size_t i = 0; i < PLACES; i++)
     tests[n++] =
         test_of("all types meet", places[i].name, all_types_meet, &places[i]);
+  for (size_t i = 0; i < PLACES; i++)
+    tests[n++] = test_of("a STREAM is shown out", places[i].name,
+                         streams_are_shown_out, &places[i]);
   for (size_t i = 0; i < PLACES; i++)
     tests[n++] = test_of("those that fit talk", places[i].name,
                          those_that_fit_talk, &places[i]);

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# mcqcat as its users run it: two processes of every pair of types, what they
-# print and how they leave; mcqperf once through each benchmark.  Whoever binds
+# mcqcat as its users run it: two processes of every pair of types, and beside
+# one that knows nothing of ZeroMQ, what they print and how they leave; mcqperf
+# once through each benchmark.  Whoever binds
 # takes a free port and tells it by an event; nobody waits for a clock.
 # shellcheck disable=SC2086 # $bounded is three words
 set -u
@@ -197,6 +198,136 @@ leave 0
 printed got there
 printed served here
 
+# ---- beside plain TCP ------------------------------------------------------------
+
+# plain listen NUMBER: tells its port, takes one connection, reads so many bytes
+# of it to its output, says its input and closes.  plain call PORT NUMBER: says
+# its input first, then reads; where less comes the connection has ended.
+cat >plain.c <<'END'
+#include <arpa/inet.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char bytes[65536];
+
+static void pass(int from, int to, long count) {
+  while (count > 0) {
+    size_t max = count < (long) sizeof bytes ? (size_t) count : sizeof bytes;
+    ssize_t n = read(from, bytes, max);
+    if (n <= 0) return;
+    for (ssize_t at = 0, w; at < n; at += w)
+      if ((w = write(to, bytes + at, (size_t) (n - at))) < 0) exit(3);
+    count -= n;
+  }
+}
+
+int main(int argc, char** argv) {
+  struct sockaddr_in a = {.sin_family = AF_INET};
+  socklen_t len = sizeof a;
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (argc == 3 && strcmp(argv[1], "listen") == 0) {
+    if (bind(fd, (struct sockaddr*) &a, len) || listen(fd, 1)) return 1;
+    if (getsockname(fd, (struct sockaddr*) &a, &len)) return 1;
+    dprintf(2, "%d\n", ntohs(a.sin_port));
+    fd = accept(fd, NULL, NULL);
+    pass(fd, 1, atol(argv[2]));
+    pass(0, fd, 1 << 30);
+  } else if (argc == 4) {
+    a.sin_port = htons((unsigned short) atoi(argv[2]));
+    if (connect(fd, (struct sockaddr*) &a, len)) return 1;
+    pass(0, fd, 1 << 30);
+    pass(fd, 1, atol(argv[3]));
+  }
+  return 0;
+}
+END
+${CC:-cc} -o plain plain.c || exit 1
+
+# listens NUMBER: a plain server, whose input is the file `answer`, and what it
+# hears goes to `heard`.  Sets port and other.
+listens() {
+  mkfifo port
+  $bounded ./plain listen "$1" <answer >heard 2>port &
+  other=$!
+  read -r port <port
+  rm -f port
+}
+
+name="stream as a pipe"
+printf 'HTTP/1.0 200 OK\r\n\r\nno newline and a \000 byte' >answer
+printf 'GET /\t HTTP/1.0\r\n\r\n' >question
+listens 19
+$bounded "$cat" -c "tcp://127.0.0.1:$port" -t 30000 stream \
+  <question >got 2>said || fail "exit status $?: $(cat said)"
+wait "$other" || fail "server: exit status $?"
+cmp -s question heard || fail "the server heard '$(cat heard)'"
+cmp -s answer got || fail "got '$(cat got)'"
+
+name="stream with much to say"
+seq 300000 >question
+seq 400000 500000 >answer
+listens "$(wc -c <question)"
+$bounded "$cat" -c "tcp://127.0.0.1:$port" -t 30000 stream \
+  <question >got 2>said || fail "exit status $?: $(cat said)"
+wait "$other" || fail "server: exit status $?"
+cmp -s question heard || fail "the server heard something else"
+cmp -s answer got || fail "got something else"
+
+# comes NUMBER: a plain client that says its input.
+comes() {
+  $bounded ./plain call "${uri##*:}" "$1" >got 2>said ||
+    fail "plain client: exit status $?"
+}
+
+# Sets id, of the last event.
+id_of_peer() {
+  id=${line#*\"peer\":\"}
+  id=${id%%\"*}
+}
+
+serve "stream that listens" -n 4 stream
+printf 'two lines\n\tand\tsome\nrest' >question
+comes 8 <question &
+other=$!
+await peer-up
+id_of_peer
+printf '%s\t%s\n' "$id" you >&4
+printf 'nobody\n' | sed 's/^/00000000ff\t/' >&4
+echo all >&4
+wait "$other"
+printed got you all
+await peer-down
+printf 'x\n' | comes 0
+leave 0
+printf '%s\ttwo lines\n%s\t\tand\tsome\n%s\trest\n' "$id" "$id" "$id" >wanted
+head -n 3 served | cmp -s wanted - || fail "served has $(cat served)"
+test "$(sed -n '4s/^[0-9a-f]*//p' served)" = "	x" || fail "$(cat served)"
+
+serve "echoing stream" --echo -f hex stream
+printf 'once more' >question
+comes 9 <question
+printf 'once more' | cmp -s - got || fail "got '$(cat got)'"
+kill "$pid"
+leave 0
+sed 's/^00[0-9a-f]* //' served | tr -d '\n' >hex
+test "$(cat hex)" = 6f6e6365206d6f7265 || fail "served has $(cat served)"
+
+serve "stream that hangs up" -f json stream
+comes 1000000 </dev/null &
+other=$!
+await peer-up
+id_of_peer
+printf '["","for ","all"]\n[{"hex":"%s"},""]\n' "$id" >&4
+wait "$other"
+await peer-down
+kill "$pid"
+leave 0
+printf 'for all' | cmp -s - got || fail "got '$(cat got)'"
+
 # ---- ways to leave ---------------------------------------------------------------
 
 # exits STATUS ARGUMENT...: without input.
@@ -220,6 +351,9 @@ exits 2 -b 'tcp://127.0.0.1:*' -n 1 pub
 exits 2 -b 'tcp://127.0.0.1:*' --echo req
 exits 2 --subscribe
 exits 2 pull
+exits 2 -b 'tcp://127.0.0.1:*' -f raw pull
+exits 2 -c tcp://127.0.0.1:1 -n 1 stream
+exits 1 -c tcp://127.0.0.1:1 stream
 exits 1 -b 'tcp://256.0.0.1:1' pull
 exits 4 -b 'tcp://127.0.0.1:*' -n 1 -t 1 pull
 exits 0 -b 'tcp://127.0.0.1:*' pub

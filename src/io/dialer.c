@@ -34,6 +34,7 @@ static void wait_and_retry(mcq__dialer_t* d) {
     return;
   }
   uint64_t ms = next_wait(d);
+  d->waited = ms;
   d->state = MCQ__DIALER_WAITING;
   d->timer.run = on_retry_timer;
   mcq__io_timer_start(d->io, &d->timer, after(d, ms));
@@ -102,6 +103,7 @@ void mcq__dialer_done(mcq__dialer_t* d, void* stream, const char* address,
     finish(d);
   } else if (stream != NULL) {
     d->state = MCQ__DIALER_UP;
+    d->up_at = mcq__io_now(d->io);
     d->events->on_stream(d, stream, address);
   } else {
     fail(d, d->expired ? MCQ_ETIMEDOUT : code);
@@ -132,6 +134,10 @@ int mcq__dialer_open(mcq__dialer_t* d, mcq__io_t* io,
 
 void mcq__dialer_succeeded(mcq__dialer_t* d) {
   d->failures = 0;
+}
+
+void mcq__dialer_lasted(mcq__dialer_t* d) {
+  if (mcq__io_now(d->io) - d->up_at > d->waited) mcq__dialer_succeeded(d);
 }
 
 static void run_retry(mcq__task_t* task) {

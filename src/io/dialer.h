@@ -52,6 +52,8 @@ struct mcq__dialer {
   mcq__dialer_config_t config;
   enum mcq__dialer_state state;
   unsigned failures; /* since the last success: the exponent */
+  uint64_t waited;   /* ms before the last attempt */
+  uint64_t up_at;    /* since when there is a stream */
   bool closing;
   bool expired;       /* the attempt took too long and was broken off */
   mcq__timer_t timer; /* the wait, or the limit of the attempt */
@@ -69,6 +71,10 @@ int mcq__dialer_open(mcq__dialer_t* d, mcq__io_t* io,
 
 /* The handshake succeeded: the next wait is the first one again. */
 void mcq__dialer_succeeded(mcq__dialer_t* d);
+
+/* The same where there is no handshake, at the end: it succeeded if the stream
+ * lasted longer than the wait before it. */
+void mcq__dialer_lasted(mcq__dialer_t* d);
 
 /* The stream it gave is gone.  `retry` false: a definite refusal; it stops. */
 void mcq__dialer_lost(mcq__dialer_t* d, bool retry);

@@ -232,8 +232,14 @@ static void on_linger(mcq__timer_t* timer) {
   give_up(mcq__container_of(timer, mcq__end_t, linger));
 }
 
+/* Without a protocol whoever accepts is up, even if only to be shown out: that
+ * is no reason to knock again at once. */
+static bool proves_nothing(const mcq__end_t* end) {
+  return end->socket->pattern->raw;
+}
+
 void mcq__end_up(mcq__end_t* end) {
-  mcq__dialer_succeeded(&end->dialer);
+  if (!proves_nothing(end)) mcq__dialer_succeeded(&end->dialer);
   if (!end->closing) return;
   mcq__io_timer_stop(&end->socket->host->io, &end->linger);
   mcq__actor_end(&end->actor, MCQ_ELOCAL, mcq__socket_linger(end->socket));
@@ -242,6 +248,7 @@ void mcq__end_up(mcq__end_t* end) {
 void mcq__end_idle(mcq__end_t* end, bool retry) {
   bool keep = retry && !dials_once(end) &&
               (!end->closing || end->actor.outbox.messages != 0);
+  if (proves_nothing(end)) mcq__dialer_lasted(&end->dialer);
   if (end->closing && keep) wait_for_connection(end);
   if (end->closing && !keep) mcq__dialer_close(&end->dialer);
   if (!end->closing && !keep) stop_dialing(end, end->actor.code);

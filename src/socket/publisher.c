@@ -40,14 +40,13 @@ void mcq__publisher_fini(mcq_socket_t* s) {
 }
 
 /* Whatever the marks say: where what waited for this connection has filled its
- * queue, the oldest of it goes. */
+ * queue, the oldest of it goes, before any of it is handed over and cannot. */
 void mcq__publisher_up(mcq_socket_t* s, mcq__actor_t* a) {
   mcq__publisher_t* p = mcq__publisher_of(s);
   if (p->welcome.len == 0) return;
   mcq__body_t body = {.slices = &p->welcome, .count = 1};
+  while (mcq__outbox_full(&a->outbox) && mcq__fanout_shed(s, a)) continue;
   int rc = s->pattern->seats->tell(s, a->peer, &body);
-  while (rc == MCQ_EAGAIN && mcq__fanout_shed(s, a))
-    rc = s->pattern->seats->tell(s, a->peer, &body);
   if (rc != 0) mcq__actor_end(a, rc, 0); /* welcome next time */
 }
 

@@ -184,9 +184,10 @@ void cat_events_peer_up(const mcq_peer_info_t* info) {
   json_t* object = begin_peer("peer-up", info);
   set_text(object, "type", info->socket_type);
   set_text(object, "mechanism", info->mechanism);
-  json_object_set_new(
-      object, "version",
-      json_sprintf("%d.%d", info->version_major, info->version_minor));
+  if (info->version_major != 0) /* a stream's have none */
+    json_object_set_new(
+        object, "version",
+        json_sprintf("%d.%d", info->version_major, info->version_minor));
   json_object_set_new(object, "incoming", json_boolean(info->incoming));
   say(object);
 }

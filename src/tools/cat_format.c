@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Lines to messages and back, in mcqcat's three formats.  A line is bytes: it
- * may hold anything but a newline. */
+/* Lines to messages and back, in mcqcat's formats.  A line is bytes: it may
+ * hold anything but a newline. */
 #include "cat_format.h"
 
 #include <stdio.h>
@@ -9,7 +9,13 @@
 
 #include "cat_json.h"
 
-static void add_frame(cat_message_t* m, const void* data, size_t len) {
+void cat_message_begin(cat_message_t* m, size_t len) {
+  m->count = 0;
+  m->bytes.len = 0;
+  tool_buffer_reserve(&m->bytes, len);
+}
+
+void cat_message_add(cat_message_t* m, const void* data, size_t len) {
   if (m->count == m->cap) {
     m->cap = m->cap > 0 ? m->cap * 2 : 8;
     m->frames = tool_realloc(m->frames, m->cap * sizeof *m->frames);
@@ -24,10 +30,10 @@ static int read_text(const char* line, size_t len, cat_message_t* m) {
   for (;;) {
     const char* tab = memchr(line, '\t', (size_t) (end - line));
     if (tab == NULL) break;
-    add_frame(m, line, (size_t) (tab - line));
+    cat_message_add(m, line, (size_t) (tab - line));
     line = tab + 1;
   }
-  add_frame(m, line, (size_t) (end - line));
+  cat_message_add(m, line, (size_t) (end - line));
   return 0;
 }
 
@@ -51,7 +57,7 @@ static int digit(char c) {
 
 /* Adds a frame from hex digits.  m->bytes has room for all of the line, so
  * the frames before it stay where they are. */
-static int add_hex(cat_message_t* m, const char* text, size_t len) {
+int cat_message_add_hex(cat_message_t* m, const char* text, size_t len) {
   if (len % 2 != 0) {
     snprintf(m->error, sizeof m->error, "an odd number of hex digits");
     return CAT_LINE_BAD;
@@ -67,13 +73,13 @@ static int add_hex(cat_message_t* m, const char* text, size_t len) {
     }
     m->bytes.data[m->bytes.len++] = (char) (high << 4 | low);
   }
-  add_frame(m, start, len / 2);
+  cat_message_add(m, start, len / 2);
   return 0;
 }
 
 static int read_hex_frame(cat_message_t* m, const char* text, size_t len) {
   if (len == 1 && text[0] == '-') {
-    add_frame(m, NULL, 0);
+    cat_message_add(m, NULL, 0);
     return 0;
   }
   if (len == 0) {
@@ -81,7 +87,7 @@ static int read_hex_frame(cat_message_t* m, const char* text, size_t len) {
              "frames stand one space apart; an empty one is '-'");
     return CAT_LINE_BAD;
   }
-  return add_hex(m, text, len);
+  return cat_message_add_hex(m, text, len);
 }
 
 static int read_hex(const char* line, size_t len, cat_message_t* m) {
@@ -133,7 +139,7 @@ static int add_json(cat_message_t* m, const json_t* item) {
     const char* start = m->bytes.data + m->bytes.len;
     tool_buffer_add(&m->bytes, json_string_value(item),
                     json_string_length(item));
-    add_frame(m, start, json_string_length(item));
+    cat_message_add(m, start, json_string_length(item));
     return 0;
   }
   const json_t* hex = json_object_get(item, "hex");
@@ -142,7 +148,8 @@ static int add_json(cat_message_t* m, const json_t* item) {
              "a frame is a string or {\"hex\":\"...\"}");
     return CAT_LINE_BAD;
   }
-  return add_hex(m, json_string_value(hex), json_string_length(hex));
+  return cat_message_add_hex(m, json_string_value(hex),
+                             json_string_length(hex));
 }
 
 static int add_array(cat_message_t* m, const json_t* array) {
@@ -185,11 +192,19 @@ static void write_json(const mcq_frame_t* frames, size_t count,
 
 int cat_read(cat_format_t format, const char* line, size_t len,
              cat_message_t* m) {
-  m->count = 0;
-  m->bytes.len = 0;
-  if (format == CAT_TEXT) return read_text(line, len, m);
-  tool_buffer_reserve(&m->bytes, len);
-  return format == CAT_HEX ? read_hex(line, len, m) : read_json(line, len, m);
+  cat_message_begin(m, len);
+  switch (format) {
+    case CAT_TEXT:
+      return read_text(line, len, m);
+    case CAT_JSON:
+      return read_json(line, len, m);
+    case CAT_HEX:
+      return read_hex(line, len, m);
+    case CAT_RAW:
+      break;
+  }
+  cat_message_add(m, line, len);
+  return 0;
 }
 
 void cat_message_free(cat_message_t* m) {
@@ -209,6 +224,10 @@ void cat_write(cat_format_t format, const mcq_frame_t* frames, size_t count,
       break;
     case CAT_JSON:
       write_json(frames, count, out);
+      break;
+    case CAT_RAW:
+      for (size_t i = 0; i < count; i++)
+        tool_buffer_add(out, frames[i].data, frames[i].len);
       break;
   }
 }

@@ -23,12 +23,15 @@ static void drop_taken(cat_input_t* in) {
 static bool offer(cat_input_t* in, size_t stop) {
   const char* line = in->bytes.data + in->start;
   if (in->on_line(in, line, stop - in->start) != 0) return false;
-  in->start = stop + 1;
+  in->start = in->raw ? stop : stop + 1;
   return true;
 }
 
 /* Offers every complete line; false when one was not taken. */
 static bool offer_lines(cat_input_t* in) {
+  if (in->raw)
+    return in->finished || in->start == in->bytes.len ||
+           offer(in, in->bytes.len);
   while (!in->finished) {
     size_t from = in->scanned > in->start ? in->scanned : in->start;
     if (from >= in->bytes.len) break;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Lines from standard input, whatever it is (terminal, pipe, socket, file),
- * through the loop.  A line the taker has no room for stays here and nothing
- * more is read until cat_input_resume. */
+/* Lines from standard input, or whatever bytes there are, whatever it is
+ * (terminal, pipe, socket, file), through the loop.  A line the taker has no
+ * room for stays here and nothing more is read until cat_input_resume. */
 #ifndef CAT_INPUT_H
 #define CAT_INPUT_H
 
@@ -19,6 +19,7 @@ typedef struct cat_input {
   } u;
   uv_fs_t request; /* of a file, which libuv reads in its own way */
   bool file;
+  bool raw;      /* no lines: what there is, newlines and all */
   bool open;     /* u is an open handle */
   bool reading;  /* a read is wanted, or out for a file */
   bool ended;    /* nothing more will be read */
@@ -39,8 +40,8 @@ typedef struct cat_input {
   void* data; /* the user's */
 } cat_input_t;
 
-/* Begins to read descriptor 0.  Zero `input` first and set on_line, on_end
- * and data.  No callback comes from inside this call.  0 or negative. */
+/* Begins to read descriptor 0.  Zero `input` first and set raw, on_line,
+ * on_end and data.  No callback comes from inside this call.  0 or negative. */
 int cat_input_open(cat_input_t* input, uv_loop_t* loop);
 
 /* Offers the line that was not taken again, then reads on. */

@@ -12,13 +12,14 @@
 static const char help_text[] =
     "Usage: mcqcat [OPTION]... TYPE\n"
     "Sends lines as ZMTP messages, prints messages as lines.\n"
-    "TYPE: pair|pub|sub|xpub|xsub|req|rep|dealer|router|push|pull\n"
+    "TYPE: pair|pub|sub|xpub|xsub|req|rep|dealer|router|push|pull|stream\n"
     "  -b, --bind=ENDPOINT       listen at tcp://HOST:PORT; port * or 0: any\n"
     "  -c, --connect=ENDPOINT    connect to it; -b and -c may be repeated\n"
     "  -s, --subscribe=PREFIX    sub: hear what begins so; '' is all; "
     "repeatable\n"
     "  -i, --routing-id=ID       announce this identity\n"
-    "  -f, --format=FORMAT       text (frames between TABs), json or hex\n"
+    "  -f, --format=FORMAT       text (frames between TABs), json, hex; "
+    "stream: raw\n"
     "  -n, --count=N             leave after N received messages\n"
     "  -t, --timeout=MS          leave with 4 if that has not happened by "
     "then\n"
@@ -93,6 +94,7 @@ static const cat_type_t types[] = {
     {"router", MCQ_ROUTER, true, true, true},
     {"push", MCQ_PUSH, true, false, false},
     {"pull", MCQ_PULL, false, true, false},
+    {"stream", MCQ_STREAM, true, true, true},
 };
 
 enum { TYPE_COUNT = sizeof types / sizeof *types };
@@ -140,10 +142,11 @@ static int absent(int index) {
 /* ---- values -------------------------------------------------------------- */
 
 static int read_format(cat_options_t* o, const char* word) {
-  static const char* const names[] = {"text", "json", "hex"};
-  int i = tool_find(word, names, 3);
-  if (i < 0) return tool_unknown("format", word, names, 3);
+  static const char* const names[] = {"text", "json", "hex", "raw"};
+  int i = tool_find(word, names, 4);
+  if (i < 0) return tool_unknown("format", word, names, 4);
   o->format = (cat_format_t) i;
+  o->format_given = true;
   return 0;
 }
 
@@ -262,11 +265,22 @@ static int check(const cat_options_t* o) {
   if (o->balance && o->type->type != MCQ_ROUTER)
     return tool_misuse("--balance is for router, not %s", o->type->name);
   if (o->echo && !o->type->echoes)
-    return tool_misuse("--echo is for pair, rep, dealer and router, not %s",
-                       o->type->name);
+    return tool_misuse(
+        "--echo is for pair, rep, dealer, router and stream, not %s",
+        o->type->name);
   if (o->count > 0 && !o->type->receives)
     return tool_misuse("--count: a %s receives nothing", o->type->name);
+  if (o->format == CAT_RAW && o->type->type != MCQ_STREAM)
+    return tool_misuse("--format raw is for stream, not %s", o->type->name);
+  if (o->format == CAT_RAW && o->count > 0)
+    return tool_misuse("--count: raw bytes are not told apart; say --format");
   return 0;
+}
+
+/* A stream that only calls one other is a pipe. */
+static void choose_format(cat_options_t* o) {
+  if (o->format_given || o->type->type != MCQ_STREAM) return;
+  if (o->endpoint_count == 1 && !o->endpoints[0].bind) o->format = CAT_RAW;
 }
 
 static int read_rest(cat_options_t* o, int argc, char** argv) {
@@ -275,6 +289,7 @@ static int read_rest(cat_options_t* o, int argc, char** argv) {
   if (rc != 0) return rc;
   if (optind + 1 < argc)
     return tool_misuse("'%s' is one word too many", argv[optind + 1]);
+  choose_format(o);
   return check(o);
 }
 

@@ -26,6 +26,7 @@ typedef struct cat_options {
   const char** topics;    /* sub: to subscribe to */
   size_t topic_count;
   cat_format_t format;
+  bool format_given;
   int backend;
   uint64_t count;      /* messages to receive; 0: no end */
   uint64_t timeout_ms; /* 0: none */

@@ -13,6 +13,7 @@
 #include "cat_input.h"
 #include "cat_options.h"
 #include "cat_output.h"
+#include "cat_stream.h"
 
 enum { SIGNALS = 3, CUT_MS = 1000 };
 
@@ -26,14 +27,14 @@ typedef struct cat {
   cat_input_t input;
   cat_output_t output;
   cat_echo_t echo;
-  cat_message_t line;  /* the message of the line in hand */
-  uint64_t lines;      /* taken so far */
-  bool held;           /* the line in hand waits for its time */
-  bool owes;           /* rep: an answer */
-  mcq_frame_t* frames; /* a received message, as it is printed */
-  size_t frames_cap;
+  cat_stream_t stream;
+  cat_message_t line; /* the message of the line in hand */
+  uint64_t lines;     /* taken so far */
+  bool held;          /* the line in hand waits for its time */
+  bool owes;          /* rep: an answer */
   uint64_t received;
   size_t stopped; /* endpoints that gave up */
+  bool broken;    /* one of them not in good order */
   bool leaving;
   bool draining;    /* leaving only because stdin ended */
   bool interrupted; /* leaving because of a signal */
@@ -57,7 +58,7 @@ static void on_ctx_closed(void* data) {
 
 static void on_socket_closed(const mcq_close_info_t* info) {
   cat_t* cat = info->data;
-  cat->lost = info->lost_messages;
+  cat->lost += info->lost_messages;
   if (cat->options.stats) cat_events_stats(cat->socket);
   cat->socket = NULL;
   mcq_ctx_close(cat->ctx, on_ctx_closed);
@@ -114,6 +115,10 @@ static void on_signal(uv_signal_t* handle, int number) {
   leave(cat, TOOL_DONE);
 }
 
+static bool streams(const cat_t* cat) {
+  return cat->options.type->type == MCQ_STREAM;
+}
+
 /* Once --count is reached, no echo waits and whoever asked has been answered,
  * as long as there are answers. */
 static void leave_when_done(cat_t* cat) {
@@ -136,15 +141,27 @@ static bool undeliverable(int rc) {
   return rc == MCQ_EHOSTUNREACH || rc == MCQ_EPEERGONE || rc == MCQ_EAGAIN;
 }
 
+static int read_line(cat_t* cat, const char* line, size_t len) {
+  return streams(cat)
+             ? cat_stream_read(cat->options.format, line, len, &cat->line)
+             : cat_read(cat->options.format, line, len, &cat->line);
+}
+
+static int send_line(cat_t* cat) {
+  return streams(cat)
+             ? cat_stream_send(&cat->stream, cat->socket, &cat->line)
+             : mcq_send(cat->socket, cat->line.frames, cat->line.count);
+}
+
 static int on_line(cat_input_t* input, const char* line, size_t len) {
   cat_t* cat = input->data;
-  int rc = cat_read(cat->options.format, line, len, &cat->line);
+  int rc = read_line(cat, line, len);
   if (rc == CAT_LINE_BAD) {
     leave(cat, tool_fail("line %" PRIu64 " of stdin: %s", cat->lines + 1,
                          cat->line.error));
     return rc;
   }
-  if (rc == 0) rc = mcq_send(cat->socket, cat->line.frames, cat->line.count);
+  if (rc == 0) rc = send_line(cat);
   if (must_wait(cat, rc)) {
     cat->held = true;
     return rc;
@@ -184,19 +201,12 @@ static void on_output_error(cat_output_t* output, int code) {
 /* ---- the socket ---------------------------------------------------------- */
 
 static void print(cat_t* cat, mcq_peer_t peer, const mcq_msg_t* msg) {
-  size_t count = mcq_msg_count(msg);
-  if (cat->frames_cap < count + 1) {
-    cat->frames_cap = count + 1;
-    cat->frames =
-        tool_realloc(cat->frames, cat->frames_cap * sizeof *cat->frames);
-  }
-  size_t n = 0;
   mcq_peer_info_t info;
-  if (cat->options.type->type == MCQ_ROUTER &&
-      mcq_peer_info(cat->socket, peer, &info) == 0)
-    cat->frames[n++] = (mcq_frame_t){info.routing_id, info.routing_id_len};
-  for (size_t i = 0; i < count; i++) cat->frames[n++] = mcq_msg_frame(msg, i);
-  cat_output_message(&cat->output, cat->frames, n);
+  mcq_frame_t id = {NULL, 0};
+  bool with_id = cat->options.type->type == MCQ_ROUTER &&
+                 mcq_peer_info(cat->socket, peer, &info) == 0;
+  if (with_id) id = (mcq_frame_t){info.routing_id, info.routing_id_len};
+  cat_output_message(&cat->output, with_id ? &id : NULL, msg);
 }
 
 static void send_on(cat_t* cat) {
@@ -205,12 +215,28 @@ static void send_on(cat_t* cat) {
   cat_input_resume(&cat->input);
 }
 
+/* One more; false when it was the last. */
+static bool count(cat_t* cat) {
+  if (++cat->received != cat->options.count) return true;
+  if (!cat->leaving) mcq_pause(cat->socket);
+  return false;
+}
+
+static bool print_stream(cat_stream_t* stream, const mcq_frame_t* frames,
+                         size_t n) {
+  cat_t* cat = stream->data;
+  cat_output_frames(&cat->output, frames, n);
+  return count(cat);
+}
+
 static void on_message(mcq_socket_t* socket, mcq_peer_t peer, mcq_msg_t* msg) {
   cat_t* cat = mcq_socket_data(socket);
-  print(cat, peer, msg);
+  if (streams(cat))
+    cat_stream_bytes(&cat->stream, peer, msg);
+  else
+    print(cat, peer, msg);
   if (cat->options.echo) cat_echo_message(&cat->echo, socket, peer, msg);
-  cat->received++;
-  if (cat->received == cat->options.count) mcq_pause(socket);
+  if (!streams(cat)) count(cat);
   cat->owes = cat->options.type->type == MCQ_REP && !cat->options.echo;
   leave_when_done(cat);
   /* The answer to a request, or the next question. */
@@ -232,11 +258,18 @@ static void on_drain(mcq_socket_t* socket) {
 static void on_peer_up(mcq_socket_t* socket, const mcq_peer_info_t* info) {
   cat_t* cat = mcq_socket_data(socket);
   if (cat->options.events) cat_events_peer_up(info);
+  if (!streams(cat)) return;
+  cat_stream_up(&cat->stream, info);
+  send_on(cat); /* what is for all waits for the first */
 }
 
 static void on_peer_down(mcq_socket_t* socket, const mcq_peer_info_t* info) {
   cat_t* cat = mcq_socket_data(socket);
   cat_echo_forget(&cat->echo, info);
+  if (streams(cat)) {
+    cat_stream_down(&cat->stream, info);
+    if (!cat->leaving) cat->lost += info->lost_messages;
+  }
   /* Who reads both streams finds the last messages before the farewell. */
   cat_output_flush(&cat->output);
   if (cat->options.events) cat_events_peer_down(info);
@@ -244,12 +277,24 @@ static void on_peer_down(mcq_socket_t* socket, const mcq_peer_info_t* info) {
   send_on(cat); /* it may have been the one without room */
 }
 
+/* A stream calls once: there is no telling what of a conversation is lost with
+ * its connection.  An end in order is how it ends. */
+static void stopped(cat_t* cat, const mcq_event_t* event) {
+  bool in_order =
+      streams(cat) && (event->code == MCQ_EOF || event->code == MCQ_ELOCAL);
+  if (!in_order)
+    tool_say("%s: gave up: %s", event->address, mcq_strerror(event->code));
+  else if (cat->held)
+    tool_say("%s: closed before it had everything", event->address);
+  cat->broken = cat->broken || !in_order || cat->held;
+  if (++cat->stopped == cat->options.endpoint_count)
+    leave(cat, cat->broken ? TOOL_FAILED : TOOL_DONE);
+}
+
 static void on_event(mcq_socket_t* socket, const mcq_event_t* event) {
   cat_t* cat = mcq_socket_data(socket);
   if (cat->options.events) cat_events_event(socket, event);
-  if (event->kind != MCQ_EVENT_STOPPED || cat->leaving) return;
-  tool_say("%s: gave up: %s", event->address, mcq_strerror(event->code));
-  if (++cat->stopped == cat->options.endpoint_count) leave(cat, TOOL_FAILED);
+  if (event->kind == MCQ_EVENT_STOPPED && !cat->leaving) stopped(cat, event);
 }
 
 /* ---- setting up ---------------------------------------------------------- */
@@ -296,6 +341,7 @@ static int open_socket(cat_t* cat) {
       .max_message_size = o->max_message_size,
       .handshake_ms = o->handshake_ms,
       .linger_ms = o->linger_ms,
+      .reconnect_ms = streams(cat) ? -1 : 0,
   };
   int rc = mcq_socket_new(cat->ctx, &options, &cat->socket);
   if (rc == MCQ_ENOTSUP)
@@ -305,6 +351,7 @@ static int open_socket(cat_t* cat) {
 
 static int open_input(cat_t* cat) {
   if (!cat->options.type->sends) return 0;
+  cat->input.raw = cat->options.format == CAT_RAW;
   cat->input.on_line = on_line;
   cat->input.on_end = on_input_end;
   cat->input.data = cat;
@@ -335,6 +382,9 @@ static void open_handles(cat_t* cat) {
     if (numbers[i] != SIGUSR1 || cat->options.stats)
       uv_signal_start(&cat->signals[i], on_signal, numbers[i]);
   }
+  cat->stream.format = cat->options.format;
+  cat->stream.print = print_stream;
+  cat->stream.data = cat;
   cat->output.format = cat->options.format;
   cat->output.on_error = on_output_error;
   cat->output.data = cat;
@@ -367,6 +417,6 @@ int main(int argc, char** argv) {
   cat_message_free(&cat.line);
   cat_input_free(&cat.input);
   cat_output_free(&cat.output);
-  free(cat.frames);
+  cat_stream_free(&cat.stream);
   return code;
 }

@@ -18,6 +18,7 @@ sim_sock_t* sim_plan_pick(sim_plan_t* p) {
 }
 
 static bool by_name(const sim_sock_t* k) {
+  if (sim_streams(k)) return true;
   return k->options.type == MCQ_ROUTER &&
          !(k->options.flags & MCQ_ROUTER_BALANCE);
 }
@@ -31,14 +32,17 @@ static bool by_handle(const sim_sock_t* k) {
     case MCQ_PUSH:
     case MCQ_PUB:
     case MCQ_XPUB:
+    case MCQ_STREAM:
       return true;
     default:
       return false;
   }
 }
 
-/* Who answers says nothing of his own accord. */
+/* Who answers says nothing of his own accord, nor does who is half of a proxy.
+ */
 static bool speaks(const sim_sock_t* k) {
+  if (k->bridge != NULL) return false;
   return k->options.type != MCQ_PULL && k->options.type != MCQ_SUB &&
          k->options.type != MCQ_REP && !k->serves;
 }
@@ -83,8 +87,25 @@ static void answer_some(sim_plan_t* p, sim_sock_t* k) {
   }
 }
 
+static void end_stream(sim_plan_t* p, sim_sock_t* k) {
+  sim_peer_t* peer = sim_sock_peer(k, sim_plan_odds(p, 900));
+  if (peer == NULL) return;
+  if (p->calm || sim_plan_odds(p, 500))
+    sim_stream_nothing(k, peer);
+  else
+    sim_stream_end(k, peer, sim_plan_odds(p, 500));
+}
+
 /* What only some types do. */
 static bool act_special(sim_plan_t* p, sim_sock_t* k) {
+  if (k->bridge != NULL) {
+    sim_bridge_pause(k->bridge, sim_plan_odds(p, 300));
+    return false;
+  }
+  if (sim_streams(k) && sim_plan_odds(p, 100)) {
+    end_stream(p, k);
+    return true;
+  }
   if (sim_subscribes(k) && sim_plan_odds(p, 400)) {
     subscribe_some(p, k);
     return true;
@@ -110,7 +131,7 @@ static void use_stale(sim_plan_t* p, sim_sock_t* k) {
   if (old == NULL) return;
   switch (sim_plan_below(p, 3)) {
     case 0:
-      if (by_handle(k) && !k->serves) sim_sock_send_to(k, old);
+      if (by_handle(k) && speaks(k)) sim_sock_send_to(k, old);
       break;
     case 1:
       sim_peer_pause(k, old, true);
@@ -138,7 +159,7 @@ static void use_wrongly(sim_plan_t* p, sim_sock_t* k) {
         sim_require(mcq_send(k->s, &one, 1) == MCQ_ENOTSUP);
       break;
     case 1:
-      if (!by_name(k) || k->serves) return;
+      if (!by_name(k) || !speaks(k)) return;
       sim_require(mcq_send(k->s, &one, 1) == MCQ_EINVAL);
       sim_sock_send_name(k, "nobody", 6);
       break;
@@ -177,7 +198,8 @@ static void add_late(sim_plan_t* p) {
   sim_world_t* w = &p->world;
   const sim_sock_t* like = w->socks[sim_plan_below(p, w->sock_count)];
   const sim_sock_t* to = w->socks[sim_plan_below(p, w->sock_count)];
-  bool twin = sim_plan_odds(p, 400);
+  if (like->bridge != NULL) return; /* there is one proxy */
+  bool twin = sim_plan_odds(p, 400) && w->bridge.world == NULL;
   if (twin) p->twins = true;
   int type = like->options.type;
   int flags = like->options.flags & MCQ_INVERT_MATCHING;

@@ -33,39 +33,45 @@ void sim_asks_failed(mcq_socket_t* s, int code) {
 }
 
 /* Which question of ours this is an answer to; false: to none. */
-static bool answers(const sim_sock_t* k, const sim_dir_t* dir,
-                    const sim_seen_t* seen, uint32_t* question) {
-  const sim_fate_t* fate = &dir->sock->fates[seen->seq];
+static bool answers(const sim_sock_t* k, const sim_seen_t* seen,
+                    uint32_t* question) {
+  const sim_sock_t* from = sim_origin(k, seen);
+  const sim_fate_t* fate = &from->fates[seen->seq];
   *question = fate->question;
-  return dir->sock->kind == SIM_ANSWER && fate->asker == k->number;
+  return from->kind == SIM_ANSWER && fate->asker == k->number;
+}
+
+/* What comes through a ROUTER finds who is called so now. */
+static bool by_proxy(const sim_sock_t* k) {
+  return k->world->bridge.world != NULL;
 }
 
 void sim_asks_answer(sim_sock_t* k, const sim_peer_t* p,
                      const sim_seen_t* seen) {
-  const sim_dir_t* dir = &p->record->dir[!p->side];
   uint32_t question;
   /* It may be taken for one to what was asked and given up before. */
-  bool late = !has(k, MCQ_REQ_CORRELATE) &&
-              (has(k, MCQ_REQ_RELAXED) || k->options.request_ms > 0);
+  bool late =
+      !has(k, MCQ_REQ_CORRELATE) &&
+      (has(k, MCQ_REQ_RELAXED) || k->options.request_ms > 0 || by_proxy(k));
   if (!k->waiting) sim_fail("socket %u: an answer to nothing", k->number);
-  if (!answers(k, dir, seen, &question))
+  if (!answers(k, seen, &question))
     sim_fail("socket %u: an answer to somebody else", k->number);
   if (question != k->question && !(late && question < k->question))
     sim_fail("socket %u asked %u, the answer is to %u", k->number, k->question,
              question);
   const sim_record_t* way = k->fates[k->question].way;
-  if (way != NULL && way != p->record)
+  if (way != NULL && way != p->record && !by_proxy(k))
     sim_fail("socket %u: an answer of somebody it did not ask", k->number);
   k->waiting = false;
   k->world->sights->answers++;
 }
 
-bool sim_asks_unwanted(const sim_sock_t* k, const sim_dir_t* dir,
-                       const sim_seen_t* seen) {
+bool sim_asks_unwanted(const sim_sock_t* k, const sim_seen_t* seen) {
   uint32_t question;
-  bool ours = answers(k, dir, seen, &question);
-  if (!ours) return dir->sock->kind != SIM_ANSWER;
-  if ((dir->sock->fates[seen->seq].flags & SIM_DROPPED) != 0) return true;
+  const sim_sock_t* from = sim_origin(k, seen);
+  bool ours = answers(k, seen, &question);
+  if (!ours) return from->kind != SIM_ANSWER;
+  if ((from->fates[seen->seq].flags & SIM_DROPPED) != 0) return true;
   return !k->waiting || question != k->question;
 }
 
@@ -187,12 +193,13 @@ static void note_question(sim_sock_t* k, const sim_ask_t* ask) {
   }
 }
 
-void sim_asks_question(sim_sock_t* k, sim_peer_t* p, sim_dir_t* dir,
-                       const sim_seen_t* seen, const mcq_msg_t* msg) {
-  sim_ask_t ask = {.peer = p->handle, .asker = dir->sock};
-  const sim_fate_t* fate = &dir->sock->fates[seen->seq];
-  sim_letter_t letter = sim_letter_of(dir->sock, seen->seq);
-  if (k->serves && dir->sock->options.type != MCQ_REQ) return;
+void sim_asks_question(sim_sock_t* k, sim_peer_t* p, const sim_seen_t* seen,
+                       const mcq_msg_t* msg) {
+  sim_sock_t* from = sim_origin(k, seen);
+  sim_ask_t ask = {.peer = p->handle, .asker = from};
+  const sim_fate_t* fate = &from->fates[seen->seq];
+  sim_letter_t letter = sim_letter_of(from, seen->seq);
+  if (k->serves && from->options.type != MCQ_REQ) return;
   ask.question = seen->seq;
   ask.envelope = fate->envelope;
   if (fate->envelope == 0) ask.envelope = sim_letter_envelope(&letter);
@@ -230,6 +237,7 @@ void sim_asks_quiet(const sim_sock_t* k) {
   const sim_fate_t* fate = &k->fates[k->question];
   if ((fate->flags & SIM_DROPPED) != 0) return;
   if ((fate->flags & SIM_HANDED) == 0) return;
+  if (by_proxy(k) && k->world->lossy) return; /* it may be lost behind that */
   sim_fail("socket %u waits for the answer to %u for ever", k->number,
            k->question);
 }

@@ -28,8 +28,7 @@ static uint32_t new_letter(sim_sock_t* k) {
   return k->letters++;
 }
 
-/* To all that want it. */
-static bool spreads(const sim_sock_t* k) {
+bool sim_books_spreads(const sim_sock_t* k) {
   return sim_publishes(k) || k->options.type == MCQ_XSUB;
 }
 
@@ -65,6 +64,13 @@ static void check_order(const sim_sock_t* k, sim_dir_t* dir, uint32_t seq) {
   if (end != NULL) end->next_seq = seq + 1;
 }
 
+/* First of all, where nothing can have waited for the connection. */
+static void handed_welcome(const sim_sock_t* k, const sim_dir_t* dir,
+                           const sim_seen_t* seen) {
+  sim_require(k->welcomed > 0);
+  sim_require(dir->end != 0 || seen == dir->tap.seen);
+}
+
 void sim_books_handed(const sim_record_t* record, sim_dir_t* dir,
                       sim_seen_t* seen) {
   sim_sock_t* k = dir->sock;
@@ -72,16 +78,27 @@ void sim_books_handed(const sim_record_t* record, sim_dir_t* dir,
   k->handed++;
   seen->step = ++k->world->step;
   if (seen->sender == SIM_ANONYMOUS) return;
+  if (seen->sender != k->number && k->bridge != NULL) {
+    sim_bridge_handed(dir, seen);
+    return;
+  }
+  if (seen->seq == SIM_WELCOME && seen->sender == k->number) {
+    handed_welcome(k, dir, seen);
+    return;
+  }
   sim_require(seen->sender == k->number && seen->seq < k->letters);
   uint8_t* fate = &k->fates[seen->seq].flags;
   bool now = k->sending && seen->seq == k->letters - 1;
-  if ((*fate & SIM_HANDED) != 0 && !spreads(k))
+  if ((*fate & SIM_HANDED) != 0 && !sim_books_spreads(k))
     sim_fail("letter %u of socket %u was sent twice", seen->seq, k->number);
   if ((*fate & SIM_ACCEPTED) == 0 && !now)
     sim_fail("letter %u of socket %u was refused, and sent", seen->seq,
              k->number);
   *fate |= SIM_HANDED;
+  k->fates[seen->seq].spread = k->fates[seen->seq].way != NULL;
   k->fates[seen->seq].way = record;
+  k->fates[seen->seq].way_end = seen->end;
+  k->fates[seen->seq].step = seen->step;
   check_order(k, dir, seen->seq);
 }
 
@@ -99,32 +116,51 @@ static void stripped(const sim_sock_t* k, const sim_letter_t* letter,
   }
 }
 
-static bool is_it(sim_sock_t* k, const sim_dir_t* dir, const sim_seen_t* seen,
-                  const mcq_msg_t* msg) {
+static bool is_welcome(uint32_t sender, const mcq_msg_t* msg) {
+  mcq_frame_t is = sim_welcome(sender);
+  mcq_frame_t f = mcq_msg_frame(msg, 0);
+  return mcq_msg_count(msg) == 1 && f.len == is.len &&
+         memcmp(f.data, is.data, f.len) == 0;
+}
+
+static bool is_it(sim_sock_t* k, const sim_seen_t* seen, const mcq_msg_t* msg) {
   if (seen->sender == SIM_ANONYMOUS)
     return mcq_msg_size(msg) == 0 && mcq_msg_count(msg) == seen->frames;
-  sim_letter_t letter = sim_letter_of(dir->sock, seen->seq);
+  if (seen->seq == SIM_WELCOME) return is_welcome(seen->sender, msg);
+  const sim_sock_t* from = sim_origin(k, seen);
+  sim_letter_t letter = sim_letter_of(from, seen->seq);
   size_t skip;
   size_t offset;
-  stripped(k, &letter, &dir->sock->fates[seen->seq], &skip, &offset);
+  stripped(k, &letter, &from->fates[seen->seq], &skip, &offset);
   return sim_letter_is(&letter, skip, msg, offset);
 }
 
+static uint32_t words_of(const sim_sock_t* k, const sim_seen_t* seen) {
+  if (seen->seq == SIM_WELCOME) return sim_welcome_words();
+  sim_letter_t letter = sim_letter_of(sim_origin(k, seen), seen->seq);
+  return sim_letter_words(&letter);
+}
+
+/* Whether a REP may have: nobody it could be answered to. */
+static bool no_question(const sim_sock_t* k, const sim_seen_t* seen) {
+  const sim_sock_t* from = sim_origin(k, seen);
+  sim_letter_t letter = sim_letter_of(from, seen->seq);
+  return from->fates[seen->seq].envelope == 0 &&
+         sim_letter_envelope(&letter) == 0;
+}
+
 /* Whether the socket's type may have thrown it away. */
-static bool useless(const sim_sock_t* k, const sim_dir_t* dir,
-                    const sim_seen_t* seen) {
-  sim_letter_t letter = sim_letter_of(dir->sock, seen->seq);
+static bool useless(const sim_sock_t* k, const sim_seen_t* seen) {
   switch (k->options.type) {
     case MCQ_PUB:
     case MCQ_PUSH:
       return true;
     case MCQ_REP:
-      return dir->sock->fates[seen->seq].envelope == 0 &&
-             sim_letter_envelope(&letter) == 0;
+      return no_question(k, seen);
     case MCQ_SUB:
-      return sim_topics_unwanted(k, seen, sim_letter_words(&letter));
+      return sim_topics_unwanted(k, seen, words_of(k, seen));
     case MCQ_REQ:
-      return sim_asks_unwanted(k, dir, seen);
+      return sim_asks_unwanted(k, seen);
     default:
       return false;
   }
@@ -132,10 +168,11 @@ static bool useless(const sim_sock_t* k, const sim_dir_t* dir,
 
 void sim_books_skip(sim_sock_t* k, const sim_peer_t* p, size_t limit) {
   sim_dir_t* dir = &p->record->dir[!p->side];
+  if (k->bridge != NULL || sim_streams(k)) return;
   if (limit > dir->tap.count) limit = dir->tap.count;
   while (dir->delivered < limit) {
     const sim_seen_t* seen = &dir->tap.seen[dir->delivered];
-    if (seen->sender == SIM_ANONYMOUS || !useless(k, dir, seen)) return;
+    if (seen->sender == SIM_ANONYMOUS || !useless(k, seen)) return;
     dir->delivered++;
     k->world->skipped++;
   }
@@ -149,8 +186,8 @@ static const sim_seen_t* find_seen(sim_sock_t* k, const sim_peer_t* p,
   if (dir->delivered >= dir->tap.count) sim_fail("a message nobody sent");
   if (dir->delivered >= whole) sim_fail("a message before its end");
   const sim_seen_t* seen = &dir->tap.seen[dir->delivered];
-  while (!is_it(k, dir, seen, msg)) {
-    if (seen->sender == SIM_ANONYMOUS || !useless(k, dir, seen))
+  while (!is_it(k, seen, msg)) {
+    if (seen->sender == SIM_ANONYMOUS || !useless(k, seen))
       sim_fail("letter %u of socket %u was damaged or left out", seen->seq,
                seen->sender);
     k->world->skipped++;
@@ -166,17 +203,21 @@ static void check_letter(sim_sock_t* k, sim_peer_t* p, const sim_seen_t* seen,
                          const mcq_msg_t* msg) {
   sim_dir_t* dir = &p->record->dir[!p->side];
   if (seen->sender == SIM_ANONYMOUS) return;
-  sim_letter_t letter = sim_letter_of(dir->sock, seen->seq);
-  uint8_t* fate = &dir->sock->fates[seen->seq].flags;
+  if (seen->seq == SIM_WELCOME) {
+    if (sim_subscribes(k)) sim_topics_welcomed(k, words_of(k, seen));
+    return;
+  }
+  sim_origin(k, seen)->fates[seen->seq].got |= UINT32_C(1) << k->number;
+  uint8_t* fate = &sim_origin(k, seen)->fates[seen->seq].flags;
   sim_require((*fate & SIM_HANDED) != 0);
-  if ((*fate & SIM_DELIVERED) != 0 && !spreads(dir->sock))
+  if ((*fate & SIM_DELIVERED) != 0 && !sim_books_spreads(dir->sock))
     sim_fail("letter %u of socket %u delivered twice", seen->seq, seen->sender);
   *fate |= SIM_DELIVERED;
   if (sim_subscribes(k) && (*fate & SIM_DIRECT) == 0)
-    sim_topics_wanted(k, dir, sim_letter_words(&letter));
+    sim_topics_wanted(k, dir, words_of(k, seen));
   if (k->options.type == MCQ_REQ) sim_asks_answer(k, p, seen);
   if (k->options.type == MCQ_REP || k->serves)
-    sim_asks_question(k, p, dir, seen, msg);
+    sim_asks_question(k, p, seen, msg);
 }
 
 static bool is_notice(const sim_sock_t* k, const mcq_msg_t* msg) {
@@ -199,6 +240,11 @@ void sim_books_message(mcq_socket_t* s, mcq_peer_t peer, mcq_msg_t* msg) {
   if (p == NULL || !p->up) sim_fail("a message outside its bracket");
   if (p->paused) sim_fail("a message of a paused peer");
   if (p->ending) sim_fail("a message of a peer that was closed");
+  if (sim_streams(k)) {
+    sim_stream_chunk(k, p, msg);
+    sim_maybe(k);
+    return;
+  }
   const sim_seen_t* seen = find_seen(k, p, msg);
   sim_log(sim_net_at(k), "socket %u got %u/%u", k->number, seen->sender,
           seen->seq);
@@ -381,6 +427,18 @@ static size_t put_together(sim_sock_t* k, uint32_t seq, const sim_parcel_t* how,
   return how->head_count + sim_letter_frames(&letter, frames + how->head_count);
 }
 
+/* Where it ends is noted before any of it can have left. */
+static int hand_in_bytes(sim_sock_t* k, const mcq_frame_t* frames, size_t count,
+                         const sim_parcel_t* how) {
+  size_t head = how->head_count;
+  if (how->to == NULL) return hand_in(k, frames, count, how);
+  sim_dir_t* dir = &how->to->record->dir[how->to->side];
+  sim_stream_add(k, dir, frames + head, count - head);
+  int rc = hand_in(k, frames, count, how);
+  if (rc != 0) sim_stream_retract(k, dir);
+  return rc;
+}
+
 /* Sends the next letter, and nothing is counted yet.  `*meant`: those that want
  * it, of many. */
 static int send_letter(sim_sock_t* k, const sim_parcel_t* how, size_t* meant) {
@@ -389,9 +447,10 @@ static int send_letter(sim_sock_t* k, const sim_parcel_t* how, size_t* meant) {
   size_t count = put_together(k, seq, how, frames);
   sim_letter_t letter = sim_letter_of(k, seq);
   *meant = 0;
-  if (spreads(k) && !how->by_handle && !k->closing)
+  if (sim_books_spreads(k) && !how->by_handle && !k->closing)
     *meant = sim_topics_meant(k, sim_letter_words(&letter));
-  int rc = hand_in(k, frames, count, how);
+  int rc = sim_streams(k) ? hand_in_bytes(k, frames, count, how)
+                          : hand_in(k, frames, count, how);
   sim_log(sim_net_at(k), "socket %u sends %u: %d", k->number, seq, rc);
   check_code(k, how, rc);
   if (!k->closed)
@@ -413,7 +472,7 @@ int sim_books_send(sim_sock_t* k, const sim_parcel_t* how) {
   if (!k->closed) mcq_stats(k->s, &before);
   k->sending = true;
   int rc = send_letter(k, how, &meant);
-  if (spreads(k) && !how->by_handle)
+  if (sim_books_spreads(k) && !how->by_handle)
     note_spread(k, rc, meant, &before);
   else
     note_single(k, rc, &before);
@@ -448,7 +507,7 @@ int sim_sock_send(sim_sock_t* k) {
   sim_parcel_t how = {.otherwise = k->closing ? MCQ_ECLOSED : 0};
   bool relaxed = (k->options.flags & MCQ_REQ_RELAXED) != 0;
   if (how.otherwise == 0 && k->waiting && !relaxed) how.otherwise = MCQ_EFSM;
-  return spreads(k) ? send_burst(k, &how) : sim_books_send(k, &how);
+  return sim_books_spreads(k) ? send_burst(k, &how) : sim_books_send(k, &how);
 }
 
 int sim_sock_send_to(sim_sock_t* k, const sim_peer_t* to) {

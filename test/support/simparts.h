@@ -37,6 +37,13 @@ static inline bool sim_starved(const sim_sock_t* k, int rc) {
   return rc == MCQ_ENOMEM && k->world->net.starving;
 }
 
+/* Who wrote what was seen: not whose connection it was seen on, where a proxy
+ * handed it on. */
+static inline sim_sock_t* sim_origin(const sim_sock_t* k,
+                                     const sim_seen_t* seen) {
+  return k->world->socks[seen->sender];
+}
+
 /* ---- simworld.c ---------------------------------------------------------- */
 sim_record_t* sim_record_of(sim_world_t* w, sim_conn_t* conn);
 /* Messages that have come out of the network on the way to `p`. */
@@ -58,6 +65,8 @@ static inline sim_peer_t* sim_mirror(const sim_peer_t* p) {
 }
 
 /* ---- simbooks.c ---------------------------------------------------------- */
+
+bool sim_books_spreads(const sim_sock_t* k); /* to all that want it */
 
 /* How a letter is handed in. */
 typedef struct sim_parcel {
@@ -102,9 +111,12 @@ size_t sim_topics_meant(const sim_sock_t* k, uint32_t words);
 /* Whether a subscriber may have thrown this message away. */
 bool sim_topics_unwanted(const sim_sock_t* k, const sim_seen_t* seen,
                          uint32_t words);
-/* Whether it may have got it. */
+/* Whether it may have got it; the same of a welcome. */
 void sim_topics_wanted(const sim_sock_t* k, const sim_dir_t* dir,
                        uint32_t words);
+void sim_topics_welcomed(const sim_sock_t* k, uint32_t words);
+/* An XPUB has a new peer. */
+void sim_topics_welcome(sim_sock_t* k);
 void sim_topics_notice(sim_sock_t* k, mcq_peer_t peer, mcq_frame_t frame);
 void sim_topics_event(sim_sock_t* k, const mcq_event_t* e);
 void sim_topics_left(sim_sock_t* k, sim_peer_t* p);
@@ -116,17 +128,40 @@ void sim_topics_quiet(sim_sock_t* k);
 void sim_asks_asked(sim_sock_t* k, uint32_t question);
 void sim_asks_failed(mcq_socket_t* s, int code);
 /* Somebody has got a question; a REQ its answer. */
-void sim_asks_question(sim_sock_t* k, sim_peer_t* p, sim_dir_t* dir,
-                       const sim_seen_t* seen, const mcq_msg_t* msg);
+void sim_asks_question(sim_sock_t* k, sim_peer_t* p, const sim_seen_t* seen,
+                       const mcq_msg_t* msg);
 void sim_asks_answer(sim_sock_t* k, const sim_peer_t* p,
                      const sim_seen_t* seen);
 /* Whether a REQ may have thrown this message away. */
-bool sim_asks_unwanted(const sim_sock_t* k, const sim_dir_t* dir,
-                       const sim_seen_t* seen);
+bool sim_asks_unwanted(const sim_sock_t* k, const sim_seen_t* seen);
 /* Its context goes: so must what was taken. */
 void sim_asks_forget(sim_sock_t* k);
 void sim_asks_audit(const sim_sock_t* k);
 void sim_asks_settle(sim_sock_t* k); /* answers all there is */
 void sim_asks_quiet(const sim_sock_t* k);
+
+/* ---- simproxy.c ---------------------------------------------------------- */
+/* A whole message of somebody else's has left a socket. */
+void sim_bridge_handed(sim_dir_t* dir, const sim_seen_t* seen);
+/* What the proxy did is in the socket's books now. */
+void sim_bridge_adopt(sim_sock_t* k);
+/* Before and after a socket is closed, or its context. */
+void sim_bridge_closing(sim_bridge_t* b);
+void sim_bridge_closed(sim_bridge_t* b, sim_sock_t* k);
+void sim_bridge_dispose(sim_bridge_t* b);
+
+/* ---- simstream.c --------------------------------------------------------- */
+/* From now on a STREAM writes there. */
+void sim_stream_claim(sim_dir_t* dir);
+/* The last letter, about to be sent there; it was refused. */
+void sim_stream_add(sim_sock_t* k, sim_dir_t* dir, const mcq_frame_t* frames,
+                    size_t count);
+void sim_stream_retract(sim_sock_t* k, sim_dir_t* dir);
+void sim_stream_feed(sim_dir_t* dir, const uint8_t* data, size_t len);
+void sim_stream_chunk(sim_sock_t* k, const sim_peer_t* p, const mcq_msg_t* msg);
+/* All that came out of the network was delivered; all that went in. */
+bool sim_stream_all_read(const sim_peer_t* p);
+bool sim_stream_all_passed(const sim_peer_t* p);
+void sim_stream_dispose(sim_dir_t* dir);
 
 #endif

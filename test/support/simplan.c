@@ -92,21 +92,33 @@ static sim_kind_t kind_of(const sim_plan_t* p, int type) {
   if (type == MCQ_REP || (type == MCQ_ROUTER && p->serves)) return SIM_ANSWER;
   if (type == MCQ_DEALER && p->hub_type == MCQ_REP) return SIM_ENVELOPED;
   if (type == MCQ_DEALER && p->type == MCQ_REP) return SIM_ENVELOPED;
+  if (type == MCQ_STREAM || (type == MCQ_PUSH && p->others)) return SIM_MARKED;
   return type == MCQ_REQ || type == MCQ_XSUB ? SIM_MARKED : SIM_PLAIN;
+}
+
+static sim_sock_t* add(sim_plan_t* p, mcq_socket_options_t* o, sim_seat_t* seat,
+                       const char* name) {
+  sim_world_t* w = &p->world;
+  int type = o->type;
+  if (p->others && type == MCQ_XPUB && sim_plan_odds(p, 600)) {
+    mcq_frame_t welcome = sim_welcome((uint32_t) w->sock_count);
+    o->welcome = welcome.data;
+    o->welcome_len = welcome.len;
+  }
+  sim_sock_t* k = sim_sock_new(w, seat, o, name);
+  if (k == NULL) return NULL;
+  k->kind = kind_of(p, type);
+  k->serves = type == MCQ_ROUTER && p->serves;
+  k->rude = k->serves && !p->calm && sim_plan_odds(p, 300);
+  return k;
 }
 
 sim_sock_t* sim_plan_add(sim_plan_t* p, int type, int flags, const char* name) {
   sim_world_t* w = &p->world;
   mcq_socket_options_t o = draw_options(p, type, flags);
-  sim_sock_t* k =
-      sim_sock_new(w, &w->seats[sim_plan_below(p, w->seat_count)], &o, name);
-  if (k == NULL) return NULL;
-  k->kind = kind_of(p, type);
-  k->serves = type == MCQ_ROUTER && p->serves;
-  k->rude = k->serves && !p->calm && sim_plan_odds(p, 300);
-  if (sim_subscribes(k))
-    for (int i = 0; i < 3; i++)
-      sim_sock_subscribe(k, sim_plan_below(p, SIM_WORDS), true);
+  sim_sock_t* k = add(p, &o, &w->seats[sim_plan_below(p, w->seat_count)], name);
+  for (int i = 0; i < 3 && k != NULL && sim_subscribes(k); i++)
+    sim_sock_subscribe(k, sim_plan_below(p, SIM_WORDS), true);
   return k;
 }
 
@@ -128,11 +140,24 @@ void sim_plan_bind(sim_sock_t* k) {
   sim_sock_bind(k, uri);
 }
 
+/* Each half of a proxy has people of its own; what went round in circles would
+ * go round for ever. */
+static bool may_meet(const sim_plan_t* p, const sim_sock_t* from,
+                     const sim_sock_t* to) {
+  const sim_sock_t* half = from->bridge != NULL ? from : to;
+  const sim_sock_t* other = half == from ? to : from;
+  if (half->bridge == NULL) return true;
+  if (other->bridge != NULL || (from->welcomes && half == from)) return false;
+  return other->options.type ==
+         (half == half->bridge->front ? p->type : p->hub_type);
+}
+
 void sim_plan_link(sim_plan_t* p, sim_sock_t* from, const sim_sock_t* to) {
   mcq_connect_options_t o = {0};
   char uri[32];
   char name[16];
   if (from == NULL || to == NULL) return;
+  if (!may_meet(p, from, to)) return;
   /* The second way to a peer takes the first one over, again and again. */
   bool again = from == to || p->linked[from->number][to->number];
   if (p->calm && again) return;
@@ -281,7 +306,88 @@ static void askers(sim_plan_t* p) {
   }
 }
 
+/* ---- others -------------------------------------------------------------- */
+
+/* Half of a proxy, which takes nothing off and nobody by the hand. */
+static sim_sock_t* add_half(sim_plan_t* p, int type, sim_seat_t* seat) {
+  mcq_socket_options_t o = draw_options(p, type, 0);
+  char name[16];
+  o.flags &= ~(MCQ_XPUB_VERBOSE | MCQ_XPUB_MANUAL | MCQ_XSUB_VERBOSE);
+  if (type == MCQ_XPUB) {
+    o.flags &= ~MCQ_CONFLATE;
+    if (o.slow_peer == MCQ_SLOW_DROP_OLDEST) o.slow_peer = MCQ_SLOW_REFUSE;
+  }
+  snprintf(name, sizeof name, "half-%zu", p->world.sock_count);
+  return add(p, &o, seat, name);
+}
+
+static void surround(sim_plan_t* p, sim_sock_t* half, int type) {
+  size_t count = 1 + sim_plan_below(p, 3);
+  sim_plan_bind(half);
+  for (size_t i = 0; i < count; i++) {
+    sim_sock_t* k = sim_plan_add_numbered(p, type, 0);
+    if (half->welcomes || sim_plan_odds(p, 700)) {
+      sim_plan_link(p, k, half);
+    } else {
+      sim_plan_bind(k);
+      sim_plan_link(p, half, k);
+    }
+  }
+}
+
+/* Two sockets that are joined, and people on either side. */
+static void joined(sim_plan_t* p, int type, int front, int back, int other) {
+  sim_world_t* w = &p->world;
+  sim_seat_t* seat = &w->seats[sim_plan_below(p, w->seat_count)];
+  p->type = type;
+  p->hub_type = other;
+  sim_sock_t* f = add_half(p, front, seat);
+  sim_sock_t* b = add_half(p, back, seat);
+  sim_bridge_open(f, b);
+  surround(p, f, type);
+  surround(p, b, other);
+}
+
+/* Among them maybe somebody who does not know what they speak. */
+static void streams(sim_plan_t* p) {
+  meet(p, MCQ_STREAM, 0, MCQ_STREAM, 0);
+  if (p->calm || !sim_plan_odds(p, 300)) return;
+  sim_sock_t* k = sim_plan_add(p, MCQ_DEALER, 0, "");
+  sim_plan_bind(k);
+  sim_plan_link(p, k, p->world.socks[0]);
+  sim_plan_link(p, p->world.socks[0], k);
+}
+
+static void other_people(sim_plan_t* p) {
+  if (sim_plan_odds(p, 500)) p->chatty = true;
+  switch (sim_plan_below(p, 6)) {
+    case 0:
+      joined(p, MCQ_PUSH, MCQ_PULL, MCQ_PUSH, MCQ_PULL);
+      break;
+    case 1:
+      joined(p, MCQ_REQ, MCQ_ROUTER, MCQ_DEALER, MCQ_REP);
+      break;
+    case 2:
+      joined(p, MCQ_DEALER, MCQ_ROUTER, MCQ_DEALER, MCQ_REP);
+      break;
+    case 3:
+      joined(p, MCQ_SUB, MCQ_XPUB, MCQ_XSUB,
+             sim_plan_odds(p, 500) ? MCQ_PUB : MCQ_XPUB);
+      break;
+    case 4:
+      streams(p);
+      break;
+    case 5:
+      meet(p, MCQ_XPUB, 0, sim_plan_odds(p, 700) ? MCQ_SUB : MCQ_XSUB, 0);
+      break;
+  }
+}
+
 void sim_plan_people(sim_plan_t* p) {
+  if (p->others) {
+    other_people(p);
+    return;
+  }
   size_t dice = sim_plan_below(p, 100);
   if (dice < 45) {
     old_people(p);

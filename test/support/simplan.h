@@ -19,6 +19,7 @@ typedef struct sim_plan {
   int hub_flags;
   int flags;
   bool serves;                       /* a ROUTER in the middle answers */
+  bool others;                       /* proxies, welcomes and streams */
   bool linked[SIM_SOCKS][SIM_SOCKS]; /* by number, either way */
 } sim_plan_t;
 

@@ -59,7 +59,7 @@ sim_ending_t* sim_find_end(sim_sock_t* k, mcq_endpoint_t id) {
 /* A ROUTER's peers have names, each its own; others are called what they say,
  * which may be nothing. */
 static void check_name(sim_sock_t* k, const mcq_peer_info_t* info) {
-  if (k->options.type != MCQ_ROUTER) return;
+  if (k->options.type != MCQ_ROUTER && !sim_streams(k)) return;
   sim_require(info->routing_id_len > 0);
   sim_require(sim_find_name(k, info->routing_id, info->routing_id_len) == NULL);
 }
@@ -81,7 +81,9 @@ static void on_peer_up(mcq_socket_t* s, const mcq_peer_info_t* info) {
   k->expect_successor = false;
   sim_require(sscanf(info->address, "sim://conn/%u/%d", &id, &side) == 2);
   sim_require(info->incoming == (side == 1));
-  sim_require(info->version_major == 3 && info->version_minor == 1);
+  bool raw = sim_streams(k);
+  sim_require(info->version_major == (raw ? 0 : 3));
+  sim_require(info->version_minor == (raw ? 0 : 1));
   sim_require(k->options.type != MCQ_PAIR || k->up == 0);
   sim_record_t* record = k->world->records[id];
   sim_require(record->conn != NULL && record->dir[side].sock == k);
@@ -133,7 +135,12 @@ static void check_reason(sim_sock_t* k, const sim_peer_t* p,
     sim_fail("socket %u: down with %d where the network said %d", k->number,
              code, e->told);
   /* All that came out of the network was delivered first. */
-  if (!orderly || k->closing) return;
+  if (!orderly || k->closing || k->bridge != NULL) return;
+  if (sim_streams(k)) {
+    if (!sim_stream_all_read(p))
+      sim_fail("socket %u: bytes of a lost peer were not delivered", k->number);
+    return;
+  }
   sim_books_skip(k, p, sim_whole_read(p));
   if (in->delivered != sim_whole_read(p))
     sim_fail("socket %u: %zu messages of a lost peer were not delivered",
@@ -153,6 +160,7 @@ static void on_peer_down(mcq_socket_t* s, const mcq_peer_info_t* info) {
   sim_require(info->routing_id_len == p->id_len);
   if (p->id_len != 0)
     sim_require(memcmp(info->routing_id, p->id, p->id_len) == 0);
+  sim_bridge_adopt(k);
   check_reason(k, p, info);
   sim_topics_left(k, p);
   p->up = false;
@@ -182,12 +190,25 @@ static sim_dir_t* dir_at(sim_world_t* w, const char* address) {
   return &record->dir[side];
 }
 
+/* A connection on which nothing need have been written. */
+static sim_dir_t* new_dir_at(sim_world_t* w, const char* address) {
+  unsigned id;
+  int side;
+  sim_require(sscanf(address, "sim://conn/%u/%d", &id, &side) == 2);
+  sim_conn_t* conn = w->net.conns;
+  while (conn != NULL && conn->id != id) conn = conn->next;
+  sim_require(conn != NULL);
+  return &sim_record_of(w, conn)->dir[side];
+}
+
 /* From the handshake on this socket may write there. */
 static void claim_dir(sim_sock_t* k, const mcq_event_t* e) {
-  sim_dir_t* dir = dir_at(k->world, e->address);
+  sim_dir_t* dir = sim_streams(k) ? new_dir_at(k->world, e->address)
+                                  : dir_at(k->world, e->address);
   sim_require(dir != NULL && dir->sock == NULL);
   dir->sock = k;
   dir->end = e->endpoint;
+  if (sim_streams(k)) sim_stream_claim(dir);
 }
 
 static void on_event(mcq_socket_t* s, const mcq_event_t* e) {
@@ -206,6 +227,7 @@ static void on_event(mcq_socket_t* s, const mcq_event_t* e) {
     k->expect_up = e->peer;
     k->expect_end = e->endpoint;
     claim_dir(k, e);
+    sim_topics_welcome(k);
   }
   sim_topics_event(k, e);
   sim_stats_event(k, e);
@@ -264,6 +286,8 @@ static void on_close(const mcq_close_info_t* info) {
   k->closed = true;
   k->s = NULL;
   sim_seat_t* seat = k->ctx;
+  /* What a proxy has just taken is still on its way. */
+  if (!k->world->lossy && k->world->bridge.world != NULL) return;
   if (seat->ctx != NULL && sim_odds(sim_net_at(k), 20)) sim_seat_close(seat);
 }
 
@@ -288,6 +312,7 @@ sim_sock_t* sim_sock_new(sim_world_t* w, sim_seat_t* seat,
   k->options.on_request_failed = sim_asks_failed;
   k->options.on_event = on_event;
   k->options.turn_usec = INT32_MAX; /* real time has no say here */
+  k->welcomes = options->welcome_len > 0;
   sim_begin(w);
   int rc = mcq_socket_new(seat->ctx, &k->options, &k->s);
   sim_end(w);
@@ -355,7 +380,9 @@ void sim_sock_end(sim_sock_t* k, size_t i) {
 void sim_sock_close(sim_sock_t* k) {
   mcq_stats_t stats;
   sim_world_t* w = k->world;
-  if (!k->closing) {
+  bool first = !k->closing;
+  if (first) {
+    sim_bridge_closing(k->bridge);
     mcq_stats(k->s, &stats);
     k->lost = stats.messages_lost;
     k->with_cb = true;
@@ -366,6 +393,7 @@ void sim_sock_close(sim_sock_t* k) {
   sim_begin(w);
   mcq_close(k->s, on_close);
   sim_end(w);
+  if (first) sim_bridge_closed(k->bridge, k);
 }
 
 void sim_sock_pause(sim_sock_t* k, bool on) {

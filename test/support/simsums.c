@@ -31,7 +31,7 @@ static void audit_peers(sim_sock_t* k) {
   for (size_t i = 0; i < k->peer_count; i++) {
     const sim_peer_t* p = &k->peers[i];
     mcq_peer_t found = {0, 0};
-    if (!p->up || k->options.type != MCQ_ROUTER) continue;
+    if (!p->up || (k->options.type != MCQ_ROUTER && !sim_streams(k))) continue;
     sim_require(mcq_peer_find(k->s, p->id, p->id_len, &found) == 0);
     sim_require(sim_same(found, p->handle));
   }
@@ -104,6 +104,7 @@ static void audit_sums(sim_sock_t* k, const mcq_stats_t* stats) {
 /* Where only the newest waits others give way at any time. */
 void sim_books_catch_up(sim_sock_t* k) {
   mcq_stats_t stats;
+  sim_bridge_adopt(k);
   uint64_t known = k->missed + k->shed;
   mcq_stats(k->s, &stats);
   sim_require(stats.messages_dropped >= known);
@@ -116,6 +117,7 @@ void sim_books_audit(sim_sock_t* k) {
   mcq_stats_t stats;
   const char* fault = hub_fault(k);
   if (fault != NULL) sim_fail("socket %u: %s", k->number, fault);
+  sim_bridge_adopt(k);
   mcq_stats(k->s, &stats);
   sim_require(stats.peers == k->up);
   sim_require(stats.messages_sent == k->accepted);

@@ -90,8 +90,7 @@ static mcq_frame_t topic_of(const sim_letter_t* letter) {
   return topics[test_random_below(&dice, sizeof topics / sizeof *topics)];
 }
 
-uint32_t sim_letter_words(const sim_letter_t* letter) {
-  mcq_frame_t topic = topic_of(letter);
+static uint32_t words_of(mcq_frame_t topic) {
   uint32_t mask = 0;
   for (size_t i = 0; i < SIM_WORDS; i++) {
     mcq_frame_t word = sim_word(i);
@@ -99,6 +98,14 @@ uint32_t sim_letter_words(const sim_letter_t* letter) {
       mask |= UINT32_C(1) << i;
   }
   return mask;
+}
+
+uint32_t sim_letter_words(const sim_letter_t* letter) {
+  return words_of(topic_of(letter));
+}
+
+uint32_t sim_welcome_words(void) {
+  return words_of(sim_word(SIM_WELCOME_WORD));
 }
 
 /* ---- putting letters together -------------------------------------------- */
@@ -139,6 +146,16 @@ static void mark_frame(const sim_letter_t* letter, mcq_frame_t lead,
   if (frame->len != 0) memcpy(at + MARK, frame->data, frame->len);
   frame->data = marked;
   frame->len += MARK + lead.len;
+}
+
+mcq_frame_t sim_welcome(uint32_t sender) {
+  static uint8_t bytes[64];
+  mcq_frame_t word = sim_word(SIM_WELCOME_WORD);
+  memcpy(bytes, word.data, word.len);
+  put_u32(bytes + word.len, MAGIC);
+  put_u32(bytes + word.len + 4, sender);
+  put_u32(bytes + word.len + 8, SIM_WELCOME);
+  return (mcq_frame_t){bytes, word.len + MARK};
 }
 
 size_t sim_letter_frames(const sim_letter_t* letter,

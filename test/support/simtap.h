@@ -38,6 +38,12 @@ mcq_frame_t sim_word(size_t i);
 /* The words that the first frame of a SIM_PUBLISHED letter begins with. */
 uint32_t sim_letter_words(const sim_letter_t* letter);
 
+/* What an XPUB says to everybody first: a word and whose it is. */
+#define SIM_WELCOME UINT32_MAX /* its seq */
+#define SIM_WELCOME_WORD 1
+mcq_frame_t sim_welcome(uint32_t sender); /* good until the next call */
+uint32_t sim_welcome_words(void);         /* that it begins with */
+
 /* A letter of empty frames alone cannot tell whose it is. */
 #define SIM_ANONYMOUS UINT32_MAX
 

@@ -6,8 +6,17 @@
 
 #define BIT(word) (UINT32_C(1) << (word))
 
+static bool joined(const sim_sock_t* k) {
+  return k->bridge != NULL;
+}
+
+/* Behind a proxy, what those before it do. */
 static uint32_t wants_of(const sim_sock_t* k) {
   uint32_t mask = 0;
+  const sim_sock_t* front = joined(k) ? k->bridge->front : NULL;
+  for (size_t i = 0; front != NULL && i < front->peer_count; i++)
+    if (front->peers[i].up) mask |= front->peers[i].holds;
+  if (front != NULL) return mask;
   for (size_t i = 0; i < SIM_WORDS; i++)
     if (k->wants[i] != 0) mask |= BIT(i);
   return mask;
@@ -80,6 +89,31 @@ void sim_topics_wanted(const sim_sock_t* k, const sim_dir_t* dir,
     sim_fail("socket %u got what it did not subscribe to", k->number);
   if ((words & (k->ever | dir->made)) == 0)
     sim_fail("socket %u got what it never subscribed to", k->number);
+}
+
+void sim_topics_welcomed(const sim_sock_t* k, uint32_t words) {
+  bool filtered = k->options.type == MCQ_SUB && !has(k, MCQ_SUB_UNFILTERED);
+  bool inverted = has(k, MCQ_INVERT_MATCHING);
+  k->world->sights->welcomes++;
+  if (filtered && ((words & wants_of(k)) != 0) == inverted)
+    sim_fail("socket %u is not welcome so", k->number);
+}
+
+/* It has been said by now, whatever had to give way to it. */
+void sim_topics_welcome(sim_sock_t* k) {
+  mcq_stats_t stats;
+  if (!k->welcomes) return;
+  sim_bridge_adopt(k);
+  mcq_stats(k->s, &stats);
+  uint64_t shed = stats.messages_dropped - k->missed - k->shed;
+  k->shed += shed;
+  k->world->sights->shed += shed;
+  if (!joined(k)) {
+    sim_require(stats.messages_sent == k->accepted + 1 ||
+                k->world->net.starving);
+    k->accepted = stats.messages_sent;
+  }
+  k->welcomed++;
 }
 
 /* ---- subscribing --------------------------------------------------------- */
@@ -163,6 +197,7 @@ static void in_force(sim_sock_t* k, const sim_peer_t* p) {
   k->world->sights->barriers++;
   if (there == NULL || there->tampered || has(in->sock, MCQ_XPUB_MANUAL))
     return;
+  if (joined(k)) return; /* what is asked for is on its way to it */
   if ((wants & ~there->holds) != 0)
     sim_fail("socket %u subscribed to %x, in force is %x", k->number, wants,
              there->holds);
@@ -174,6 +209,7 @@ static void told(sim_sock_t* k, sim_peer_t* p, const mcq_event_t* e) {
   sim_require(p->up && !has(k, MCQ_XPUB_MANUAL));
   sim_require(((p->holds & BIT(word)) != 0) != wanted);
   p->holds ^= BIT(word);
+  p->since[word] = ++k->world->step;
 }
 
 void sim_topics_event(sim_sock_t* k, const mcq_event_t* e) {
@@ -272,6 +308,7 @@ void sim_topics_audit(sim_sock_t* k) {
   bool publishes = sim_publishes(k);
   if (!publishes && !sim_subscribes(k)) return;
   mcq_stats(k->s, &stats);
+  if (!publishes && joined(k)) return;
   uint32_t all = publishes ? audit_table(k) : wants_of(k);
   sim_require(stats.subscriptions == bits(all));
   if (publishes)
@@ -299,10 +336,21 @@ static void check_notices(sim_sock_t* k) {
     sim_fail("socket %u was told of %x, there is %x", k->number, k->told, all);
 }
 
+/* A proxy's one side wants what is wanted from the other. */
+static void check_passed_on(sim_sock_t* k) {
+  mcq_stats_t stats;
+  if (!k->bridge->open || k->world->net.starving) return;
+  mcq_stats(k->s, &stats);
+  if (stats.subscriptions != bits(wants_of(k)))
+    sim_fail("socket %u subscribed to %llu topics for %x", k->number,
+             (unsigned long long) stats.subscriptions, wants_of(k));
+}
+
 void sim_topics_quiet(sim_sock_t* k) {
   bool manual = has(k, MCQ_XPUB_MANUAL);
+  if (joined(k) && sim_subscribes(k)) check_passed_on(k);
   if (!sim_publishes(k)) return;
-  check_notices(k);
+  if (!joined(k)) check_notices(k);
   for (size_t i = 0; i < k->peer_count; i++) {
     const sim_peer_t* p = &k->peers[i];
     const sim_peer_t* there = p->up ? sim_mirror(p) : NULL;
@@ -310,6 +358,8 @@ void sim_topics_quiet(sim_sock_t* k) {
     if (k->options.max_subscriptions > 0) continue; /* it comes and goes */
     if (p->record->conn->cut || (p->tampered && !manual)) continue;
     const sim_sock_t* reader = p->record->dir[!p->side].sock;
+    if (joined(reader) && (!reader->bridge->open || k->world->net.starving))
+      continue;
     uint32_t wants = wants_of(reader);
     uint32_t there_is = manual ? p->asked : p->holds;
     if (((there_is ^ wants) & ~reader->blurred) != 0)

@@ -35,6 +35,10 @@ static void on_taken(sim_end_t* e, const uint8_t* data, size_t len) {
   sim_dir_t* dir = &record->dir[sim_side(e)];
   size_t before = dir->tap.count;
   if (dir->sock != NULL) dir->sock->moved_at = w->net.now;
+  if (dir->raw != NULL) {
+    sim_stream_feed(dir, data, len);
+    return;
+  }
   sim_tap_feed(&dir->tap, data, len);
   for (; before < dir->tap.count; before++)
     sim_books_handed(record, dir, &dir->tap.seen[before]);
@@ -50,9 +54,11 @@ static size_t ends_between(const sim_tap_t* tap, uint64_t from, uint64_t to) {
 
 static void on_read(sim_end_t* e, const uint8_t* data, size_t len) {
   sim_world_t* w = (sim_world_t*) e->conn->net->user;
-  const sim_tap_t* tap = &sim_record_of(w, e->conn)->dir[!sim_side(e)].tap;
+  const sim_dir_t* dir = &sim_record_of(w, e->conn)->dir[!sim_side(e)];
+  const sim_tap_t* tap = &dir->tap;
   uint64_t from = sim_in(e)->read;
   (void) data;
+  if (dir->raw != NULL) return;
   if (len == 1) w->sights->crumbs++;
   if (ends_between(tap, from + len - 1, from + len) == 0) w->sights->halves++;
   if (len > 1 && ends_between(tap, from, from + len) > 1) w->sights->bunches++;
@@ -115,10 +121,14 @@ void sim_seat_close(sim_seat_t* seat) {
     k->closing = true;
     k->moved_at = w->net.now;
   }
+  sim_sock_t* joined = seat->closing ? NULL : w->bridge.front;
   seat->closing = true;
+  if (joined != NULL && joined->ctx != seat) joined = NULL;
+  if (joined != NULL) sim_bridge_closing(&w->bridge);
   sim_begin(w);
   mcq_ctx_close(seat->ctx, on_ctx_close);
   sim_end(w);
+  if (joined != NULL) sim_bridge_closed(&w->bridge, joined);
   for (size_t i = 0; i < w->sock_count; i++)
     if (w->socks[i]->ctx == seat) sim_asks_forget(w->socks[i]);
 }
@@ -233,6 +243,7 @@ void sim_world_open(sim_world_t* w, uint64_t seed, size_t seats, size_t loops) {
 }
 
 void sim_world_dispose(sim_world_t* w) {
+  sim_bridge_dispose(&w->bridge);
   for (size_t i = 0; i < w->loop_count; i++) {
     sim_require(uv_run(&w->loops[i], UV_RUN_NOWAIT) == 0);
     if (uv_loop_close(&w->loops[i]) != 0) sim_fail("the loop does not close");
@@ -245,7 +256,10 @@ void sim_world_dispose(sim_world_t* w) {
   w->sights->starved += atomic_load(&w->alloc.failed);
   for (size_t i = 0; i < w->record_cap; i++) {
     if (w->records[i] == NULL) continue;
-    for (int s = 0; s < 2; s++) sim_tap_dispose(&w->records[i]->dir[s].tap);
+    for (int s = 0; s < 2; s++) {
+      sim_tap_dispose(&w->records[i]->dir[s].tap);
+      sim_stream_dispose(&w->records[i]->dir[s]);
+    }
     free(w->records[i]);
   }
   free(w->records);

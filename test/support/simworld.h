@@ -10,7 +10,8 @@
  *
  * simsock.c is a socket's life and its peers', simbooks.c its messages,
  * simsums.c whether they add up, simstats.c whether the library says so,
- * simtopics.c who subscribed to what, simasks.c who asked what. */
+ * simtopics.c who subscribed to what, simasks.c who asked what, simproxy.c two
+ * sockets that are joined, simstream.c bytes without ends. */
 #ifndef TEST_SUPPORT_SIMWORLD_H
 #define TEST_SUPPORT_SIMWORLD_H
 
@@ -44,17 +45,31 @@ typedef struct sim_sights {
   uint64_t failures;  /* given up, */
   uint64_t stale;     /* answered when the asker was gone */
   uint64_t promised;  /* messages told to many peers together */
+  uint64_t passed;    /* messages that proxies handed on, */
+  uint64_t lapsed;    /* and that nobody took from them */
+  uint64_t welcomes;  /* heard by subscribers */
+  uint64_t torn;      /* chunks of streams that end inside a message, */
+  uint64_t merged;    /* and that have two or more */
 } sim_sights_t;
+
+/* Who sent the last letter that went this way through a proxy, and on which
+ * connection it had come there. */
+typedef struct sim_onward {
+  const struct sim_record* way;
+  uint64_t end; /* where in its stream that was: no earlier one may follow */
+} sim_onward_t;
 
 typedef struct sim_dir {
   sim_tap_t tap;
-  sim_sock_t* sock;   /* who writes; known when it is up */
-  mcq_endpoint_t end; /* of his, 0: accepted */
-  uint32_t force;     /* the writer has been told these words */
-  uint32_t made;      /* words that the writer subscribed the reader to */
-  uint32_t next_seq;  /* no earlier letter may follow */
-  size_t delivered;   /* of the tap's messages, by the reader */
-  int refusal;        /* why the writer's side did not take the peer in */
+  sim_sock_t* sock;    /* who writes; known when it is up */
+  mcq_endpoint_t end;  /* of his, 0: accepted */
+  uint32_t force;      /* the writer has been told these words */
+  uint32_t made;       /* words that the writer subscribed the reader to */
+  uint32_t next_seq;   /* no earlier letter may follow */
+  size_t delivered;    /* of the tap's messages, by the reader */
+  int refusal;         /* why the writer's side did not take the peer in */
+  struct sim_raw* raw; /* a STREAM writes; else NULL */
+  sim_onward_t onward[SIM_SOCKS]; /* by sender */
 } sim_dir_t;
 
 typedef struct sim_record {
@@ -70,12 +85,13 @@ typedef struct sim_peer {
   size_t id_len;
   bool up;
   bool paused;
-  bool ending;        /* we asked for its end */
-  bool brief;         /* its endpoint was closing before it was up */
-  bool tampered;      /* it is not alone in saying what it wants */
-  uint32_t holds;     /* words that it is subscribed to here, */
-  uint32_t asked;     /* those we were told of by messages */
-  mcq_endpoint_t end; /* it was dialed by; 0: accepted */
+  bool ending;               /* we asked for its end */
+  bool brief;                /* its endpoint was closing before it was up */
+  bool tampered;             /* it is not alone in saying what it wants */
+  uint32_t holds;            /* words that it is subscribed to here, */
+  uint32_t asked;            /* those we were told of by messages */
+  uint64_t since[SIM_WORDS]; /* it is or is not, in steps */
+  mcq_endpoint_t end;        /* it was dialed by; 0: accepted */
 } sim_peer_t;
 
 typedef struct sim_ending {
@@ -93,7 +109,8 @@ enum {
   SIM_HANDED = 2,
   SIM_DELIVERED = 4,
   SIM_DROPPED = 8, /* of no use to who gets it, or to be given up by him */
-  SIM_DIRECT = 16  /* sent by handle */
+  SIM_DIRECT = 16, /* sent by handle */
+  SIM_ONWARD = 32  /* handed on by a proxy */
 };
 
 /* What became of a letter. */
@@ -102,7 +119,11 @@ typedef struct sim_fate {
   uint8_t envelope;             /* frames put before it on the way */
   uint32_t asker;               /* of the question it answers, */
   uint32_t question;            /* and which */
-  const struct sim_record* way; /* it went on last */
+  bool spread;                  /* it went on several connections: */
+  const struct sim_record* way; /* on this one last, from its sender */
+  uint64_t way_end;             /* bytes there up to and with it */
+  uint64_t step;                /* and when */
+  uint32_t got;                 /* by these, a bit for each number */
 } sim_fate_t;
 
 /* A question that somebody is to answer. */
@@ -183,7 +204,22 @@ struct sim_sock {
   sim_ask_t hand;
   sim_ask_t held[SIM_HELD];
   size_t held_count;
+  struct sim_bridge* bridge; /* the proxy it is or was part of */
+  bool welcomes;             /* XPUB: says so to everybody */
+  uint64_t welcomed;         /* how often that was accepted */
 };
+
+/* Two sockets, of one context, that are joined from their first day to the end
+ * of either. */
+typedef struct sim_bridge {
+  sim_world_t* world;
+  mcq_proxy_t* proxy; /* NULL: there is none, or not any more */
+  sim_sock_t* front;
+  sim_sock_t* back;
+  bool open;
+  bool paused;
+  uint64_t passed; /* in all, when it was let go */
+} sim_bridge_t;
 
 typedef struct sim_seat {
   sim_world_t* world;
@@ -213,7 +249,9 @@ struct sim_world {
   uint64_t delivered;
   uint64_t skipped; /* of no use to who received them */
   uint64_t step;
-  bool settling;                  /* what is asked is answered at once */
+  bool settling; /* what is asked is answered at once */
+  bool lossy;    /* connections may break */
+  sim_bridge_t bridge;
   void (*whim)(sim_sock_t* sock); /* what is done then */
   sim_sights_t* sights;
 };
@@ -269,6 +307,22 @@ void sim_sock_take(sim_sock_t* k);
 void sim_sock_reply(sim_sock_t* k, size_t i);
 void sim_sock_drop(sim_sock_t* k, size_t i);
 
+/* ---- proxies (simproxy.c) ------------------------------------------------ */
+/* Joins them; the world has one such pair at most. */
+void sim_bridge_open(sim_sock_t* front, sim_sock_t* back);
+void sim_bridge_pause(sim_bridge_t* b, bool on);
+/* Nobody is left on one side, so that all others wait. */
+bool sim_bridge_stuck(const sim_bridge_t* b);
+/* How many messages it has got from others than subscribers. */
+uint64_t sim_bridge_passed(const sim_bridge_t* b);
+/* Nothing is lost, nothing is under way. */
+void sim_bridge_quiet(const sim_bridge_t* b);
+
+/* ---- streams (simstream.c) ----------------------------------------------- */
+/* A message of no bytes; the end of a connection as a message. */
+void sim_stream_nothing(sim_sock_t* k, const sim_peer_t* p);
+void sim_stream_end(sim_sock_t* k, sim_peer_t* p, bool by_name);
+
 /* Whether it may be used from outside its callbacks: a socket that its context
  * closes goes without a word. */
 static inline bool sim_sock_usable(const sim_sock_t* k) {
@@ -285,6 +339,10 @@ static inline bool sim_publishes(const sim_sock_t* k) {
 
 static inline bool sim_subscribes(const sim_sock_t* k) {
   return k->options.type == MCQ_SUB || k->options.type == MCQ_XSUB;
+}
+
+static inline bool sim_streams(const sim_sock_t* k) {
+  return k->options.type == MCQ_STREAM;
 }
 
 static inline bool sim_same(mcq_peer_t a, mcq_peer_t b) {
