@@ -38,6 +38,8 @@ typedef struct mcq__end {
   bool closing;
   bool io_closed; /* the listener or dialer is gone */
   bool stopped;   /* the dialer gave up */
+  bool was_up;    /* the last connection was */
+  int code;       /* why the last attempt failed or connection ended */
   unsigned attempts;
   mcq__listener_t listener;
   mcq__dialer_t dialer;
