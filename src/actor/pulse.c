@@ -7,6 +7,10 @@
 /* A deadline that was noticed late is looked at again after as long, ms. */
 #define LATE_MAX ((uint64_t) 1000)
 
+/* Bytes of a question, generously: with more than these on the way there is
+ * something before it. */
+#define ALONE ((size_t) 64)
+
 static uint64_t after(uint64_t time, uint64_t ms) {
   return ms < MCQ__NEVER - time ? time + ms : MCQ__NEVER;
 }
@@ -107,13 +111,13 @@ void mcq__pulse_mute(mcq__pulse_t* p) {
 }
 
 void mcq__pulse_left(mcq__pulse_t* p, uint64_t now, uint64_t now_ns,
-                     size_t batch, size_t unsent) {
+                     size_t unsent) {
   if (p->asked == p->pinged) p->asked = now; /* it had to wait until now */
   p->pinged = now;
   if (p->fresh) p->sent_ns = now_ns;
   p->fresh = false;
   p->unsent = false;
-  p->crowded = unsent > batch;
+  p->crowded = unsent > ALONE;
   p->passed = (int64_t) p->written - (int64_t) unsent;
 }
 

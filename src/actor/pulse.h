@@ -105,9 +105,9 @@ mcq__slice_t mcq__pulse_ask(mcq__pulse_t* p, uint64_t now, size_t unsent,
 /* It could not be: the peer does not understand. */
 void mcq__pulse_mute(mcq__pulse_t* p);
 
-/* It left, with `batch` bytes in all, and `unsent` have not arrived. */
+/* It left, and `unsent` bytes have not arrived. */
 void mcq__pulse_left(mcq__pulse_t* p, uint64_t now, uint64_t now_ns,
-                     size_t batch, size_t unsent);
+                     size_t unsent);
 
 /* An answer came; false: to somebody else's question. */
 bool mcq__pulse_answered(mcq__pulse_t* p, uint64_t now_ns,

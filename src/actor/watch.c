@@ -40,7 +40,8 @@ void mcq__actor_watch_wrote(mcq__actor_t* a, size_t n, uint64_t messages) {
   mcq__pulse_said(p, now, n);
   if (a->outbox.messages < messages) mcq__pulse_spoke(p, now, false);
   if (!p->unsent || mcq__actor_protocol(a)->out(a->session)->bytes != 0) return;
-  mcq__pulse_left(p, now, mcq__io_now_ns(mcq__actor_io(a)), n, unsent(a));
+  mcq__pulse_left(p, now, mcq__io_now_ns(mcq__actor_io(a)), unsent(a));
+  mcq__actor_arm(a);
 }
 
 void mcq__actor_watch_ttl(mcq__actor_t* a, uint64_t ttl) {
@@ -123,9 +124,7 @@ void mcq__actor_watch_due(mcq__actor_t* a, uint64_t now) {
 }
 
 mcq__actor_life_t mcq__actor_life(const mcq__actor_t* a) {
-  mcq__actor_life_t life = {0, 0};
-  if (a->state != MCQ__ACTOR_UP) return life;
-  life.rtt_ns = a->pulse.rtt_ns;
+  mcq__actor_life_t life = {.rtt_ns = a->pulse.rtt_ns};
   if (a->pulse.on) life.heard = a->pulse.heard;
   return life;
 }
