@@ -47,11 +47,12 @@ void mcq__pulse_end(mcq__pulse_t* p) {
 
 /* ---- what happens -------------------------------------------------------- */
 
-/* From here on bytes are timed: what came before is not known. */
+/* From here on bytes are timed.  Of what came before nothing is known: it is
+ * no answer to what is asked now. */
 static void turn_on(mcq__pulse_t* p, uint64_t now) {
   if (p->on) return;
   p->on = true;
-  p->heard = now;
+  p->heard = now == 0 ? 0 : now - 1;
   p->said = now;
 }
 
@@ -81,7 +82,9 @@ void mcq__pulse_sight(mcq__pulse_t* p, uint64_t now) {
 
 void mcq__pulse_announced(mcq__pulse_t* p, uint64_t now, uint64_t ttl) {
   p->ttl = ttl == 0 ? MCQ__NEVER : ttl;
-  if (ttl != 0) turn_on(p, now);
+  if (ttl == 0) return;
+  turn_on(p, now);
+  p->heard = now; /* it has just said so */
 }
 
 /* ---- questions ----------------------------------------------------------- */
@@ -91,7 +94,8 @@ void mcq__pulse_announced(mcq__pulse_t* p, uint64_t now, uint64_t ttl) {
 mcq__slice_t mcq__pulse_ask(mcq__pulse_t* p, uint64_t now, size_t unsent,
                             uint8_t context[MCQ__PULSE_CONTEXT]) {
   p->pinged = now;
-  if (p->asked == MCQ__NEVER) p->asked = now;
+  p->counts = p->asked == MCQ__NEVER;
+  if (p->counts) p->asked = now;
   if (!p->awaiting) {
     p->awaiting = true;
     p->fresh = true;
@@ -112,7 +116,7 @@ void mcq__pulse_mute(mcq__pulse_t* p) {
 
 void mcq__pulse_left(mcq__pulse_t* p, uint64_t now, uint64_t now_ns,
                      size_t unsent) {
-  if (p->asked == p->pinged) p->asked = now; /* it had to wait until now */
+  if (p->counts && p->asked != MCQ__NEVER) p->asked = now;
   p->pinged = now;
   if (p->fresh) p->sent_ns = now_ns;
   p->fresh = false;

@@ -48,6 +48,7 @@ typedef struct mcq__pulse {
   bool awaiting; /* the answer to question `number` */
   bool fresh;    /* which has not left yet */
   bool unsent;   /* a question has not left yet */
+  bool counts;   /* it is the one that was asked first */
   bool crowded;  /* other bytes are before it, on the way */
   bool first;    /* the peer has sent a message */
 } mcq__pulse_t;
