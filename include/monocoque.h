@@ -125,7 +125,10 @@ enum { /* mcq_socket_options_t.flags */
    * nothing is taken off. */
   MCQ_ROUTER_BALANCE = 1 << 0,
   /* ROUTER: a second peer with a routing id in use is refused; otherwise it
-   * takes the id over and the first goes down with MCQ_EHANDOVER. */
+   * takes the id over and the first goes down with MCQ_EHANDOVER.  The
+   * refusal is for the time being (MCQ_ENOTNOW): the first is asked for a sign
+   * of life and goes down with MCQ_EHEARTBEAT when it gives none, so that a
+   * peer that returns from a break does not find itself in its place. */
   MCQ_ROUTER_REFUSE_TWIN = 1 << 1,
   /* Queue only for peers that are connected; otherwise a queue exists from
    * mcq_connect on. */
@@ -182,6 +185,8 @@ typedef struct mcq_peer_info {
   int version_minor;
   bool incoming; /* it connected to us */
   void* data;    /* mcq_peer_set_data */
+  uint64_t rtt_ns; /* how long the answer to the last heartbeat took; 0: there
+                      was none */
   /* Only on the way down: */
   int reason;             /* a code: MCQ_EOF, MCQ_EFRAME, ... */
   const char* text;       /* what exactly, for people; may be "" */
@@ -283,6 +288,12 @@ typedef struct mcq_property {
 
 #define MCQ_LINGER_NONE (-2)
 
+enum { /* mcq_socket_options_t.reconnect_stop: what ends the attempts at once */
+  MCQ_STOP_REFUSED = 1 << 0,   /* nobody listens there: UV_ECONNREFUSED */
+  MCQ_STOP_HANDSHAKE = 1 << 1, /* a handshake failed, whatever the cause */
+  MCQ_STOP_LOST = 1 << 2       /* a connection was up and is lost */
+};
+
 typedef struct mcq_socket_options {
   int type;
   int flags;
@@ -309,9 +320,13 @@ typedef struct mcq_socket_options {
   int64_t handshake_ms;     /* in total; 10000; -1 none */
   int64_t linger_ms;        /* without progress, after close; 1000; -1 ever;
                                MCQ_LINGER_NONE: what is queued is dropped */
-  int64_t reconnect_ms;     /* first wait; 100; -1 never reconnect */
+  int64_t reconnect_ms;     /* first wait; 100; -1 never reconnect.  It doubles
+                               with each failure in a row, and up to a half is
+                               taken off at random; a handshake that succeeds,
+                               and nothing less, makes it the first one again */
   int64_t reconnect_max_ms; /* cap of the doubling; 30000 */
-  int64_t connect_ms;       /* limit of one attempt; 10000; -1 the system's */
+  int64_t connect_ms;       /* limit of one attempt, with the name and all its
+                               addresses; 10000; -1 the system's */
   int32_t backlog;          /* of listeners; 511 */
 
   /* Limits on those who connect to us, whatever they want.  Who is over one
@@ -340,6 +355,32 @@ typedef struct mcq_socket_options {
   int64_t turn_bytes;    /* the same in bytes; 1 MiB */
   int32_t turn_usec;     /* the same in microseconds, give or take one
                             callback; 500 */
+
+  /* Heartbeats, of peers that speak ZMTP 3.1, over tcp and ipc; see
+   * doc/liveness.md.  A peer is asked (PING) when nothing was heard from it,
+   * or nothing said to it, for heartbeat_ms; none, and none for STREAM.  When
+   * after that not a single byte comes for heartbeat_timeout_ms it goes down
+   * with MCQ_EHEARTBEAT; the same as heartbeat_ms; -1 never.  It is told to
+   * give us up after heartbeat_ttl_ms of silence: more than heartbeat_ms, and
+   * 65500 at most are announced; none.  What it tells us of that is heeded
+   * whatever the options say. */
+  int64_t heartbeat_ms;
+  int64_t heartbeat_timeout_ms;
+  int64_t heartbeat_ttl_ms;
+
+  /* Absolute: bytes that trickle in and heartbeats extend neither.  A peer
+   * goes down with MCQ_EIDLE. */
+  int64_t first_message_ms; /* from on_peer_up to its first message or
+                               subscription; none; not for PUSH */
+  int64_t idle_ms;          /* from one whole message to the next, received or
+                               sent; none */
+
+  /* When an endpoint gives up connecting, which MCQ_EVENT_STOPPED tells once.
+   * What is queued for it then is lost when it is closed. */
+  int32_t reconnect_attempts; /* in a row without a handshake; no limit */
+  int64_t reconnect_total_ms; /* no further attempt begins later than that
+                                 after the first of such a row; no limit */
+  int reconnect_stop;         /* MCQ_STOP_... */
 
   void* reserved[16]; /* leave zero */
 } mcq_socket_options_t;
@@ -556,7 +597,9 @@ MCQ_EXTERN void mcq_proxy_stats(const mcq_proxy_t* proxy,
 /* ---- receiving ----------------------------------------------------------- */
 
 /* No on_message of this socket until mcq_resume; exact to one message, also
- * inside a callback.  Connections are not read meanwhile. */
+ * inside a callback.  When that lasts (10 ms) connections are read on, 64 KiB
+ * each at most, so that heartbeats are answered and the end of a peer is
+ * noticed; the end is told when what came before has been delivered. */
 MCQ_EXTERN int mcq_pause(mcq_socket_t* socket);
 MCQ_EXTERN int mcq_resume(mcq_socket_t* socket);
 
@@ -660,7 +703,7 @@ typedef struct mcq_mailbox_options {
   void (*on_drain)(mcq_socket_t* socket, void* data);
 
   /* A message could not be sent, for good: MCQ_EHOSTUNREACH, MCQ_EFSM,
-   * MCQ_ENOMEM, ...  Borrowed.  Counted in messages_lost. */
+   * MCQ_ENOMEM, ...  Borrowed.  Counted in posts_failed. */
   void (*on_failed)(mcq_socket_t* socket, mcq_msg_t* msg, int code, void* data);
 
   void* reserved[8]; /* leave zero */
@@ -756,6 +799,7 @@ typedef struct mcq_stats {
   uint64_t requests_failed;    /* REQ: see on_request_failed */
   uint64_t messages_dropped;   /* PUB, XPUB, MCQ_CONFLATE: for one peer each,
                                    because it was slow: all three kinds below */
+  uint64_t posts_failed;        /* given to mcq_post, and could not be sent */
   uint64_t connections_refused; /* over one of the limits on who connects */
   uint64_t subscriptions;      /* PUB, XPUB: topics with a subscriber; SUB,
                                   XSUB: topics subscribed to */

@@ -63,5 +63,6 @@ const char* mcq_err_name(int code) {
 bool mcq_is_fatal(int code) {
   return code < 0 && code != MCQ_EAGAIN && code != MCQ_ENOMEM &&
          code != MCQ_EHOSTUNREACH && code != UV_EINTR && code != UV_ENOBUFS &&
-         code != UV_EMFILE && code != UV_ENFILE && code != MCQ_ETIMEDOUT;
+         code != UV_EMFILE && code != UV_ENFILE && code != MCQ_ETIMEDOUT &&
+         code != MCQ_ENOTNOW;
 }

@@ -78,13 +78,17 @@ static const mcq__transport_t transport = {.scheme = "fake",
 
 /* ---- what the dialer says ------------------------------------------------ */
 
-enum when { NEVER, IN_DIALING, IN_STREAM, IN_FAILED, IN_RETRY };
+enum when { NEVER, IN_DIALING, IN_STREAM, IN_FAILED, IN_RETRY, IN_STOPPED };
 
 typedef struct script {
   mcq__dialer_t dialer;
   test_seat_t seat;
   enum when close_in; /* the callback that closes */
   enum when lose_in;
+  enum when stop_in;
+  uint64_t attempts; /* of the configuration; set before opening */
+  uint64_t total_ms;
+  unsigned stops;
   bool inside; /* one of the test's own calls: nothing may come */
   unsigned dialings;
   unsigned streams;
@@ -104,6 +108,7 @@ static script_t* heard(mcq__dialer_t* d, enum when what) {
   assert_false(s->closed);
   assert_false(d->closing);
   s->moved = true;
+  if (s->stop_in == what) mcq__dialer_stop(d);
   if (s->close_in == what) {
     mcq__dialer_close(d);
     mcq__dialer_close(d);
@@ -136,6 +141,12 @@ static void on_retry(mcq__dialer_t* d, uint64_t ms) {
   s->wait = ms;
 }
 
+static void on_stopped(mcq__dialer_t* d) {
+  script_t* s = heard(d, IN_STOPPED);
+  assert_int_equal(d->state, MCQ__DIALER_STOPPED);
+  s->stops++;
+}
+
 static void on_closed(mcq__dialer_t* d) {
   script_t* s = (script_t*) d->user;
   assert_false(s->inside);
@@ -145,7 +156,7 @@ static void on_closed(mcq__dialer_t* d) {
 }
 
 static const mcq__dialer_events_t events = {on_dialing, on_stream, on_failed,
-                                            on_retry, on_closed};
+                                            on_retry,   on_closed, on_stopped};
 
 /* ---- the stage ----------------------------------------------------------- */
 
@@ -156,7 +167,11 @@ static void turns(script_t* s) {
 static int open_dialer(script_t* s, const char* uri, uint64_t retry,
                        uint64_t retry_max, uint64_t connect) {
   mcq__endpoint_t endpoint;
-  mcq__dialer_config_t config = {retry, retry_max, connect};
+  mcq__dialer_config_t config = {.retry_ms = retry,
+                                 .retry_max_ms = retry_max,
+                                 .connect_ms = connect,
+                                 .attempts = s->attempts,
+                                 .total_ms = s->total_ms};
   assert_int_equal(mcq__endpoint_parse(&endpoint, uri), 0);
   memset(&s->dialer, 0, sizeof s->dialer);
   s->dialer.user = s;
@@ -167,16 +182,23 @@ static int open_dialer(script_t* s, const char* uri, uint64_t retry,
   return rc;
 }
 
-static void setup(script_t* s, uint64_t retry, uint64_t retry_max,
-                  uint64_t connect) {
+static void setup_with(script_t* s, uint64_t attempts, uint64_t total_ms,
+                       uint64_t retry, uint64_t retry_max, uint64_t connect) {
   memset(s, 0, sizeof *s);
   memset(&fake, 0, sizeof fake);
+  s->attempts = attempts;
+  s->total_ms = total_ms;
   test_seat_use_clock(&s->seat);
   s->seat.seams.transport = &transport;
   s->seat.seams.seed = 7;
   assert_int_equal(test_seat_open(&s->seat, MCQ__BACKEND_UV), 0);
   assert_int_equal(open_dialer(s, "fake://server", retry, retry_max, connect),
                    0);
+}
+
+static void setup(script_t* s, uint64_t retry, uint64_t retry_max,
+                  uint64_t connect) {
+  setup_with(s, 0, 0, retry, retry_max, connect);
 }
 
 static void teardown(script_t* s) {
@@ -360,6 +382,151 @@ static void being_accepted_is_not_success(void** state) {
     expect_wait(&s, UINT64_C(100) << i);
     wait_out(&s);
   }
+  teardown(&s);
+}
+
+/* One that was taken for a success, and was told later that it is none. */
+static void a_success_taken_back_is_none(void** state) {
+  (void) state;
+  script_t s;
+  setup_with(&s, 4, 0, 100, 100000, MCQ__NEVER);
+  turns(&s);
+  for (unsigned i = 0; i < 3; i++) {
+    end_attempt(&a_stream, 0);
+    turns(&s);
+    mcq__dialer_succeeded(&s.dialer);
+    mcq__dialer_disappointed(&s.dialer);
+    mcq__dialer_disappointed(&s.dialer); /* once is enough */
+    lose(&s, true);
+    turns(&s);
+    expect_wait(&s, UINT64_C(100) << i);
+    wait_out(&s);
+  }
+  end_attempt(&a_stream, 0);
+  turns(&s);
+  mcq__dialer_succeeded(&s.dialer);
+  mcq__dialer_disappointed(&s.dialer);
+  lose(&s, true);
+  turns(&s);
+  assert_int_equal(s.stops, 1); /* the fourth in vain */
+  teardown(&s);
+}
+
+/* ---- giving up ----------------------------------------------------------- */
+
+static void so_many_attempts_and_no_more(void** state) {
+  (void) state;
+  for (unsigned n = 1; n < 5; n++) {
+    script_t s;
+    setup_with(&s, n, 0, 100, 1000, MCQ__NEVER);
+    turns(&s);
+    for (unsigned i = 1; i < n; i++) {
+      end_attempt(NULL, UV_ECONNREFUSED);
+      turns(&s);
+      wait_out(&s);
+    }
+    assert_int_equal(s.stops, 0);
+    end_attempt(NULL, UV_ECONNREFUSED);
+    turns(&s);
+    s.seat.now += 1000000;
+    turns(&s);
+    assert_int_equal(s.stops, 1);
+    assert_int_equal(s.failures, n);
+    assert_int_equal(s.retries, n - 1);
+    assert_int_equal(fake.dials, n);
+    teardown(&s);
+  }
+}
+
+static void attempts_count_from_the_last_success(void** state) {
+  (void) state;
+  script_t s;
+  setup_with(&s, 2, 0, 100, 1000, MCQ__NEVER);
+  turns(&s);
+  for (int round = 0; round < 3; round++) {
+    end_attempt(NULL, UV_ECONNREFUSED);
+    turns(&s);
+    wait_out(&s);
+    end_attempt(&a_stream, 0);
+    turns(&s);
+    mcq__dialer_succeeded(&s.dialer);
+    lose(&s, true);
+    turns(&s);
+    wait_out(&s);
+  }
+  end_attempt(NULL, UV_ECONNREFUSED);
+  turns(&s);
+  wait_out(&s);
+  assert_int_equal(s.stops, 0);
+  end_attempt(NULL, UV_ECONNREFUSED);
+  turns(&s);
+  assert_int_equal(s.stops, 1);
+  teardown(&s);
+}
+
+/* The last attempt begins when the time is up, not a wait later. */
+static void so_long_and_no_longer(void** state) {
+  (void) state;
+  script_t s;
+  setup_with(&s, 0, 1000, 300, 300, MCQ__NEVER);
+  turns(&s);
+  uint64_t began = s.seat.now;
+  while (s.stops == 0) {
+    end_attempt(NULL, UV_ECONNREFUSED);
+    turns(&s);
+    assert_in_range(s.seat.now, began, began + 1000);
+    if (s.stops == 0) wait_out(&s);
+  }
+  assert_int_equal(s.seat.now, began + 1000);
+  assert_in_range(fake.dials, 5, 8);
+  teardown(&s);
+}
+
+static void the_time_counts_from_the_first_attempt(void** state) {
+  (void) state;
+  script_t s;
+  setup_with(&s, 0, 1000, 300, 300, MCQ__NEVER);
+  turns(&s);
+  s.seat.now += 5000; /* one long one */
+  end_attempt(&a_stream, 0);
+  turns(&s);
+  mcq__dialer_succeeded(&s.dialer);
+  s.seat.now += 100000;
+  lose(&s, true);
+  turns(&s);
+  assert_int_equal(s.stops, 0);
+  wait_out(&s);
+  s.seat.now += 1000; /* and another, with which the time is up */
+  end_attempt(NULL, UV_ECONNREFUSED);
+  turns(&s);
+  assert_int_equal(s.stops, 1);
+  teardown(&s);
+}
+
+static void without_retry_it_stops_at_once(void** state) {
+  (void) state;
+  script_t s;
+  setup(&s, MCQ__NEVER, 0, MCQ__NEVER);
+  turns(&s);
+  end_attempt(NULL, UV_ECONNREFUSED);
+  turns(&s);
+  assert_int_equal(s.stops, 1);
+  teardown(&s);
+}
+
+static void told_to_stop_it_says_nothing_more(void** state) {
+  (void) state;
+  script_t s;
+  setup(&s, 100, 1000, MCQ__NEVER);
+  s.stop_in = IN_FAILED;
+  turns(&s);
+  end_attempt(NULL, UV_ECONNREFUSED);
+  turns(&s);
+  s.seat.now += 1000000;
+  turns(&s);
+  assert_int_equal(s.retries, 0);
+  assert_int_equal(s.stops, 0);
+  assert_int_equal(fake.dials, 1);
   teardown(&s);
 }
 
@@ -687,7 +854,8 @@ static void many_lookups_are_called_off(void** state) {
   memset(&t, 0, sizeof t);
   assert_int_equal(test_seat_open(&t, MCQ__BACKEND_UV), 0);
   mcq__endpoint_t endpoint;
-  mcq__dialer_config_t config = {MCQ__NEVER, 0, MCQ__NEVER};
+  mcq__dialer_config_t config = {.retry_ms = MCQ__NEVER,
+                                 .connect_ms = MCQ__NEVER};
   assert_int_equal(mcq__endpoint_parse(&endpoint, "tcp://localhost:1"), 0);
   for (size_t i = 0; i < COUNT; i++) {
     all[i].dialer.user = &all[i];
@@ -882,6 +1050,13 @@ int main(void) {
       cmocka_unit_test(the_largest_numbers_do_not_overflow),
       cmocka_unit_test(success_makes_the_next_wait_the_first),
       cmocka_unit_test(being_accepted_is_not_success),
+      cmocka_unit_test(a_success_taken_back_is_none),
+      cmocka_unit_test(so_many_attempts_and_no_more),
+      cmocka_unit_test(attempts_count_from_the_last_success),
+      cmocka_unit_test(so_long_and_no_longer),
+      cmocka_unit_test(the_time_counts_from_the_first_attempt),
+      cmocka_unit_test(without_retry_it_stops_at_once),
+      cmocka_unit_test(told_to_stop_it_says_nothing_more),
       cmocka_unit_test(lost_inside_on_stream),
       cmocka_unit_test(a_definite_refusal_ends_it),
       cmocka_unit_test(without_retry_the_first_failure_ends_it),

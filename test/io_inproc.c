@@ -438,10 +438,15 @@ static void on_dialer_closed(mcq__dialer_t* d) {
 }
 
 static const mcq__dialer_events_t dialer_events = {
-    on_dialing, on_dialed, on_dial_failed, on_retry, on_dialer_closed};
+    .on_dialing = on_dialing,
+    .on_stream = on_dialed,
+    .on_failed = on_dial_failed,
+    .on_retry = on_retry,
+    .on_closed = on_dialer_closed};
 
 static int open_call(caller_t* c, test_seat_t* t, const char* uri) {
-  static const mcq__dialer_config_t config = {10, 20, 1000};
+  static const mcq__dialer_config_t config = {
+      .retry_ms = 10, .retry_max_ms = 20, .connect_ms = 1000};
   mcq__endpoint_t endpoint;
   memset(c, 0, sizeof *c);
   c->dialer.user = c;

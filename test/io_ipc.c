@@ -658,11 +658,17 @@ static void on_dialer_closed(mcq__dialer_t* d) {
 }
 
 static const mcq__dialer_events_t dialer_events = {
-    on_dialing, on_dialed, on_failed, on_retry, on_dialer_closed};
+    .on_dialing = on_dialing,
+    .on_stream = on_dialed,
+    .on_failed = on_failed,
+    .on_retry = on_retry,
+    .on_closed = on_dialer_closed};
 
 static int open_call(call_t* c, test_seat_t* t, const char* uri, bool again) {
   mcq__endpoint_t endpoint;
-  mcq__dialer_config_t config = {again ? 1 : MCQ__NEVER, 2, 10000};
+  mcq__dialer_config_t config = {.retry_ms = again ? 1 : MCQ__NEVER,
+                                 .retry_max_ms = 2,
+                                 .connect_ms = 10000};
   memset(c, 0, sizeof *c);
   c->seat = t;
   c->dialer.user = c;

@@ -95,7 +95,7 @@ static void every_cut_gives_the_same_events(void** state) {
   rig_life_t life;
   mcq__session_config_t c = rig_config(bench.pool);
   life = rig_live(&c, &b, (rig_feed_t){.step = 0});
-  assert_int_equal(life.log.events, 12);
+  assert_int_equal(life.log.events, 13);
   assert_int_equal(life.log.last, MCQ__EV_FRAME);
   assert_true(life.boundary);
   rig_life_free(&life);

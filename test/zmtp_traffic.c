@@ -77,6 +77,12 @@ static void expect_body(mcq__session_t* s, mcq__event_kind_t kind,
   assert_true(mcq__slice_equal(ev.body, body, len));
 }
 
+static void expect_ttl(mcq__session_t* s, uint64_t ttl) {
+  mcq__event_t ev = {0};
+  assert_int_equal(mcq__zmtp.next(s, &ev), MCQ__EV_TTL);
+  assert_int_equal(ev.ttl, ttl);
+}
+
 static void expect_none(mcq__session_t* s) {
   mcq__event_t ev;
   assert_int_equal(mcq__zmtp.next(s, &ev), MCQ__EV_NONE);
@@ -377,6 +383,7 @@ static void pings_of_every_length(void** state) {
     rig_command(&b, "PING", data, len);
     feed(s, &b);
     if (len >= 2 && len <= 18) {
+      expect_ttl(s, 0x8081 * 100);
       expect_none(s);
       rig_command(&expected, "PONG", data + 2, len - 2);
     } else {
@@ -419,6 +426,8 @@ static void pings_do_not_disturb_a_message(void** state) {
   rig_frame(&b, 0, "last", 4);
   feed(s, &b);
   expect_frame(s, "first", 5, true);
+  expect_ttl(s, 1000);
+  expect_ttl(s, 0);
   expect_frame(s, "last", 4, false);
   expect_none(s);
   rig_drain(s, &out);
@@ -426,6 +435,104 @@ static void pings_do_not_disturb_a_message(void** state) {
   assert_memory_equal(out.data, "\4\10\4PONGone\4\10\4PONGtwo", 20);
   rig_free(&out);
   end(s);
+}
+
+/* The time to live is told when it is another one. */
+static void a_time_to_live_is_told_once(void** state) {
+  (void) state;
+  rig_bytes_t b = {0};
+  mcq__session_t* s = open_plain();
+  rig_command(&b, "PING", "\0\0", 2); /* none, as before */
+  rig_command(&b, "PING", "\0\1", 2);
+  rig_command(&b, "PING", "\0\1ctx", 5);
+  rig_command(&b, "PING", "\xff\xff", 2);
+  rig_command(&b, "PING", "\0\0", 2);
+  rig_frame(&b, 0, "x", 1);
+  feed(s, &b);
+  expect_ttl(s, 100);
+  expect_ttl(s, 6553500);
+  expect_ttl(s, 0);
+  expect_frame(s, "x", 1, false);
+  end(s);
+}
+
+/* What we ask: in tenths of a second, rounded up, and never so much that a
+ * peer which multiplies it by 100 in 16 bits gives us up at once. */
+static void a_ping_says_how_long_we_may_be_silent(void** state) {
+  (void) state;
+  static const struct {
+    uint64_t ms;
+    unsigned tenths;
+  } table[] = {{0, 0},       {1, 1},        {100, 1},
+               {101, 2},     {1000, 10},    {65500, 655},
+               {65501, 655}, {655350, 655}, {UINT64_MAX, 655}};
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+    rig_bytes_t out = {0};
+    rig_bytes_t expected = {0};
+    uint8_t data[7] = {0, 0, 'n', 'o', 'n', 'c', 'e'};
+    data[0] = (uint8_t) (table[i].tenths >> 8);
+    data[1] = (uint8_t) table[i].tenths;
+    mcq__session_t* s = open_plain();
+    assert_int_equal(
+        mcq__zmtp.ping(s, table[i].ms, mcq__slice_static("nonce", 5)), 0);
+    rig_command(&expected, "PING", data, sizeof data);
+    rig_drain(s, &out);
+    assert_true(rig_same(&out, &expected));
+    rig_free(&out);
+    rig_free(&expected);
+    end(s);
+  }
+}
+
+/* RFC 23 has no PING: an old peer is asked nothing, and answered all the
+ * same. */
+static void an_old_peer_is_not_asked(void** state) {
+  (void) state;
+  mcq__session_config_t c = rig_config(bench.pool);
+  rig_bytes_t b = {0};
+  mcq__event_t ev;
+  mcq__session_t* s;
+  assert_int_equal(mcq__zmtp.open(&s, &c, 0), 0);
+  assert_int_equal(mcq__zmtp.start(s), 0);
+  rig_greeting(&b, 3, 0, "NULL");
+  rig_ready(&b, "ROUTER", NULL, 0);
+  feed(s, &b);
+  assert_int_equal(mcq__zmtp.next(s, &ev), MCQ__EV_READY);
+  expect_none(s);
+  drop_out(s);
+  assert_int_equal(mcq__zmtp.ping(s, 0, mcq__slice_static("x", 1)),
+                   MCQ_ENOTSUP);
+  assert_int_equal(mcq__zmtp.out(s)->bytes, 0);
+  rig_command(&b, "PING", "\0\0", 2);
+  feed(s, &b);
+  expect_none(s);
+  assert_int_equal(mcq__zmtp.out(s)->bytes, 7);
+  end(s);
+}
+
+/* RFC 27: 300 is for the time being. */
+static void a_refusal_may_be_for_now(void** state) {
+  (void) state;
+  static const struct {
+    const char* reason;
+    int code;
+  } table[] = {{"", MCQ_EREFUSED},        {"300", MCQ_ENOTNOW},
+               {"300 busy", MCQ_ENOTNOW}, {"3000", MCQ_EREFUSED},
+               {"400", MCQ_EREFUSED},     {" 300", MCQ_EREFUSED},
+               {"30", MCQ_EREFUSED},      {"not now: 300", MCQ_EREFUSED}};
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+    rig_bytes_t b = {0};
+    char data[32];
+    mcq__event_t ev = {0};
+    mcq__session_t* s = open_plain();
+    data[0] = (char) strlen(table[i].reason);
+    strcpy(data + 1, table[i].reason);
+    rig_command(&b, "ERROR", data, strlen(data + 1) + 1);
+    feed(s, &b);
+    assert_int_equal(mcq__zmtp.next(s, &ev), MCQ__EV_REFUSED);
+    assert_int_equal(ev.code, table[i].code);
+    end(s);
+  }
 }
 
 static void a_flood_of_pings_is_not_hoarded(void** state) {
@@ -726,6 +833,10 @@ int main(void) {
       TEST(pings_of_every_length),
       TEST(pongs_of_every_length),
       TEST(pings_do_not_disturb_a_message),
+      TEST(a_time_to_live_is_told_once),
+      TEST(a_ping_says_how_long_we_may_be_silent),
+      TEST(an_old_peer_is_not_asked),
+      TEST(a_refusal_may_be_for_now),
       TEST(a_flood_of_pings_is_not_hoarded),
       TEST(subscriptions),
       TEST(unknown_commands_are_named_and_ignored),

@@ -36,6 +36,9 @@
   X(EENVELOPE, -20021, "answers without the envelope of a request")            \
   X(ELIMIT, -20022, "more subscriptions than max_subscriptions")               \
   X(ESLOW, -20023, "the peer does not keep up")                                \
+  X(EHEARTBEAT, -20024, "the peer gave no sign of life in time")               \
+  X(EIDLE, -20025, "no message came in time")                                  \
+  X(ENOTNOW, -20026, "the peer refused for the time being")                    \
   X(ECROWDED, -20031, "too many connections or handshakes at a time")
 
 enum {

@@ -14,13 +14,23 @@
 
 /* ---- endings ------------------------------------------------------------- */
 
+/* When the timer is to ring. */
+static uint64_t deadline(const mcq__actor_t* a) {
+  if (a->state == MCQ__ACTOR_ENDING) return a->stop_at;
+  if (!mcq__actor_talking(a)) return MCQ__NEVER;
+  if (a->state == MCQ__ACTOR_OPENING)
+    return mcq__actor_protocol(a)->expiry(a->session);
+  uint64_t at = mcq__pulse_next(&a->pulse);
+  return a->look_at < at ? a->look_at : at;
+}
+
+/* One that would ring sooner is left alone: it finds out that it is too early,
+ * and deadlines that move ahead all the time cost nothing. */
 void mcq__actor_arm(mcq__actor_t* a) {
-  uint64_t at = MCQ__NEVER;
-  if (mcq__actor_talking(a)) at = mcq__actor_protocol(a)->expiry(a->session);
-  if (a->state == MCQ__ACTOR_ENDING) at = a->stop_at;
+  uint64_t at = deadline(a);
   if (at == MCQ__NEVER)
     mcq__io_timer_stop(mcq__actor_io(a), &a->timer);
-  else
+  else if (a->timer.place == 0 || at < a->timer.deadline)
     mcq__io_timer_start(mcq__actor_io(a), &a->timer, at);
 }
 
@@ -52,6 +62,7 @@ void mcq__actor_cut(mcq__actor_t* a) {
 void mcq__actor_read(mcq__actor_t* a) {
   if (a->reading) return;
   a->reading = true;
+  if (mcq__unlikely(a->pulse.on)) mcq__actor_watch_reading(a);
   int rc = a->wire->backend->read_start(a->wire);
   if (rc != 0) {
     mcq__actor_reason(a, rc, "cannot read");
@@ -62,6 +73,7 @@ void mcq__actor_read(mcq__actor_t* a) {
 void mcq__actor_stop(mcq__actor_t* a) {
   if (!a->reading) return;
   a->reading = false;
+  if (mcq__unlikely(a->pulse.on)) mcq__actor_watch_reading(a);
   a->wire->backend->read_stop(a->wire);
 }
 
@@ -105,9 +117,16 @@ static mcq__actor_t* of_wire(mcq__wire_t* wire) {
   return (mcq__actor_t*) wire->user;
 }
 
+/* Once a read, however many messages that brings. */
+static inline void heard(mcq__actor_t* a) {
+  if (mcq__unlikely(a->pulse.on))
+    mcq__pulse_heard(&a->pulse, mcq__io_now(mcq__actor_io(a)));
+}
+
 static void on_bytes(mcq__wire_t* wire, mcq__slice_t bytes) {
   mcq__actor_t* a = of_wire(wire);
   if (!mcq__actor_talking(a)) return;
+  heard(a);
   mcq__check(a->hungry);
   a->hungry = false;
   a->tally.wire_in += bytes.len;
@@ -124,6 +143,7 @@ static mcq__window_t* on_want(mcq__wire_t* wire) {
 static void on_filled(mcq__wire_t* wire, size_t n) {
   mcq__actor_t* a = of_wire(wire);
   if (!mcq__actor_talking(a)) return;
+  heard(a);
   a->hungry = false;
   a->tally.wire_in += n;
   mcq__actor_protocol(a)->filled(a->session, n);
@@ -152,7 +172,8 @@ static void on_end(mcq__wire_t* wire, int code) {
     mcq__actor_cut(a);
   } else if (mcq__actor_talking(a)) {
     a->end_code = code;
-    if (a->hungry) mcq__actor_finish(a);
+    mcq__pulse_end(&a->pulse);
+    if (!mcq__actor_waits(a)) mcq__actor_finish(a);
   }
 }
 
@@ -174,6 +195,7 @@ static void on_closed(mcq__wire_t* wire) {
   mcq__actor_protocol(a)->close(a->session);
   a->session = NULL;
   mcq__bridge_reset(&a->bridge);
+  mcq__ahead_clear(&a->ahead);
   mcq__mem_free(mcq__actor_io(a)->mem, a->address);
   a->address = NULL;
   a->state = MCQ__ACTOR_IDLE;
@@ -191,13 +213,18 @@ static const mcq__wire_events_t wire_events = {
 
 static void on_timer(mcq__timer_t* timer) {
   mcq__actor_t* a = mcq__container_of(timer, mcq__actor_t, timer);
-  if (a->state == MCQ__ACTOR_ENDING) {
+  uint64_t now = mcq__io_now(mcq__actor_io(a));
+  if (a->state == MCQ__ACTOR_ENDING && now >= a->stop_at) {
     mcq__actor_cut(a);
-  } else if (mcq__actor_talking(a)) {
-    mcq__actor_protocol(a)->tick(a->session, mcq__io_now(mcq__actor_io(a)));
-    mcq__actor_pump(a);
-    mcq__actor_arm(a);
+    return;
   }
+  if (mcq__actor_talking(a) && a->state == MCQ__ACTOR_OPENING) {
+    mcq__actor_protocol(a)->tick(a->session, now);
+    mcq__actor_pump(a);
+  } else if (mcq__actor_talking(a)) {
+    mcq__actor_watch_due(a, now);
+  }
+  mcq__actor_arm(a);
 }
 
 /* ---- life ---------------------------------------------------------------- */
@@ -222,6 +249,7 @@ int mcq__actor_init(mcq__actor_t* a, const mcq__actor_config_t* config,
                    config->session.max_message);
   mcq__outbox_init(&a->outbox, config->session.pool, config->protocol,
                    config->max_messages, config->max_bytes);
+  mcq__ahead_init(&a->ahead, config->session.pool);
   int rc = mcq__timers_reserve(&config->io->turn.timers);
   a->has_timer = rc == 0;
   return rc;
@@ -238,6 +266,7 @@ void mcq__actor_dispose(mcq__actor_t* a) {
   mcq__tally_t tally = mcq__actor_tally(a);
   mcq__tally_add(a->total, &tally);
   mcq__bridge_dispose(&a->bridge);
+  mcq__ahead_dispose(&a->ahead);
   mcq__outbox_dispose(&a->outbox);
   mcq__list_remove(&a->node);
   a->config = NULL;
@@ -250,7 +279,11 @@ static void forget_connection(mcq__actor_t* a) {
   a->control = 0;
   a->code = 0;
   a->end_code = 0;
+  a->end_text = "";
   a->text[0] = '\0';
+  a->look_at = MCQ__NEVER;
+  a->pause = MCQ__PAUSE_NONE;
+  mcq__pulse_end(&a->pulse);
   a->reading = false;
   a->hungry = true;
   a->in_flight = false;
@@ -303,6 +336,7 @@ void mcq__actor_up(mcq__actor_t* a) {
   a->was_up = true;
   a->up_at = mcq__io_now(mcq__actor_io(a));
   a->tally.connections++;
+  mcq__actor_watch(a);
   mcq__actor_thin(a);
   if (a->outbox.chain.bytes != 0) mcq__io_flush(mcq__actor_io(a), &a->flush);
 }

@@ -14,8 +14,10 @@
 #ifndef MCQ__ACTOR_H
 #define MCQ__ACTOR_H
 
+#include "actor/ahead.h"
 #include "actor/bridge.h"
 #include "actor/outbox.h"
+#include "actor/pulse.h"
 #include "actor/tally.h"
 #include "base/protocol.h"
 #include "hub/hub.h"
@@ -30,6 +32,10 @@ typedef enum mcq__actor_state {
   MCQ__ACTOR_ENDING,
   MCQ__ACTOR_CLOSING
 } mcq__actor_state_t;
+
+/* Nothing may be delivered: for a moment perhaps; for longer, and what comes
+ * is read ahead. */
+enum mcq__pause { MCQ__PAUSE_NONE, MCQ__PAUSE_SHORT, MCQ__PAUSE_LONG };
 
 /* What an actor tells its socket, always from a phase of the loop. */
 typedef struct mcq__actor_events {
@@ -70,6 +76,7 @@ typedef struct mcq__actor_config {
   const mcq__protocol_t* protocol;
   const mcq__actor_events_t* events;
   mcq__session_config_t session;
+  mcq__pulse_config_t pulse;
   uint64_t max_messages; /* high-water marks */
   uint64_t max_bytes;
   uint64_t turn_messages; /* budget of one delivery */
@@ -93,6 +100,8 @@ struct mcq__actor {
   mcq__session_t* session;
   mcq__bridge_t bridge;
   mcq__outbox_t outbox;
+  mcq__ahead_t ahead; /* what came while nothing may be delivered */
+  mcq__pulse_t pulse;
   mcq__tally_t tally;
   mcq__tally_t* total; /* where the tally goes in the end */
   uint64_t up_at;      /* when this connection was up, ms */
@@ -104,16 +113,19 @@ struct mcq__actor {
   mcq__timer_t timer;
   uint64_t linger;  /* ENDING: ms without progress; MCQ__NO_DEADLINE: ever */
   uint64_t stop_at; /* ENDING: when patience ends */
+  uint64_t look_at; /* a short pause: when it will be a long one; else NEVER */
   size_t control;   /* bytes of the session's own in flight */
   int code;         /* why it ends */
-  int end_code;     /* what the wire said at its end */
-  char text[128];   /* the same for people */
-  char* address;    /* of the other side */
-  uint64_t missed;  /* messages it was too slow for, not yet reported */
-  uint8_t strikes;  /* messages its socket's type could not use */
+  int end_code;     /* what the wire said at its end, or we did */
+  const char* end_text;
+  char text[128];  /* the same for people */
+  char* address;   /* of the other side */
+  uint64_t missed; /* messages it was too slow for, not yet reported */
+  uint8_t strikes; /* messages its socket's type could not use */
   bool incoming;
   bool has_timer;  /* a place in the heap is reserved */
   bool paused;     /* this peer alone */
+  uint8_t pause;   /* enum mcq__pause: how far it has gone */
   bool reading;    /* the wire is */
   bool hungry;     /* the session has used up all it was fed */
   bool in_flight;  /* a write is, or waits for room */
@@ -160,7 +172,7 @@ void mcq__actor_forget(mcq__actor_t* a, int code);
 int mcq__actor_subscribe(mcq__actor_t* a, mcq__slice_t prefix, bool wanted);
 
 /* UP only: asks for an on_pong with `context` when the peer has handled what
- * it was told before.  0 or MCQ_ENOMEM. */
+ * it was told before.  0, MCQ_ENOMEM, or MCQ_ENOTSUP: it would not answer. */
 int mcq__actor_ping(mcq__actor_t* a, mcq__slice_t context);
 
 /* From a phase: calls on_full if that is due.  It comes by itself in the flush
@@ -175,6 +187,27 @@ mcq__tally_t mcq__actor_tally(const mcq__actor_t* a);
 
 /* Re-reads the pause flags. */
 void mcq__actor_pause_changed(mcq__actor_t* a);
+
+/* Something came that was not delivered. */
+static inline bool mcq__actor_waits(const mcq__actor_t* a) {
+  return !a->hungry || !mcq__ahead_empty(&a->ahead);
+}
+
+/* There is reason to think that the peer is gone: it is asked, and given up
+ * when it gives no sign of life. */
+void mcq__actor_suspect(mcq__actor_t* a);
+
+/* The peer said something that counts as a message though it is none. */
+void mcq__actor_spoke(mcq__actor_t* a);
+
+/* What is known of the peer's life. */
+typedef struct mcq__actor_life {
+  uint64_t rtt_ns; /* of the last question; 0: none was answered */
+  uint64_t heard;  /* ms, on the context's clock: when something came last;
+                      0: nobody looked */
+} mcq__actor_life_t;
+
+mcq__actor_life_t mcq__actor_life(const mcq__actor_t* a);
 
 static inline mcq__actor_t* mcq__actor_of_port(mcq__port_t* port) {
   return mcq__container_of(port, mcq__actor_t, port);

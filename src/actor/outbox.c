@@ -248,6 +248,14 @@ static size_t frame_at(const mcq__outbox_t* o, size_t at, mcq__slice_t* out,
   return head_len + (size_t) len;
 }
 
+size_t mcq__outbox_rest_of_frame(const mcq__outbox_t* o) {
+  size_t end = 0;
+  mcq__slice_t frame;
+  bool more;
+  while (end < o->written) end += frame_at(o, end, &frame, &more);
+  return end - o->written;
+}
+
 /* The run of the message behind the first `n` and its place, or NULL. */
 static mcq__run_t* run_behind(const mcq__outbox_t* o, uint64_t n,
                               size_t* place) {

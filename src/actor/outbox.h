@@ -151,8 +151,10 @@ void mcq__outbox_hand(mcq__outbox_t* o, size_t n);
 /* The bytes in flight are done with: `n` of them were written. */
 void mcq__outbox_wrote(mcq__outbox_t* o, size_t n);
 
-/* Bytes until the message that is partly written ends; 0 on a boundary. */
+/* Bytes until the message that is partly written ends, or the frame of it that
+ * is; 0 on a boundary. */
 size_t mcq__outbox_rest_of_message(const mcq__outbox_t* o);
+size_t mcq__outbox_rest_of_frame(const mcq__outbox_t* o);
 
 /* How many messages were handed over as a whole and not reported written;
  * `*begun`: one more was begun.  Changes nothing. */

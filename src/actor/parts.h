@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What the three files of an actor share: actor.c (its life), send.c (to the
- * wire) and receive.c (from it).  Included by these alone. */
+/* What the files of an actor share: actor.c (its life), send.c (to the wire),
+ * receive.c (from it) and watch.c (what has to come in time).  Included by
+ * these alone. */
 #ifndef MCQ__ACTOR_PARTS_H
 #define MCQ__ACTOR_PARTS_H
 
@@ -79,5 +80,29 @@ void mcq__actor_pump(mcq__actor_t* a);
 
 /* The peer closed or broke off, and everything before that was delivered. */
 void mcq__actor_finish(mcq__actor_t* a);
+
+/* It is time to read ahead. */
+void mcq__actor_look_ahead(mcq__actor_t* a);
+
+/* ---- watch.c ------------------------------------------------------------- */
+
+/* The connection is up. */
+void mcq__actor_watch(mcq__actor_t* a);
+
+/* UP: the timer rang. */
+void mcq__actor_watch_due(mcq__actor_t* a, uint64_t now);
+
+/* A batch was written as in mcq__actor_wrote, before which `messages` waited
+ * in the outbox. */
+void mcq__actor_watch_wrote(mcq__actor_t* a, size_t n, uint64_t messages);
+
+/* Reading began or stopped. */
+void mcq__actor_watch_reading(mcq__actor_t* a);
+
+/* The peer announced a time to live. */
+void mcq__actor_watch_ttl(mcq__actor_t* a, uint64_t ttl);
+
+/* An answer came; false: not to a question of ours. */
+bool mcq__actor_watch_pong(mcq__actor_t* a, mcq__slice_t context);
 
 #endif

@@ -8,6 +8,10 @@
 /* Messages between two looks at the clock. */
 #define CLOCK_EVERY 64
 
+/* How long a pause lasts before it is read ahead, ms: to stop for a moment,
+ * until there is room elsewhere, shall cost nothing. */
+#define LOOK_AFTER ((uint64_t) 10)
+
 /* Handshakes go on while messages are paused. */
 static bool may_read(const mcq__actor_t* a) {
   if (mcq__unlikely(mcq__actor_doomed(a))) return false;
@@ -17,6 +21,12 @@ static bool may_read(const mcq__actor_t* a) {
 
 static bool may_deliver(const mcq__actor_t* a) {
   return may_read(a) && (!a->config->busy || a->state == MCQ__ACTOR_OPENING);
+}
+
+/* Nothing may be delivered, and that has been so for a while. */
+static bool may_look(const mcq__actor_t* a) {
+  return a->pause == MCQ__PAUSE_LONG && a->state == MCQ__ACTOR_UP &&
+         !mcq__actor_doomed(a) && !may_deliver(a);
 }
 
 static int deliver_part(mcq__actor_t* a, const mcq__event_t* ev) {
@@ -57,16 +67,18 @@ static void become_ready(mcq__actor_t* a) {
   mcq__actor_arm(a);
 }
 
-static void refused(mcq__actor_t* a, mcq__slice_t reason) {
+static void refused(mcq__actor_t* a, const mcq__event_t* ev) {
+  mcq__slice_t reason = ev->body;
   char text[sizeof a->text];
   int len = reason.len < sizeof text ? (int) reason.len : (int) sizeof text - 1;
   snprintf(text, sizeof text, "%.*s", len, (const char*) reason.data);
-  mcq__actor_refuse(a, MCQ_EREFUSED, text);
+  mcq__actor_refuse(a, ev->code, text);
 }
 
 /* To the first question that had none. */
 static void note_answer(mcq__actor_t* a) {
-  if (a->asked_ns != 0) a->rtt_ns = uv_hrtime() - a->asked_ns;
+  if (a->asked_ns != 0)
+    a->rtt_ns = mcq__io_now_ns(mcq__actor_io(a)) - a->asked_ns;
   a->asked_ns = 0;
 }
 
@@ -80,7 +92,7 @@ static void handle(mcq__actor_t* a, mcq__event_kind_t kind,
       a->config->events->on_command(a, ev->body);
       break;
     case MCQ__EV_REFUSED:
-      refused(a, ev->body);
+      refused(a, ev);
       break;
     case MCQ__EV_FAILED:
       mcq__actor_refuse(a, ev->code, ev->text);
@@ -92,12 +104,40 @@ static void handle(mcq__actor_t* a, mcq__event_kind_t kind,
     case MCQ__EV_PONG:
       a->tally.pongs_in++;
       note_answer(a);
-      a->config->events->on_pong(a, ev->body);
+      if (!mcq__actor_watch_pong(a, ev->body))
+        a->config->events->on_pong(a, ev->body);
+      break;
+    case MCQ__EV_TTL:
+      mcq__actor_watch_ttl(a, ev->ttl);
       break;
     case MCQ__EV_FRAME:
     case MCQ__EV_NONE:
       break;
   }
+}
+
+/* What came in a pause, as far as it goes by the same rules.  False: it has
+ * been enough. */
+static bool deliver_ahead(mcq__actor_t* a, uint64_t* messages,
+                          uint64_t* bytes) {
+  while (may_deliver(a)) {
+    mcq__event_t ev;
+    mcq__event_kind_t kind = mcq__ahead_take(&a->ahead, &ev);
+    if (kind == MCQ__EV_NONE) return true;
+    size_t len = kind == MCQ__EV_FRAME ? ev.body.len : 0;
+    int rc = 0;
+    if (kind == MCQ__EV_FRAME) {
+      *messages -= !ev.more;
+      rc = deliver(a, &ev);
+    } else {
+      handle(a, kind, &ev);
+    }
+    mcq__slice_release(&ev.body);
+    if (rc != 0) mcq__actor_refuse(a, rc, "message over the limits");
+    if (*messages == 0 || len >= *bytes) return false;
+    *bytes -= len;
+  }
+  return false;
 }
 
 /* Delivers until the session is hungry, the user paused or closed, or this
@@ -106,6 +146,9 @@ static void deliver_all(mcq__actor_t* a) {
   const mcq__protocol_t* protocol = mcq__actor_protocol(a);
   uint64_t messages = a->config->turn_messages; /* left to this turn */
   uint64_t bytes = a->config->turn_bytes;
+  if (mcq__unlikely(!mcq__ahead_empty(&a->ahead)) &&
+      !deliver_ahead(a, &messages, &bytes))
+    return;
   uint64_t started = 0;
   unsigned look = CLOCK_EVERY;
   while (may_deliver(a)) {
@@ -142,14 +185,79 @@ void mcq__actor_finish(mcq__actor_t* a) {
                mcq__bridge_empty(&a->bridge);
   if (code == UV_EOF && !whole && a->state == MCQ__ACTOR_UP)
     code = MCQ_EPARTIAL;
-  mcq__actor_reason(a, code, "");
+  mcq__actor_reason(a, code, a->end_text);
   mcq__actor_cut(a);
+}
+
+/* ---- reading ahead ------------------------------------------------------- */
+
+/* Messages, and what has its place among them, are put off. */
+static bool keeps_its_place(const mcq__actor_t* a, mcq__event_kind_t kind) {
+  switch (kind) {
+    case MCQ__EV_FRAME:
+    case MCQ__EV_SUBSCRIBE:
+    case MCQ__EV_CANCEL:
+      return true;
+    case MCQ__EV_FAILED:
+    case MCQ__EV_REFUSED:
+      return !mcq__ahead_empty(&a->ahead);
+    default:
+      return false;
+  }
+}
+
+/* Pulls while nothing may be delivered: questions are answered, answers heard;
+ * the rest waits, up to a bound.  The answer to a question behind a
+ * subscription would say that it is in force: there reading ahead ends. */
+static void put_off(mcq__actor_t* a) {
+  while (may_look(a) && !mcq__ahead_full(&a->ahead)) {
+    mcq__event_t ev = {0};
+    mcq__event_kind_t kind = mcq__actor_protocol(a)->next(a->session, &ev);
+    if (kind == MCQ__EV_NONE) {
+      a->hungry = true;
+      return;
+    }
+    if (kind == MCQ__EV_FRAME && !ev.more) mcq__actor_spoke(a);
+    if (!keeps_its_place(a, kind)) {
+      handle(a, kind, &ev);
+      continue;
+    }
+    int rc = mcq__ahead_put(&a->ahead, kind, &ev);
+    if (rc != 0) mcq__actor_refuse(a, rc, "out of memory");
+    if (kind != MCQ__EV_FRAME) a->ahead.closed = true;
+  }
+}
+
+static void begin_pause(mcq__actor_t* a) {
+  if (a->pause != MCQ__PAUSE_NONE || a->end_code != 0) return;
+  a->pause = MCQ__PAUSE_SHORT;
+  a->look_at = mcq__io_now(mcq__actor_io(a)) + LOOK_AFTER;
+  mcq__actor_arm(a);
+}
+
+static void end_pause(mcq__actor_t* a) {
+  a->pause = MCQ__PAUSE_NONE;
+  a->look_at = MCQ__NEVER;
+}
+
+void mcq__actor_look_ahead(mcq__actor_t* a) {
+  a->pause = MCQ__PAUSE_LONG;
+  a->look_at = MCQ__NEVER;
+  mcq__actor_pump(a);
+}
+
+/* There is room for what comes.  A large body has to wait. */
+static bool goes_on_looking(const mcq__actor_t* a) {
+  return may_look(a) && a->hungry && a->end_code == 0 &&
+         !mcq__ahead_full(&a->ahead) &&
+         mcq__actor_protocol(a)->want(a->session) == NULL;
 }
 
 /* What was not delivered waits, in memory that nobody else needs. */
 static void wait_for_turn(mcq__actor_t* a) {
   mcq__actor_stop(a);
   bool paused = !may_deliver(a);
+  if (paused) begin_pause(a);
   int rc = mcq__actor_protocol(a)->hold(a->session);
   if (rc == 0) rc = mcq__bridge_hold(&a->bridge);
   if (rc != 0)
@@ -160,6 +268,7 @@ static void wait_for_turn(mcq__actor_t* a) {
 
 /* Whether nothing is left to deliver, though nobody has asked for more. */
 static bool used_up(mcq__actor_t* a) {
+  if (!mcq__ahead_empty(&a->ahead)) return false;
   if (a->hungry) return true;
   if (a->state != MCQ__ACTOR_UP) return false;
   a->hungry = mcq__actor_protocol(a)->at_boundary(a->session) &&
@@ -167,23 +276,42 @@ static bool used_up(mcq__actor_t* a) {
   return a->hungry;
 }
 
+/* Notes whether a whole message came: frames that are not in the bridge any
+ * more were part of one. */
+static void note_words(mcq__actor_t* a, uint64_t frames, size_t held) {
+  uint64_t came = a->tally.frames_in - frames + held;
+  if (came > a->bridge.count) mcq__actor_spoke(a);
+}
+
+static void pull(mcq__actor_t* a) {
+  uint64_t frames = a->tally.frames_in;
+  size_t held = a->bridge.count;
+  a->delivering = true;
+  if (mcq__unlikely(a->pause != MCQ__PAUSE_NONE) && may_deliver(a))
+    end_pause(a);
+  deliver_all(a);
+  if (mcq__unlikely(a->pause == MCQ__PAUSE_LONG)) put_off(a);
+  a->delivering = false;
+  if (mcq__unlikely(a->pulse.on)) note_words(a, frames, held);
+}
+
 void mcq__actor_pump(mcq__actor_t* a) {
   if (a->delivering || !mcq__actor_talking(a)) return;
-  a->delivering = true;
-  deliver_all(a);
-  a->delivering = false;
+  pull(a);
   if (!mcq__actor_talking(a)) return;
   if (mcq__actor_protocol(a)->out(a->session)->bytes != 0)
     mcq__io_flush(mcq__actor_io(a), &a->flush);
-  if (!used_up(a)) {
+  bool rest = !used_up(a);
+  if (rest && !goes_on_looking(a)) {
     wait_for_turn(a);
-  } else if (a->end_code != 0) {
+  } else if (!rest && a->end_code != 0) {
     mcq__actor_finish(a);
   } else if (mcq__bridge_hold(&a->bridge) != 0) {
     mcq__actor_fail(a, MCQ_ENOMEM, "out of memory");
-  } else if (may_read(a)) {
+  } else if (may_read(a) || goes_on_looking(a)) {
     mcq__actor_read(a);
   } else {
     mcq__actor_stop(a);
+    begin_pause(a);
   }
 }

@@ -18,7 +18,7 @@ static bool draining(const mcq__actor_t* a) {
 }
 
 /* Queued bytes that may leave now; the session's own go first and whole, but
- * never inside a message. */
+ * never inside a frame. */
 static size_t fill(mcq__actor_t* a, mcq__iov_t* iov, size_t* total,
                    size_t* control) {
   const mcq__chain_t* out = mcq__actor_protocol(a)->out(a->session);
@@ -28,7 +28,7 @@ static size_t fill(mcq__actor_t* a, mcq__iov_t* iov, size_t* total,
   *total = 0;
   *control = 0;
   if (mcq__unlikely(out->bytes != 0)) {
-    size_t rest = mcq__outbox_rest_of_message(&a->outbox);
+    size_t rest = mcq__outbox_rest_of_frame(&a->outbox);
     if (rest == 0)
       pieces = mcq__chain_fill(out, 0, limit, iov, WRITE_PIECES / 2, control);
     else if (rest < limit)
@@ -66,15 +66,14 @@ void mcq__actor_sent(mcq__actor_t* a, uint64_t n) {
 }
 
 void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control) {
-  uint64_t before = a->outbox.messages;
+  uint64_t messages = a->outbox.messages;
+  size_t own = n < control ? n : control;
   a->tally.wire_out += n;
-  if (mcq__unlikely(control != 0)) {
-    size_t own = n < control ? n : control;
+  if (mcq__unlikely(own != 0))
     mcq__chain_drain(mcq__actor_protocol(a)->out(a->session), own);
-    n -= own;
-  }
-  mcq__outbox_wrote(&a->outbox, n);
-  mcq__actor_sent(a, before - a->outbox.messages);
+  mcq__outbox_wrote(&a->outbox, n - own);
+  mcq__actor_sent(a, messages - a->outbox.messages);
+  if (mcq__unlikely(a->pulse.on)) mcq__actor_watch_wrote(a, n, messages);
   if (a->state == MCQ__ACTOR_UP) mcq__actor_thin(a); /* it wrote less */
   if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING) && !a->shut) {
     if (a->linger != MCQ__NO_DEADLINE)
@@ -148,6 +147,7 @@ static bool all_written(const mcq__actor_t* a) {
  * lie in memory that others need.  Without memory for a copy it stays there. */
 static void let_go(mcq__actor_t* a) {
   mcq__bridge_reset(&a->bridge);
+  mcq__ahead_clear(&a->ahead);
   (void) mcq__actor_protocol(a)->hold(a->session);
 }
 
@@ -184,10 +184,11 @@ int mcq__actor_subscribe(mcq__actor_t* a, mcq__slice_t prefix, bool wanted) {
 
 int mcq__actor_ping(mcq__actor_t* a, mcq__slice_t context) {
   mcq__check(a->state == MCQ__ACTOR_UP);
-  int rc = mcq__actor_protocol(a)->ping(a->session, context);
+  uint64_t ttl = a->pulse.asks ? a->config->pulse.ttl : 0;
+  int rc = mcq__actor_protocol(a)->ping(a->session, ttl, context);
   if (rc != 0) return rc;
   a->tally.pings_out++;
-  if (a->asked_ns == 0) a->asked_ns = uv_hrtime();
+  if (a->asked_ns == 0) a->asked_ns = mcq__io_now_ns(mcq__actor_io(a));
   mcq__io_flush(mcq__actor_io(a), &a->flush);
   return 0;
 }

@@ -19,14 +19,17 @@ typedef enum mcq__event_kind {
   MCQ__EV_CANCEL,    /* body: the prefix */
   MCQ__EV_COMMAND,   /* an unknown command was ignored; body: its name */
   MCQ__EV_PONG,      /* body: the context that came back */
-  MCQ__EV_REFUSED,   /* the peer sent ERROR; body: its reason.  Terminal */
+  MCQ__EV_TTL,       /* the peer wants to be given up after ttl ms of silence */
+  MCQ__EV_REFUSED,   /* the peer sent ERROR; body: its reason; code: whether
+                        for good (MCQ_EREFUSED) or not (MCQ_ENOTNOW).  Terminal */
   MCQ__EV_FAILED     /* the peer broke the protocol; code, text.  Terminal */
 } mcq__event_kind_t;
 
 typedef struct mcq__event {
   mcq__slice_t body; /* borrowed: good until the next call on the session */
   bool more;         /* FRAME: another frame of the message follows */
-  int code;          /* FAILED: an MCQ_E... reason */
+  int code;          /* FAILED, REFUSED: an MCQ_E... reason */
+  uint64_t ttl;      /* TTL: ms; 0: no longer */
   const char* text;  /* FAILED: what exactly, for people; static or in the
                         session, good until it is closed */
 } mcq__event_t;
@@ -120,8 +123,10 @@ typedef struct mcq__protocol {
 
   /* After READY: queues a question that comes back as PONG with the same
    * context (MCQ__CONTEXT_MAX bytes at most) when the peer has handled what it
-   * was told before.  0, MCQ_ENOMEM. */
-  int (*ping)(mcq__session_t* s, mcq__slice_t context);
+   * was told before.  It may give us up after `ttl` ms of silence, or the
+   * longest time that can be said; 0: never.  0, MCQ_ENOMEM, or MCQ_ENOTSUP:
+   * this peer would not understand. */
+  int (*ping)(mcq__session_t* s, uint64_t ttl, mcq__slice_t context);
 
   /* Queues the protocol's refusal with a short printable reason, where the
    * state allows one.  The session is terminal afterwards. */

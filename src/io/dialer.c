@@ -27,13 +27,29 @@ static uint64_t next_wait(mcq__dialer_t* d) {
   return wait - half + mcq__io_random(d->io) % (half + 1);
 }
 
+/* When the last attempt may begin. */
+static uint64_t last_call(const mcq__dialer_t* d) {
+  uint64_t total = d->config.total_ms;
+  if (total == 0 || d->since == MCQ__NEVER) return MCQ__NEVER;
+  return total < MCQ__NEVER - d->since ? d->since + total : MCQ__NEVER;
+}
+
+static bool exhausted(const mcq__dialer_t* d) {
+  if (d->config.retry_ms == MCQ__NEVER) return true;
+  if (d->config.attempts != 0 && d->tries >= d->config.attempts) return true;
+  return mcq__io_now(d->io) >= last_call(d);
+}
+
 /* From a phase.  The last thing its callers do: the callback may close. */
 static void wait_and_retry(mcq__dialer_t* d) {
-  if (d->config.retry_ms == MCQ__NEVER) {
+  if (exhausted(d)) {
     d->state = MCQ__DIALER_STOPPED;
+    if (d->events->on_stopped != NULL) d->events->on_stopped(d);
     return;
   }
   uint64_t ms = next_wait(d);
+  uint64_t left = last_call(d) - mcq__io_now(d->io);
+  if (ms > left) ms = left;
   d->waited = ms;
   d->state = MCQ__DIALER_WAITING;
   d->timer.run = on_retry_timer;
@@ -51,7 +67,7 @@ static void fail(mcq__dialer_t* d, int code) {
   count_failure(d);
   d->state = MCQ__DIALER_WAITING;
   d->events->on_failed(d, code);
-  if (!d->closing) wait_and_retry(d);
+  if (!d->closing && d->state == MCQ__DIALER_WAITING) wait_and_retry(d);
 }
 
 static void on_limit(mcq__timer_t* timer) {
@@ -62,6 +78,8 @@ static void on_limit(mcq__timer_t* timer) {
 
 static void run_start(mcq__task_t* task) {
   mcq__dialer_t* d = mcq__container_of(task, mcq__dialer_t, task);
+  if (d->since == MCQ__NEVER) d->since = mcq__io_now(d->io);
+  d->tries++;
   d->events->on_dialing(d);
   if (d->closing) return;
   d->expired = false;
@@ -127,13 +145,36 @@ int mcq__dialer_open(mcq__dialer_t* d, mcq__io_t* io,
   d->events = events;
   d->endpoint = *endpoint;
   d->config = *config;
+  d->since = MCQ__NEVER;
   d->task.run = run_start;
   mcq__io_work(io, &d->task);
   return 0;
 }
 
 void mcq__dialer_succeeded(mcq__dialer_t* d) {
+  d->failures_before = d->failures;
+  d->tries_before = d->tries;
+  d->since_before = d->since;
   d->failures = 0;
+  d->tries = 0;
+  d->since = MCQ__NEVER;
+}
+
+void mcq__dialer_disappointed(mcq__dialer_t* d) {
+  if (d->tries != 0) return; /* there was no success */
+  d->failures = d->failures_before;
+  d->tries = d->tries_before;
+  d->since = d->since_before;
+}
+
+void mcq__dialer_stop(mcq__dialer_t* d) {
+  if (!d->closing) d->state = MCQ__DIALER_STOPPED;
+}
+
+uint64_t mcq__dialer_limit(const mcq__dialer_t* d) {
+  bool limited = d->state == MCQ__DIALER_DIALING && !d->transport->waits;
+  return limited && d->config.connect_ms != MCQ__NEVER ? d->timer.deadline
+                                                       : MCQ__NEVER;
 }
 
 void mcq__dialer_lasted(mcq__dialer_t* d) {

@@ -26,12 +26,19 @@ typedef struct mcq__dialer_events {
 
   /* mcq__dialer_close is complete; `d` may be freed. */
   void (*on_closed)(mcq__dialer_t* d);
+
+  /* It has tried as often or as long as it may and will not try again; may be
+   * NULL. */
+  void (*on_stopped)(mcq__dialer_t* d);
 } mcq__dialer_events_t;
 
 typedef struct mcq__dialer_config {
   uint64_t retry_ms;     /* first wait (0: 1 ms); MCQ__NEVER: never retry */
   uint64_t retry_max_ms; /* cap of the doubling; below retry_ms: none */
   uint64_t connect_ms;   /* limit of one attempt; MCQ__NEVER: the system's */
+  uint64_t attempts;     /* in a row without success; 0: no limit */
+  uint64_t total_ms;     /* no attempt begins later, without success, than that
+                            after the first; 0: no limit */
 } mcq__dialer_config_t;
 
 enum mcq__dialer_state {
@@ -54,6 +61,11 @@ struct mcq__dialer {
   unsigned failures; /* since the last success: the exponent */
   uint64_t waited;   /* ms before the last attempt */
   uint64_t up_at;    /* since when there is a stream */
+  uint64_t tries;    /* attempts since then */
+  uint64_t since;    /* when the first of them began; MCQ__NEVER: none has */
+  unsigned failures_before; /* the same three before that success */
+  uint64_t tries_before;
+  uint64_t since_before;
   bool closing;
   bool expired;       /* the attempt took too long and was broken off */
   mcq__timer_t timer; /* the wait, or the limit of the attempt */
@@ -75,6 +87,15 @@ void mcq__dialer_succeeded(mcq__dialer_t* d);
 /* The same where there is no handshake, at the end: it succeeded if the stream
  * lasted longer than the wait before it. */
 void mcq__dialer_lasted(mcq__dialer_t* d);
+
+/* It did not after all: as if the last success had been none. */
+void mcq__dialer_disappointed(mcq__dialer_t* d);
+
+/* From its callbacks: it does not try again. */
+void mcq__dialer_stop(mcq__dialer_t* d);
+
+/* When the attempt under way is broken off, or MCQ__NEVER. */
+uint64_t mcq__dialer_limit(const mcq__dialer_t* d);
 
 /* The stream it gave is gone.  `retry` false: a definite refusal; it stops. */
 void mcq__dialer_lost(mcq__dialer_t* d, bool retry);

@@ -65,8 +65,12 @@ void mcq__io_later(mcq__io_t* io, mcq__task_t* task);
 /* Takes a task out; no-op when it is not queued. */
 void mcq__io_cancel(mcq__task_t* task);
 
-/* Now, in ms, on the context's clock. */
+/* Now, in ms, on the context's clock: in callbacks of the kernel's and in
+ * timers, when the loop was woken. */
 uint64_t mcq__io_now(const mcq__io_t* io);
+
+/* The time in ns, to tell how long something took. */
+uint64_t mcq__io_now_ns(const mcq__io_t* io);
 
 /* Starts, moves or stops a timer with a reserved place (base/timer.h). */
 void mcq__io_timer_start(mcq__io_t* io, mcq__timer_t* timer, uint64_t at);
@@ -171,6 +175,10 @@ typedef struct mcq__backend {
    * there is room.  NULL: use write. */
   ssize_t (*pass)(mcq__wire_t* wire, const mcq__chain_t* from, size_t off,
                   size_t len);
+
+  /* Bytes written of which the other side's system has not said that it has
+   * them, as far as that can be told; NULL: never. */
+  size_t (*unsent)(const mcq__wire_t* wire);
 
   /* Ends our writing side after what was written (FIN).  Not while a write
    * is in flight. */

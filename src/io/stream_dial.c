@@ -47,6 +47,8 @@ int mcq__connect_start(mcq__connect_t* c, const struct sockaddr* to,
     return rc;
   }
   c->fd = fd;
+  c->code = 0;
+  c->cancelled = false;
   uv_unref((uv_handle_t*) &c->poll);
   rc = uv_poll_start(&c->poll, UV_WRITABLE, on_connected);
   if (rc == 0) return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Connecting on tcp: one attempt, which asks for the addresses of a name and
- * tries them in order until one answers. */
+ * tries them in order until one answers.  One that does not answer has its
+ * share of the time and no more: the others are tried, too. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +19,10 @@ typedef struct attempt {
   struct addrinfo* found; /* what the name server said */
   struct addrinfo* next;  /* of these */
   int code;               /* what became of the last one */
-  mcq__task_t ended;      /* tells the dialer although the lookup goes on */
+  mcq__timer_t share;     /* its time is up */
+  bool has_timer;
+  bool too_long;     /* it was */
+  mcq__task_t ended; /* tells the dialer although the lookup goes on */
   bool looking_up;
   bool hung_up;
 } attempt_t;
@@ -26,8 +30,11 @@ typedef struct attempt {
 /* ---- the end of an attempt ----------------------------------------------- */
 
 static void free_attempt(attempt_t* a) {
+  mcq__io_t* io = a->connect.io;
+  mcq__io_timer_stop(io, &a->share);
+  if (a->has_timer) mcq__timers_unreserve(&io->turn.timers);
   if (a->found != NULL) uv_freeaddrinfo(a->found);
-  mcq__mem_free(a->connect.io->mem, a);
+  mcq__mem_free(io->mem, a);
 }
 
 static void report(attempt_t* a, void* stream, const char* address, int code) {
@@ -74,6 +81,25 @@ static void succeed(attempt_t* a, int fd) {
 
 /* ---- the addresses ------------------------------------------------------- */
 
+static void on_share(mcq__timer_t* timer) {
+  attempt_t* a = mcq__container_of(timer, attempt_t, share);
+  a->too_long = true;
+  mcq__connect_cancel(&a->connect);
+}
+
+/* The time that is left is divided among the addresses that are; the last one
+ * has all of it, which the dialer sees to. */
+static void start_share(attempt_t* a, const struct addrinfo* info) {
+  mcq__io_t* io = a->connect.io;
+  uint64_t limit = mcq__dialer_limit(a->dialer);
+  uint64_t now = mcq__io_now(io);
+  uint64_t count = 0;
+  a->too_long = false;
+  for (; info != NULL; info = info->ai_next) count++;
+  if (count < 2 || limit == MCQ__NEVER || limit <= now) return;
+  mcq__io_timer_start(io, &a->share, now + (limit - now) / count);
+}
+
 /* Goes through what is left of the addresses until one begins to connect.
  * 0, or the error of the last. */
 static int try_next(attempt_t* a) {
@@ -82,18 +108,21 @@ static int try_next(attempt_t* a) {
     const struct addrinfo* info = a->next;
     a->next = info->ai_next;
     rc = mcq__connect_start(&a->connect, info->ai_addr, info->ai_addrlen);
-    if (rc == 0) break;
+    if (rc != 0) continue;
+    start_share(a, info);
+    break;
   }
   return rc;
 }
 
 static void on_connected(mcq__connect_t* c, int fd) {
   attempt_t* a = mcq__container_of(c, attempt_t, connect);
+  mcq__io_timer_stop(c->io, &a->share);
   if (fd >= 0) {
     succeed(a, fd);
     return;
   }
-  a->code = fd;
+  a->code = a->too_long ? MCQ_ETIMEDOUT : fd;
   int rc = a->hung_up ? fd : try_next(a);
   if (rc != 0) report(a, NULL, NULL, rc);
 }
@@ -124,13 +153,16 @@ static void on_found(uv_getaddrinfo_t* lookup, int status,
 static int look_up(attempt_t* a, const mcq__endpoint_t* endpoint) {
   char port[8];
   struct addrinfo hints;
+  int rc = mcq__timers_reserve(&a->connect.io->turn.timers);
+  if (rc != 0) return rc;
+  a->has_timer = true;
   memset(&hints, 0, sizeof hints);
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_NUMERICSERV;
   snprintf(port, sizeof port, "%u", (unsigned) endpoint->port);
-  int rc = uv_getaddrinfo(a->connect.io->loop, &a->lookup, on_found,
-                          endpoint->host, port, &hints);
+  rc = uv_getaddrinfo(a->connect.io->loop, &a->lookup, on_found, endpoint->host,
+                      port, &hints);
   if (rc != 0) return rc;
   a->looking_up = true;
   mcq__io_pin(a->connect.io);
@@ -158,6 +190,7 @@ int mcq__tcp_dial(mcq__dialer_t* d) {
   a->connect.done = on_connected;
   a->dialer = d;
   a->ended.run = run_ended;
+  a->share.run = on_share;
   mcq__address_t to;
   int rc = mcq__address_numeric(&to, d->endpoint.host, d->endpoint.port);
   if (rc == 0)

@@ -166,6 +166,11 @@ uint64_t mcq__io_now(const mcq__io_t* io) {
   return uv_now(io->loop);
 }
 
+uint64_t mcq__io_now_ns(const mcq__io_t* io) {
+  if (io->seams.clock != NULL) return mcq__io_now(io) * 1000000;
+  return uv_hrtime();
+}
+
 void mcq__io_timer_start(mcq__io_t* io, mcq__timer_t* timer, uint64_t at) {
   mcq__timer_start(&io->turn.timers, timer, at);
   if (at < io->turn.armed && !io->turn.busy) arm(io);

@@ -189,6 +189,7 @@ const mcq__backend_t mcq__backend_uring_table = {
     .read_start = mcq__uring_read_start,
     .read_stop = mcq__uring_read_stop,
     .write = mcq__uring_write,
+    .unsent = mcq__uring_unsent,
     .shutdown = mcq__uring_shutdown,
     .close = mcq__uring_close,
     .submit = submit,

@@ -124,6 +124,7 @@ int mcq__uring_adopt(mcq__wire_t** out, mcq__io_t* io, void* stream,
                      const mcq__wire_events_t* events, void* user);
 ssize_t mcq__uring_write(mcq__wire_t* wire, const mcq__iov_t* iov, size_t count,
                          size_t total);
+size_t mcq__uring_unsent(const mcq__wire_t* wire);
 void mcq__uring_shutdown(mcq__wire_t* wire);
 void mcq__uring_close(mcq__wire_t* wire);
 void mcq__uring_forget(mcq__wire_t* wire);

@@ -159,6 +159,10 @@ ssize_t mcq__uring_write(mcq__wire_t* wire, const mcq__iov_t* iov, size_t count,
   return MCQ__IN_FLIGHT;
 }
 
+size_t mcq__uring_unsent(const mcq__wire_t* wire) {
+  return mcq__fd_unsent(mcq__container_of(wire, const wire_t, wire)->fd);
+}
+
 void mcq__uring_shutdown(mcq__wire_t* wire) {
   wire_t* w = mcq__uring_of(wire);
   mcq__check(w->send == MCQ__URING_SEND_NONE);

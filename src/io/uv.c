@@ -263,6 +263,10 @@ static ssize_t write_pieces(mcq__wire_t* wire, const mcq__iov_t* iov,
   return n;
 }
 
+static size_t unsent(const mcq__wire_t* wire) {
+  return mcq__fd_unsent(mcq__container_of(wire, const pump_t, wire)->fd);
+}
+
 static void shutdown_writing(mcq__wire_t* wire) {
   pump_t* p = of_wire(wire);
   mcq__check(!p->waiting);
@@ -299,6 +303,7 @@ const mcq__backend_t mcq__backend_uv = {
     .read_start = read_start,
     .read_stop = read_stop,
     .write = write_pieces,
+    .unsent = unsent,
     .shutdown = shutdown_writing,
     .close = close_wire,
     .submit = NULL,

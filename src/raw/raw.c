@@ -93,8 +93,9 @@ static int subscribe(mcq__session_t* s, mcq__slice_t prefix, bool wanted) {
   return MCQ_ENOTSUP;
 }
 
-static int ping(mcq__session_t* s, mcq__slice_t context) {
+static int ping(mcq__session_t* s, uint64_t ttl, mcq__slice_t context) {
   (void) s;
+  (void) ttl;
   (void) context;
   return MCQ_ENOTSUP;
 }

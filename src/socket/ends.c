@@ -174,10 +174,18 @@ static bool dials_once(const mcq__end_t* end) {
   return end->socket->options.reconnect_ms < 0;
 }
 
+static bool stops_at(const mcq__end_t* end, int what) {
+  return (end->socket->options.reconnect_stop & what) != 0;
+}
+
 static void on_dial_failed(mcq__dialer_t* d, int code) {
   mcq__end_t* end = end_of_dialer(d);
+  end->code = code;
   connect_failed(end, code);
-  if (!end->closing && dials_once(end)) stop_dialing(end, code);
+  if (end->closing || code != UV_ECONNREFUSED) return;
+  if (!stops_at(end, MCQ_STOP_REFUSED)) return;
+  mcq__dialer_stop(d);
+  stop_dialing(end, code);
 }
 
 static void on_retry(mcq__dialer_t* d, uint64_t ms) {
@@ -191,12 +199,24 @@ static void on_dialer_closed(mcq__dialer_t* d) {
   check_gone(end);
 }
 
+static void give_up(mcq__end_t* end);
+
+/* As often, or for as long, as it may. */
+static void on_stopped(mcq__dialer_t* d) {
+  mcq__end_t* end = end_of_dialer(d);
+  if (end->closing)
+    give_up(end);
+  else
+    stop_dialing(end, end->code);
+}
+
 static const mcq__dialer_events_t dialer_events = {
     .on_dialing = on_dialing,
     .on_stream = on_dialed,
     .on_failed = on_dial_failed,
     .on_retry = on_retry,
     .on_closed = on_dialer_closed,
+    .on_stopped = on_stopped,
 };
 
 /* Patience with a closing endpoint that waits for a connection: `linger` since
@@ -239,14 +259,28 @@ static bool proves_nothing(const mcq__end_t* end) {
 }
 
 void mcq__end_up(mcq__end_t* end) {
+  end->was_up = true;
   if (!proves_nothing(end)) mcq__dialer_succeeded(&end->dialer);
   if (!end->closing) return;
   mcq__io_timer_stop(&end->socket->host->io, &end->linger);
   mcq__actor_end(&end->actor, MCQ_ELOCAL, mcq__socket_linger(end->socket));
 }
 
+/* It was up only until it heard that it is not welcome. */
+static bool was_refused(const mcq__end_t* end) {
+  return end->code == MCQ_ENOTNOW || end->code == MCQ_EREFUSED;
+}
+
 void mcq__end_idle(mcq__end_t* end, bool retry) {
-  bool keep = retry && !dials_once(end) &&
+  end->code = end->actor.code;
+  if (was_refused(end)) {
+    mcq__dialer_disappointed(&end->dialer);
+    end->was_up = false;
+  }
+  int what = end->was_up ? MCQ_STOP_LOST : MCQ_STOP_HANDSHAKE;
+  if (end->code == MCQ_ELOCAL) what = 0; /* the user wants it so */
+  end->was_up = false;
+  bool keep = retry && !dials_once(end) && !stops_at(end, what) &&
               (!end->closing || end->actor.outbox.messages != 0);
   if (proves_nothing(end)) mcq__dialer_lasted(&end->dialer);
   if (end->closing && keep) wait_for_connection(end);
@@ -383,6 +417,10 @@ static int check_connect(const mcq_socket_t* s, const char* uri,
   return 0;
 }
 
+static uint64_t none(int64_t value) {
+  return value < 0 ? 0 : (uint64_t) value;
+}
+
 /* Everything of a dialed endpoint up to its place in the lists. */
 static int start_dialed(mcq__end_t* end, const mcq__endpoint_t* endpoint,
                         const mcq_connect_options_t* options) {
@@ -394,7 +432,9 @@ static int start_dialed(mcq__end_t* end, const mcq__endpoint_t* endpoint,
       .retry_max_ms = (uint64_t) s->options.reconnect_max_ms,
       .connect_ms = s->options.connect_ms < 0
                         ? MCQ__NEVER
-                        : (uint64_t) s->options.connect_ms};
+                        : (uint64_t) s->options.connect_ms,
+      .attempts = none(s->options.reconnect_attempts),
+      .total_ms = none(s->options.reconnect_total_ms)};
   end->connecting = true;
   int rc = mcq__actor_init(&end->actor, &s->config, &s->tally, s);
   end->actor.end = end;

@@ -105,7 +105,7 @@ static int send_post(mcq_socket_t* s, const mcq_msg_t* msg) {
 static void fail_post(mcq_mailbox_t* m, mcq_msg_t* msg, int code) {
   mcq_socket_t* s = m->socket;
   mcq__socket_failure(s, code);
-  s->counts.messages_lost++;
+  s->counts.posts_failed++;
   if (m->options.on_failed != NULL)
     m->options.on_failed(s, msg, code, m->options.data);
 }
@@ -211,7 +211,8 @@ static void send_all(mcq_socket_t* s, const mcq__fifo_t* posts) {
     post_t* p = (post_t*) mcq__fifo_at(posts, i);
     if (p->msg == NULL) continue;
     if (send_post(s, p->msg) != 0) {
-      s->counts.messages_lost++;
+      s->counts.posts_failed++;
+      s->lost_messages++;
       s->lost_bytes += p->msg->bytes;
     }
     mcq__msg_release(p->msg);

@@ -32,6 +32,7 @@ static void describe(const mcq__actor_t* a, mcq_peer_t peer, mcq__slice_t id,
       .version_minor = hello->version_minor,
       .incoming = a->incoming,
       .data = a->data,
+      .rtt_ns = mcq__actor_life(a).rtt_ns,
       .text = "",
   };
 }
@@ -78,6 +79,14 @@ static int seat(mcq_socket_t* s, mcq__actor_t* a, mcq__slice_t name,
   return s->pattern->seats->up(s, &ev, &a->peer, displaced);
 }
 
+/* Somebody wants the place of this one: the peer itself, perhaps, back from a
+ * break that nobody noticed here.  The refusal is for the time being, and then
+ * the old connection has gone or is known to live. */
+static void suspect(mcq_socket_t* s, mcq_peer_t peer) {
+  mcq__actor_t* a = by_handle(s, peer);
+  if (a != NULL) mcq__actor_suspect(a);
+}
+
 static int take_in(mcq_socket_t* s, mcq__actor_t* a, const char** text) {
   mcq__end_t* end = end_of(a);
   mcq__slice_t name = hello_of(a)->routing_id;
@@ -92,7 +101,10 @@ static int take_in(mcq_socket_t* s, mcq__actor_t* a, const char** text) {
   mcq_peer_t queued = a->peer;
   int rc = seat(s, a, name, &displaced);
   if (rc == 0) moved(s, queued, a->peer);
-  if (rc == MCQ_ETWIN) *text = "The routing id is already in use";
+  if (rc == MCQ_ETWIN) {
+    *text = "300 The routing id is already in use";
+    suspect(s, s->pattern->seats->find(s, name.data, name.len));
+  }
   if (rc == 0 && end != NULL && end->closing)
     s->pattern->seats->rest(s, a->peer); /* empties its queue, takes no more */
   if (rc == 0 && displaced.epoch != 0)
@@ -181,11 +193,12 @@ static void account_queue(mcq_socket_t* s, mcq__actor_t* a,
                           mcq_peer_info_t* info) {
   bool begun;
   uint64_t unsure = mcq__outbox_unsure(&a->outbox, &begun);
-  info->unsure_messages = unsure;
   /* Else it goes out on the next connection. */
-  if (end_of(a) != NULL && !s->pattern->raw) return;
-  if (begun) info->unsure_messages++;
-  a->tally.unsure += info->unsure_messages;
+  bool keeps = end_of(a) != NULL && !s->pattern->raw;
+  if (begun && !keeps) unsure++;
+  info->unsure_messages = unsure;
+  if (keeps) return;
+  a->tally.unsure += unsure;
   a->settled = true;
   uint64_t left = a->outbox.messages - info->unsure_messages;
   if (left == 0) return;
@@ -271,10 +284,10 @@ static void on_lost(mcq__actor_t* a, bool was_up, int code, const char* text) {
   mcq__socket_drained(s); /* who waited for this peer learns that it is gone */
 }
 
-/* After these there is no point in asking the same peer again. */
+/* After these there is no point in asking the same peer again.  A place that
+ * is taken is another matter: it may be free the next time. */
 static bool definite(int code) {
-  return code == MCQ_EREFUSED || code == MCQ_ETYPE || code == MCQ_ETWIN ||
-         code == MCQ_EMECHANISM;
+  return code == MCQ_EREFUSED || code == MCQ_ETYPE || code == MCQ_EMECHANISM;
 }
 
 static void on_idle(mcq__actor_t* a) {

@@ -192,6 +192,7 @@ static int ask(mcq_socket_t* s, const mcq__actor_t* a, mcq_frame_t topic,
 static void told(mcq_socket_t* s, mcq__actor_t* a, mcq_frame_t topic,
                  bool wanted) {
   bool tell = false;
+  mcq__actor_spoke(a);
   bool manual = (s->options.flags & MCQ_XPUB_MANUAL) != 0;
   int rc = note(s, a->peer, topic, wanted);
   if (rc == 0) {

@@ -7,6 +7,9 @@
 
 #include "socket/fanout.h"
 
+/* What can be announced of heartbeat_ttl_ms. */
+#define TTL_MAX 65500
+
 /* ---- events to the user -------------------------------------------------- */
 
 void mcq__socket_event(mcq_socket_t* s, const mcq_event_t* event) {
@@ -35,6 +38,22 @@ static int settle32(int32_t* value, int32_t standard, bool may_be_none) {
   return rc;
 }
 
+/* -1 and 0 are the same where there is nothing to switch off. */
+static int settle_times(mcq_socket_options_t* o) {
+  int64_t interval = o->heartbeat_ms;
+  int64_t ttl = o->heartbeat_ttl_ms > TTL_MAX ? TTL_MAX : o->heartbeat_ttl_ms;
+  if (interval < -1 || o->heartbeat_timeout_ms < -1 || ttl < -1 ||
+      o->first_message_ms < -1 || o->idle_ms < -1 ||
+      o->reconnect_attempts < -1 || o->reconnect_total_ms < -1)
+    return MCQ_EINVAL;
+  int stops = MCQ_STOP_REFUSED | MCQ_STOP_HANDSHAKE | MCQ_STOP_LOST;
+  if (o->reconnect_stop & ~stops) return MCQ_EINVAL;
+  /* A peer that gives us up before we ask again would do so all the time. */
+  if (interval > 0 && ttl > 0 && ttl <= interval) return MCQ_EINVAL;
+  if (o->heartbeat_timeout_ms == 0) o->heartbeat_timeout_ms = interval;
+  return 0;
+}
+
 static int settle_options(mcq_socket_options_t* o) {
   int rc = 0;
   rc |= settle32(&o->sndhwm, 1000, true);
@@ -55,6 +74,7 @@ static int settle_options(mcq_socket_options_t* o) {
   rc |= settle(&o->turn_bytes, 1 << 20, false);
   rc |= settle32(&o->turn_usec, 500, false);
   rc |= settle(&o->max_subscriptions, 1000000, true);
+  if (settle_times(o) != 0) rc = MCQ_EINVAL;
   if (o->request_ms < 0) rc = MCQ_EINVAL;
   if (o->slow_peer < 0 || o->slow_peer > MCQ_SLOW_REFUSE) rc = MCQ_EINVAL;
   if (o->welcome_len > 0 && o->welcome == NULL) rc = MCQ_EINVAL;
@@ -101,6 +121,20 @@ static uint64_t unlimited(int64_t value) {
   return value < 0 ? UINT64_MAX : (uint64_t) value;
 }
 
+static uint64_t when_set(int64_t value) {
+  return value <= 0 ? MCQ__NEVER : (uint64_t) value;
+}
+
+static void configure_pulse(mcq__pulse_config_t* p,
+                            const mcq_socket_options_t* o) {
+  p->interval = when_set(o->heartbeat_ms);
+  p->timeout = when_set(o->heartbeat_timeout_ms);
+  p->first = when_set(o->first_message_ms);
+  p->idle = when_set(o->idle_ms);
+  if (o->heartbeat_ms > 0 && o->heartbeat_ttl_ms > 0)
+    p->ttl = (uint64_t) o->heartbeat_ttl_ms;
+}
+
 static void configure(mcq_socket_t* s) {
   const mcq_socket_options_t* o = &s->options;
   mcq__actor_config_t* c = &s->config;
@@ -109,6 +143,7 @@ static void configure(mcq_socket_t* s) {
   c->events = mcq__peers_events();
   c->max_messages = unlimited(o->sndhwm);
   c->max_bytes = unlimited(o->sndhwm_bytes);
+  configure_pulse(&c->pulse, o);
   c->conflate = (o->flags & MCQ_CONFLATE) != 0;
   if (c->conflate) c->max_messages = 1;
   c->turn_messages = (uint64_t) o->turn_messages;
@@ -230,6 +265,13 @@ static int build(mcq_socket_t* s, const mcq_socket_options_t* options) {
   return rc;
 }
 
+/* What a type has no use for is a mistake. */
+static bool fits(const mcq__pattern_t* pattern, const mcq_socket_options_t* o) {
+  if (o->flags & ~pattern->flags) return false;
+  if (pattern->raw && o->heartbeat_ms > 0) return false;
+  return pattern->type != MCQ_PUSH || o->first_message_ms <= 0;
+}
+
 int mcq__socket_make(mcq__host_t* host, const mcq_socket_options_t* options,
                      mcq_socket_t** out) {
   if (options == NULL) return MCQ_EINVAL;
@@ -237,7 +279,7 @@ int mcq__socket_make(mcq__host_t* host, const mcq_socket_options_t* options,
   if (options->type < MCQ_PAIR || options->type > MCQ_STREAM) return MCQ_EINVAL;
   const mcq__pattern_t* pattern = mcq__pattern_find(options->type);
   if (pattern == NULL) return MCQ_ENOTSUP;
-  if (options->flags & ~pattern->flags) return MCQ_EINVAL;
+  if (!fits(pattern, options)) return MCQ_EINVAL;
   mcq_socket_options_t settled = *options;
   int rc = settle_options(&settled);
   if (rc != 0) return rc;

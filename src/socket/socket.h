@@ -41,6 +41,8 @@ typedef struct mcq__end {
   bool closing;
   bool io_closed; /* the listener or dialer is gone */
   bool stopped;   /* the dialer gave up */
+  bool was_up;    /* the last connection was */
+  int code;       /* why the last attempt failed or connection ended */
   unsigned attempts;
   uint64_t quiet_until;  /* no word of failing to accept before */
   uint64_t not_accepted; /* not told of yet */

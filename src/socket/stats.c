@@ -172,6 +172,7 @@ void mcq__stats_add(mcq_stats_t* to, const mcq_stats_t* from) {
   to->reconnects += from->reconnects;
   to->commands_unknown += from->commands_unknown;
   to->connections_refused += from->connections_refused;
+  to->posts_failed += from->posts_failed;
   to->subscriptions += from->subscriptions;
   to->congestions += from->congestions;
   raise_to(&to->queue_peak_messages, from->queue_peak_messages);

@@ -122,7 +122,7 @@ void mcq__socket_busy(mcq_socket_t* s, bool busy) {
   if (busy) return; /* each finds out when it has something to deliver */
   for (mcq__node_t* n = s->actors.next; n != &s->actors; n = n->next) {
     mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
-    if (!a->hungry) mcq__actor_pause_changed(a);
+    if (mcq__actor_waits(a)) mcq__actor_pause_changed(a);
   }
 }
 

@@ -260,6 +260,7 @@ void cat_events_stats(mcq_socket_t* socket) {
   set_number(object, "messages_discarded", s.messages_discarded);
   set_number(object, "messages_dropped", s.messages_dropped);
   set_number(object, "requests_failed", s.requests_failed);
+  set_number(object, "posts_failed", s.posts_failed);
   set_number(object, "connections_refused", s.connections_refused);
   set_number(object, "subscriptions", s.subscriptions);
   set_fates(object, &s);

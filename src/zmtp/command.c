@@ -44,6 +44,19 @@ int mcq__command_context(mcq__slice_t* context, const mcq__command_t* c) {
   return at.bad || context->len > MCQ__PING_CONTEXT_MAX ? MCQ_ECOMMAND : 0;
 }
 
+uint64_t mcq__command_ttl(const mcq__command_t* c) {
+  mcq__cursor_t at = mcq__cursor(c->data);
+  return (uint64_t) mcq__cursor_u16(&at) * 100;
+}
+
+/* libzmq multiplies what it gets by 100 in 16 bits: 656 tenths would be 64 ms
+ * to it. */
+void mcq__command_put_ttl(uint8_t out[MCQ__PING_TTL_SIZE], uint64_t ms) {
+  uint64_t tenths = ms / 100 + (ms % 100 != 0);
+  if (tenths > MCQ__PING_TTL_MAX) tenths = MCQ__PING_TTL_MAX;
+  mcq__put_u16(out, (uint16_t) tenths);
+}
+
 int mcq__command_reason(mcq__slice_t* reason, const mcq__command_t* c) {
   mcq__cursor_t at = mcq__cursor(c->data);
   *reason = mcq__cursor_take(&at, mcq__cursor_u8(&at));

@@ -14,6 +14,7 @@
 
 #define MCQ__PING_TTL_SIZE 2      /* bytes before the context of a PING */
 #define MCQ__PING_CONTEXT_MAX 16  /* bytes a PONG has to bring back */
+#define MCQ__PING_TTL_MAX 655     /* tenths of a second that we announce */
 #define MCQ__ERROR_REASON_MAX 255 /* characters */
 
 typedef enum mcq__command_kind {
@@ -39,6 +40,13 @@ int mcq__command_read(mcq__command_t* c, mcq__slice_t body);
 /* The context of a PING, behind its time to live, or of a PONG.  0 or
  * MCQ_ECOMMAND when there is too little or too much. */
 int mcq__command_context(mcq__slice_t* context, const mcq__command_t* c);
+
+/* The time to live of a PING that has a context, ms. */
+uint64_t mcq__command_ttl(const mcq__command_t* c);
+
+/* Writes a time to live as a PING has it, in tenths of a second, rounded up,
+ * and MCQ__PING_TTL_MAX at most. */
+void mcq__command_put_ttl(uint8_t out[MCQ__PING_TTL_SIZE], uint64_t ms);
 
 /* The reason of an ERROR.  0 or MCQ_ECOMMAND when its length byte does not
  * fit the data exactly. */

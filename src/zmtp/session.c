@@ -28,6 +28,12 @@ int mcq__session_fail_with(mcq__session_t* s, int code, const char* text) {
   return mcq__session_fail(s, code, kept == NULL ? "" : kept);
 }
 
+/* RFC 27: a status code of 300 is a temporary error. */
+static bool for_now(const char* reason) {
+  return strncmp(reason, "300", 3) == 0 &&
+         (reason[3] == '\0' || reason[3] == ' ');
+}
+
 int mcq__session_refused(mcq__session_t* s, const mcq__command_t* command,
                          mcq__event_t* ev) {
   char text[MCQ__ERROR_REASON_MAX + 1];
@@ -37,6 +43,7 @@ int mcq__session_refused(mcq__session_t* s, const mcq__command_t* command,
   size_t len = mcq__printable(text, sizeof text, reason);
   const char* kept = keep_words(s, text);
   ev->body = mcq__slice_static(kept, kept == NULL ? 0 : len);
+  ev->code = for_now(text) ? MCQ_ENOTNOW : MCQ_EREFUSED;
   s->stage = MCQ__ENDED;
   return MCQ__EV_REFUSED;
 }

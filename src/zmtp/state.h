@@ -29,6 +29,7 @@ struct mcq__session {
   bool started;
   uint64_t deadline; /* of the handshake */
   uint64_t shake_room; /* bytes the peer may still say in it */
+  uint64_t ttl;      /* the peer's, as in its last PING */
   mcq__chain_t out;
   const mcq__mechanism_t* mechanism;
   mcq__talk_t talk;
@@ -58,7 +59,7 @@ int mcq__session_traffic(mcq__session_t* s, mcq__event_t* ev);
 
 /* The protocol table's subscribe() and ping(). */
 int mcq__session_subscribe(mcq__session_t* s, mcq__slice_t prefix, bool wanted);
-int mcq__session_ping(mcq__session_t* s, mcq__slice_t context);
+int mcq__session_ping(mcq__session_t* s, uint64_t ttl, mcq__slice_t context);
 
 /* Ends the session; the FAILED event follows.  `text` is static.  Returns
  * MCQ__AGAIN. */

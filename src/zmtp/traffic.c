@@ -129,10 +129,14 @@ static int pong(mcq__session_t* s, mcq__slice_t context) {
   return say(s, MCQ__FRAME_COMMAND, LEAD("\4PONG"), context);
 }
 
-/* No time to live: it is an answer we want. */
-int mcq__session_ping(mcq__session_t* s, mcq__slice_t context) {
+/* PING is of ZMTP 3.1.  RFC 37, "Connection Heartbeating". */
+int mcq__session_ping(mcq__session_t* s, uint64_t ttl, mcq__slice_t context) {
+  uint8_t lead[5 + MCQ__PING_TTL_SIZE] = {4, 'P', 'I', 'N', 'G'};
   mcq__check(context.len <= MCQ__PING_CONTEXT_MAX);
-  return say(s, MCQ__FRAME_COMMAND, LEAD("\4PING\0\0"), context);
+  if (s->hello.version_minor == 0) return MCQ_ENOTSUP;
+  mcq__command_put_ttl(lead + 5, ttl);
+  return say(s, MCQ__FRAME_COMMAND, mcq__slice_static(lead, sizeof lead),
+             context);
 }
 
 /* RFC 37 has commands for this, RFC 23 messages with a byte in front. */
@@ -157,7 +161,12 @@ static int heartbeat(mcq__session_t* s, const mcq__command_t* command,
     return MCQ__EV_PONG;
   }
   int rc = pong(s, context);
-  return rc == 0 ? MCQ__AGAIN : mcq__session_fail(s, rc, "answering a PING");
+  if (rc != 0) return mcq__session_fail(s, rc, "answering a PING");
+  ev->ttl = mcq__command_ttl(command);
+  if (ev->ttl == s->ttl) return MCQ__AGAIN;
+  s->ttl = ev->ttl;
+  ev->body = mcq__slice_static(NULL, 0);
+  return MCQ__EV_TTL;
 }
 
 static int command(mcq__session_t* s, mcq__slice_t body, mcq__event_t* ev) {

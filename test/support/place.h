@@ -23,7 +23,8 @@ typedef struct place {
   uint64_t delay;
 } place_t;
 
-#define PLACES 10
+/* Where two of the simulated ones stand among them. */
+enum { PLACE_POLLING = 7, PLACE_RING = 8, PLACES = 10 };
 extern const place_t places[PLACES];
 
 /* One with that name, or NULL. */

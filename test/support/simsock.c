@@ -122,10 +122,13 @@ static void check_reason(sim_sock_t* k, const sim_peer_t* p,
     sim_require(in->sock != NULL && in->sock->rude);
     return;
   }
+  /* Ready here first, and then found not to be wanted there. */
+  if (code == MCQ_ENOTNOW) {
+    sim_require(in->refusal == MCQ_ETWIN || in->refusal == MCQ_EPAIRED);
+    return;
+  }
   if (code == MCQ_EREFUSED) {
-    /* Ready here first, and then found not to be wanted there. */
-    sim_require(in->refusal == MCQ_ETWIN || in->refusal == MCQ_EPAIRED ||
-                in->refusal == MCQ_ECLOSED || in->refusal == MCQ_ETYPE ||
+    sim_require(in->refusal == MCQ_ECLOSED || in->refusal == MCQ_ETYPE ||
                 (in->refusal == MCQ_ENOMEM && k->world->net.starving));
     return;
   }

@@ -399,6 +399,12 @@ static void read_stop(mcq__wire_t* wire) {
   of_wire(wire)->reading = false;
 }
 
+static size_t unsent(const mcq__wire_t* wire) {
+  const sim_wire_t* w = mcq__container_of(wire, const sim_wire_t, wire);
+  const sim_pipe_t* p = sim_out(w->end);
+  return p->len - p->arrived + p->lost;
+}
+
 static void shutdown_sim(mcq__wire_t* wire) {
   sim_wire_t* w = of_wire(wire);
   sim_require(!w->in_flight && !w->stuck && !w->closing && !w->shut);
@@ -444,6 +450,7 @@ const mcq__backend_t sim_backend = {
     .read_start = read_start,
     .read_stop = read_stop,
     .write = write_sim,
+    .unsent = unsent,
     .shutdown = shutdown_sim,
     .close = close_sim,
     .submit = submit,

@@ -384,8 +384,11 @@ static const mcq__listener_events_t rig_listener_events = {
     .on_error = rig_on_accept_error,
     .on_closed = rig_on_listener_closed};
 static const mcq__dialer_events_t rig_dialer_events = {
-    rig_on_dialing, rig_on_dialed, rig_on_dial_failed, rig_on_retry,
-    rig_on_dialer_closed};
+    .on_dialing = rig_on_dialing,
+    .on_stream = rig_on_dialed,
+    .on_failed = rig_on_dial_failed,
+    .on_retry = rig_on_retry,
+    .on_closed = rig_on_dialer_closed};
 
 static inline int rig_listen(rig_t* r) {
   mcq__endpoint_t any;
@@ -400,7 +403,8 @@ static inline int rig_listen(rig_t* r) {
 /* Connects `dials` with `accepts`, which are then not reading yet.  0, or
  * what went wrong; the wire that was made all the same is the caller's. */
 static inline int rig_connect(rig_t* r, side_t* dials, side_t* accepts) {
-  static const mcq__dialer_config_t once = {MCQ__NEVER, 0, MCQ__NEVER};
+  static const mcq__dialer_config_t once = {.retry_ms = MCQ__NEVER,
+                                            .connect_ms = MCQ__NEVER};
   mcq__endpoint_t to;
   if (accepts != NULL) side_init(accepts, r, "accepted");
   side_init(dials, r, "dialed");
