@@ -596,7 +596,7 @@ typedef struct mcq_stats {
                                   XSUB: topics subscribed to */
 } mcq_stats_t;
 
-MCQ_EXTERN void mcq_stats(const mcq_socket_t* socket, mcq_stats_t* out);
+MCQ_EXTERN void mcq_stats(mcq_socket_t* socket, mcq_stats_t* out);
 
 /* ---- codes and versions -------------------------------------------------- */
 

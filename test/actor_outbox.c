@@ -136,7 +136,6 @@ static size_t some_frames(rig_t* r, mcq_frame_t* frames) {
 static int put_body(rig_t* r, const mcq_frame_t* frames, size_t count,
                     const told_t* told, uint64_t* payload) {
   mcq__slice_t slices[FRAMES] = {{0}};
-  mcq__slice_t wire = {0};
   mcq__pool_t* pool = r->memory.pool;
   mcq__body_t body = {.frames = frames, .count = count};
   size_t form = roll(r, 4);
@@ -151,13 +150,15 @@ static int put_body(rig_t* r, const mcq_frame_t* frames, size_t count,
     body.frames = NULL;
     body.slices = slices;
   }
+  mcq__wired_t wired = {.size = told->len, .count = 1, .frames = count};
   if (form >= 2 && rc == 0) {
-    rc = mcq__slice_copy(&wire, pool, told->bytes, told->len);
-    body.wire = &wire;
+    rc = mcq__slice_copy(&wired.bytes, pool, told->bytes, told->len);
+    for (size_t i = 0; i < count; i++) wired.payload += frames[i].len;
+    body.wired = &wired;
   }
   if (rc == 0) rc = mcq__outbox_put(&r->o, &body, payload);
   for (size_t i = 0; i < FRAMES; i++) mcq__slice_release(&slices[i]);
-  mcq__slice_release(&wire);
+  mcq__slice_release(&wired.bytes);
   return rc;
 }
 

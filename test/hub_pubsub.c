@@ -23,7 +23,8 @@ static const mcq__pubsub_limits_t unlimited = {0, 0, 0};
 /* ---- peers
  * ------------------------------------------------------------------- */
 
-static bool fake_room(mcq__port_t* port) {
+static uint64_t fake_room(mcq__port_t* port, size_t size) {
+  (void) size;
   return mcq__container_of(port, fake_peer_t, port)->answer != MCQ_EAGAIN;
 }
 
@@ -48,7 +49,7 @@ typedef struct bench {
   mcq_peer_t peers[PEERS];
   char gone[128]; /* prefixes that went: "a!,b," (!: nobody holds it) */
   char full[64];  /* ports that did not take the message, by their letter */
-  bool again;     /* what to answer to that */
+  unsigned again; /* times to answer that with: again */
   bool make_room; /* the port has room after that */
 } bench_t;
 
@@ -106,8 +107,9 @@ static int cancel(bench_t* b, mcq_peer_t peer, const char* prefix) {
   return rc == 0 ? last : rc;
 }
 
-static bool on_full(void* arg, mcq_peer_t peer, int code) {
+static bool on_full(void* arg, mcq_peer_t peer, int code, uint64_t count) {
   bench_t* b = (bench_t*) arg;
+  assert_int_equal(count, 1);
   for (size_t i = 0; i < PEERS; i++) {
     if (!same_peer(b->peers[i], peer)) continue;
     char letter[2] = {(char) ('0' + i), '\0'};
@@ -115,7 +117,22 @@ static bool on_full(void* arg, mcq_peer_t peer, int code) {
     assert_int_equal(code, b->fakes[i].answer);
     if (b->make_room) b->fakes[i].answer = 0;
   }
-  return b->again;
+  if (b->again == 0) return false;
+  b->again--;
+  return true;
+}
+
+/* How a message is published. */
+enum { INVERT = 1, REFUSE = 2 };
+
+static int publish_body(mcq__pubsub_t* hub, const mcq__body_t* body, int flags,
+                        mcq__missed_cb missed, void* arg) {
+  mcq_frame_t topic = {NULL, 0};
+  if (body->count > 0) topic = mcq__body_frame(body, 0);
+  size_t meant = mcq__pubsub_find(hub, topic, (flags & INVERT) != 0);
+  int rc = mcq__pubsub_publish(hub, body, (flags & REFUSE) != 0, missed, arg);
+  assert_true(rc <= (int) meant);
+  return rc;
 }
 
 /* Publishes, and says who was told: "02".  Each once at most. */
@@ -125,12 +142,11 @@ static const char* publish(bench_t* b, const char* topic, int flags,
   size_t n = 0;
   uint64_t before[PEERS];
   mcq_frame_t frames[] = {frame(topic), {"more", 4}};
-  mcq__slice_t wire = mcq__slice_static("as it travels", 13);
-  mcq__body_t body = {frames, NULL, 2, &wire};
+  mcq__body_t body = {.frames = frames, .count = 2};
   size_t calls = atomic_load(&b->memory.alloc.calls);
   b->full[0] = '\0';
   for (size_t i = 0; i < PEERS; i++) before[i] = b->fakes[i].told;
-  int rc = mcq__pubsub_publish(&b->hub, &body, flags, on_full, b);
+  int rc = publish_body(&b->hub, &body, flags, on_full, b);
   for (size_t i = 0; i < PEERS; i++) {
     if (b->fakes[i].told == before[i]) continue;
     assert_int_equal(b->fakes[i].told, before[i] + 1);
@@ -181,14 +197,14 @@ static void topic_is_the_first_frame(void** state) {
   sub(b, b->peers[0], "ab");
   mcq__slice_t slices[] = {mcq__slice_static("a", 1),
                            mcq__slice_static("b", 1)};
-  mcq__body_t body = {NULL, slices, 2, NULL};
-  assert_int_equal(mcq__pubsub_publish(&b->hub, &body, 0, NULL, NULL), 0);
+  mcq__body_t body = {.slices = slices, .count = 2};
+  assert_int_equal(publish_body(&b->hub, &body, 0, NULL, NULL), 0);
   slices[0] = mcq__slice_static("abc", 3);
-  assert_int_equal(mcq__pubsub_publish(&b->hub, &body, 0, NULL, NULL), 1);
+  assert_int_equal(publish_body(&b->hub, &body, 0, NULL, NULL), 1);
   body.count = 0;
-  assert_int_equal(mcq__pubsub_publish(&b->hub, &body, 0, NULL, NULL), 0);
+  assert_int_equal(publish_body(&b->hub, &body, 0, NULL, NULL), 0);
   sub(b, b->peers[0], "");
-  assert_int_equal(mcq__pubsub_publish(&b->hub, &body, 0, NULL, NULL), 1);
+  assert_int_equal(publish_body(&b->hub, &body, 0, NULL, NULL), 1);
 }
 
 static void subscriptions_are_a_set(void** state) {
@@ -270,14 +286,13 @@ static void inverting_tells_the_others(void** state) {
            word = strtok_r(NULL, ",", &rest))
         sub(b, b->peers[i], *word == '*' ? "" : word);
     }
-    for (int nodrop = 0; nodrop <= MCQ__PUBLISH_NODROP;
-         nodrop += MCQ__PUBLISH_NODROP) {
-      assert_string_equal(publish(b, "topic", nodrop, 0), rows[row].told);
-      assert_string_equal(publish(b, "topic", MCQ__PUBLISH_INVERT | nodrop, 0),
+    for (int refuse = 0; refuse <= REFUSE; refuse += REFUSE) {
+      assert_string_equal(publish(b, "topic", refuse, 0), rows[row].told);
+      assert_string_equal(publish(b, "topic", INVERT | refuse, 0),
                           rows[row].inverted);
     }
     for (size_t i = 0; i < 4; i++) down(b, b->peers[i]);
-    assert_string_equal(publish(b, "topic", MCQ__PUBLISH_INVERT, 0), "");
+    assert_string_equal(publish(b, "topic", INVERT, 0), "");
   }
 }
 
@@ -292,45 +307,265 @@ static void who_is_full_loses_alone(void** state) {
   assert_string_equal(told_of(b, "a"), "03");
   assert_string_equal(b->full, "12");
   assert_int_equal(b->fakes[1].asked, 1);
-  b->again = true; /* but there still is no room: once more, not for ever */
+  b->again = 2; /* but there still is no room */
   assert_string_equal(told_of(b, "a"), "03");
-  assert_string_equal(b->full, "12");
-  assert_int_equal(b->fakes[1].asked, 3);
+  assert_string_equal(b->full, "1112"); /* what it loses is heard of last */
+  assert_int_equal(b->fakes[1].asked, 4);
+  b->again = 2;
   b->make_room = true;
   assert_string_equal(told_of(b, "a"), "0123");
   assert_string_equal(b->full, "12");
   b->fakes[0].answer = MCQ_EAGAIN;
   const mcq_frame_t part = {"a", 1};
-  mcq__body_t body = {&part, NULL, 1, NULL};
-  assert_int_equal(mcq__pubsub_publish(&b->hub, &body, 0, NULL, NULL), 3);
+  mcq__body_t body = {.frames = &part, .count = 1};
+  assert_int_equal(publish_body(&b->hub, &body, 0, NULL, NULL), 3);
 }
 
-static void nodrop_tells_all_or_nobody(void** state) {
+static void refusing_tells_all_or_nobody(void** state) {
   bench_t* b = (bench_t*) *state;
   for (size_t i = 0; i < 4; i++) {
     up(b, i, nobody, 0);
     if (i < 3) sub(b, b->peers[i], i == 2 ? "b" : "a");
   }
   b->fakes[1].answer = MCQ_EAGAIN;
-  int flags = MCQ__PUBLISH_NODROP;
+  int flags = REFUSE;
   assert_string_equal(publish(b, "a", flags, MCQ_EAGAIN), "");
   assert_string_equal(b->full, "");
   assert_int_equal(b->fakes[0].asked + b->fakes[1].asked, 0);
   assert_string_equal(publish(b, "b", flags, 0), "2"); /* it is not concerned */
-  flags |= MCQ__PUBLISH_INVERT;
+  flags |= INVERT;
   assert_string_equal(publish(b, "b", flags, MCQ_EAGAIN), "");
   assert_string_equal(publish(b, "a", flags, 0), "23");
   b->fakes[1].answer = 0;
-  assert_string_equal(publish(b, "a", MCQ__PUBLISH_NODROP, 0), "01");
+  assert_string_equal(publish(b, "a", REFUSE, 0), "01");
   b->fakes[0].answer = MCQ_ENOMEM; /* which nobody could see coming */
-  assert_string_equal(publish(b, "a", MCQ__PUBLISH_NODROP, 0), "1");
+  assert_string_equal(publish(b, "a", REFUSE, 0), "1");
   assert_string_equal(b->full, "0");
+}
+
+/* ---- promises ------------------------------------------------------------ */
+
+/* A queue that takes as much as it has room for, and only what comes next. */
+typedef struct queue {
+  mcq__port_t port;
+  mcq_peer_t peer;
+  uint64_t room;
+  unsigned asked;
+  unsigned told; /* calls */
+  uint8_t got[64];
+  size_t count; /* of messages it has */
+} queue_t;
+
+enum { LETTER = 7 }; /* bytes of a message as it travels, all the same */
+
+static queue_t* queue_of(mcq__port_t* port) {
+  return mcq__container_of(port, queue_t, port);
+}
+
+static uint64_t queue_room(mcq__port_t* port, size_t size) {
+  assert_true(size >= LETTER);
+  queue_of(port)->asked++;
+  return queue_of(port)->room;
+}
+
+static int queue_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
+  const mcq__wired_t* wired = cmd->body->wired;
+  queue_t* q = queue_of(port);
+  if (q->room == 0) return MCQ_EAGAIN;
+  assert_true(q->room >= wired->count);
+  assert_int_equal(wired->size, LETTER);
+  assert_int_equal(wired->bytes.len, wired->count * LETTER);
+  assert_int_equal(wired->frames, 2 * wired->count);
+  assert_int_equal(wired->payload, 3 * wired->count);
+  for (uint64_t i = 0; i < wired->count; i++)
+    q->got[q->count++] = wired->bytes.data[i * LETTER];
+  q->room -= wired->count;
+  q->told++;
+  return 0;
+}
+
+static void queue_up(bench_t* b, queue_t* q, uint64_t room) {
+  *q = (queue_t){.port = {queue_tell, queue_room}, .room = room};
+  mcq__hub_event_t ev = {.kind = MCQ__HUB_UP, .port = &q->port};
+  assert_int_equal(mcq__pubsub_up(&b->hub, &ev, &q->peer, NULL, NULL), 0);
+}
+
+/* Publishes LETTER times `letter`, put behind the last one in `w`. */
+static int publish_letter(mcq__pubsub_t* hub, mcq__window_t* w,
+                          const char* topic, char letter, int flags) {
+  const mcq_frame_t text = frame(topic);
+  char bytes[LETTER];
+  memset(bytes, letter, sizeof bytes);
+  mcq__window_poke(w, 0, bytes, sizeof bytes);
+  mcq__wired_t wired = {.bytes = mcq__window_freeze(w, sizeof bytes),
+                        .size = sizeof bytes,
+                        .count = 1,
+                        .frames = 2,
+                        .payload = 3};
+  mcq__body_t body = {.frames = &text, .count = 1, .wired = &wired};
+  int rc = publish_body(hub, &body, flags, NULL, NULL);
+  mcq__slice_release(&wired.bytes);
+  return rc;
+}
+
+static void promises_are_told_at_once(void** state) {
+  bench_t* b = (bench_t*) *state;
+  queue_t one;
+  queue_t two;
+  mcq__window_t w = {0};
+  assert_int_equal(mcq__window_open(&w, b->memory.pool, 4096), 0);
+  queue_up(b, &one, 60);
+  queue_up(b, &two, 40);
+  sub(b, one.peer, "");
+  sub(b, two.peer, "");
+  for (int i = 0; i < 40; i++) {
+    assert_int_equal(publish_letter(&b->hub, &w, "a", (char) i, REFUSE), 2);
+    assert_true(mcq__pubsub_waits(&b->hub));
+  }
+  assert_int_equal(one.told + two.told, 0);
+  assert_int_equal(one.asked, 1); /* and not once a message */
+  assert_int_equal(publish_letter(&b->hub, &w, "a", 'x', REFUSE), MCQ_EAGAIN);
+  assert_false(mcq__pubsub_waits(&b->hub));
+  assert_int_equal(one.told + two.told, 2);
+  for (int i = 0; i < 40; i++) {
+    assert_int_equal(one.got[i], i);
+    assert_int_equal(two.got[i], i);
+  }
+  mcq__pubsub_settle(&b->hub); /* nothing */
+  assert_int_equal(one.count + two.count, 80);
+  mcq__window_close(&w);
+}
+
+/* Changes that concern the audience find it told of all before them. */
+static void promises_are_kept_before_changes(void** state) {
+  bench_t* b = (bench_t*) *state;
+  queue_t queues[3];
+  mcq__window_t w = {0};
+  bool flag;
+  for (int change = 0; change < 5; change++) {
+    assert_int_equal(mcq__window_open(&w, b->memory.pool, 4096), 0);
+    queue_up(b, &queues[0], 50);
+    queue_up(b, &queues[1], 50);
+    sub(b, queues[0].peer, "a");
+    sub(b, queues[1].peer, "a");
+    for (int i = 0; i < 5; i++)
+      assert_int_equal(publish_letter(&b->hub, &w, "a", 'a', 0), 2);
+    assert_true(mcq__pubsub_waits(&b->hub));
+    const mcq_frame_t part = {"welcome", 7};
+    mcq__body_t body = {.frames = &part, .count = 1};
+    fake_peer_t fake;
+    fake_init(&fake);
+    mcq_peer_t other;
+    mcq__hub_event_t ev = {.kind = MCQ__HUB_UP, .port = &fake.port};
+    assert_int_equal(mcq__pubsub_up(&b->hub, &ev, &other, NULL, NULL), 0);
+    assert_int_equal(queues[0].count, 5);
+    for (int i = 0; i < 5; i++)
+      assert_int_equal(publish_letter(&b->hub, &w, "a", 'b', 0), 2);
+    assert_true(mcq__pubsub_waits(&b->hub));
+    if (change == 0) sub(b, queues[1].peer, "b");
+    if (change == 1) assert_int_equal(cancel(b, queues[1].peer, "a"), false);
+    if (change == 2) mcq__pubsub_down(&b->hub, queues[1].peer, NULL, NULL);
+    if (change == 3) mcq__pubsub_tell(&b->hub, other, &body);
+    if (change == 4) publish_letter(&b->hub, &w, "b", 'c', 0);
+    assert_int_equal(queues[0].count, 10);
+    assert_int_equal(queues[1].count, 10);
+    assert_int_equal(publish_letter(&b->hub, &w, "a", 'd', 0),
+                     change == 1 || change == 2 ? 1 : 2);
+    mcq__pubsub_cancel(&b->hub, queues[1].peer, frame("b"), &flag);
+    mcq__pubsub_down(&b->hub, queues[0].peer, NULL, NULL);
+    mcq__pubsub_down(&b->hub, queues[1].peer, NULL, NULL);
+    mcq__pubsub_down(&b->hub, other, NULL, NULL);
+    assert_int_equal(queues[0].count, 11);
+    mcq__window_close(&w);
+  }
+}
+
+/* What a queue would have if each message were told to it when it is
+ * published. */
+typedef struct twin {
+  queue_t real;
+  bool holds[2]; /* "a", "b" */
+  uint64_t room;
+  uint8_t got[64];
+  size_t count;
+} twin_t;
+
+static void twins_publish(bench_t* b, twin_t* twins, mcq__window_t* w,
+                          test_random_t* dice, char letter) {
+  static const char* const topics[] = {"a", "b"};
+  size_t topic = test_random_below(dice, 4) == 0;
+  int flags = test_random_below(dice, 3) == 0 ? REFUSE : 0;
+  bool full = false;
+  int meant = 0;
+  for (size_t i = 0; i < 3; i++) {
+    if (!twins[i].holds[topic]) continue;
+    full = full || twins[i].room == 0;
+    meant++;
+  }
+  int rc = publish_letter(&b->hub, w, topics[topic], letter, flags);
+  if (full && flags == REFUSE) {
+    assert_int_equal(rc, MCQ_EAGAIN);
+    return;
+  }
+  assert_true(full ? rc < meant : rc == meant);
+  for (size_t i = 0; i < 3; i++) {
+    if (!twins[i].holds[topic] || twins[i].room == 0) continue;
+    twins[i].room--;
+    twins[i].got[twins[i].count++] = (uint8_t) letter;
+  }
+}
+
+static void twins_change(bench_t* b, twin_t* t, size_t topic) {
+  mcq_frame_t text = frame(topic == 0 ? "a" : "b");
+  bool flag;
+  int rc = t->holds[topic]
+               ? mcq__pubsub_cancel(&b->hub, t->real.peer, text, &flag)
+               : mcq__pubsub_subscribe(&b->hub, t->real.peer, text, &flag);
+  assert_int_equal(rc, 0);
+  t->holds[topic] = !t->holds[topic];
+}
+
+static void check_twin(bench_t* b, twin_t* t) {
+  mcq__pubsub_settle(&b->hub);
+  assert_int_equal(t->real.count, t->count);
+  assert_int_equal(t->real.room, t->room);
+  assert_memory_equal(t->real.got, t->got, t->count);
+}
+
+static void twins_play(bench_t* b, test_random_t* dice) {
+  twin_t twins[3];
+  memset(twins, 0, sizeof twins);
+  mcq__window_t w = {0};
+  assert_int_equal(mcq__window_open(&w, b->memory.pool, 4096), 0);
+  for (size_t i = 0; i < 3; i++)
+    queue_up(b, &twins[i].real, twins[i].room = test_random_below(dice, 12));
+  for (char step = 0; step < 60; step++) {
+    twin_t* t = &twins[test_random_below(dice, 3)];
+    uint64_t more = test_random_below(dice, 8);
+    uint64_t what = test_random_below(dice, 20);
+    if (what == 0) twins_change(b, t, 1);
+    if (what == 1 || step < 4) twins_change(b, t, 0);
+    if (what == 2) check_twin(b, t);
+    if (what == 3 || what == 4) t->room += more, t->real.room += more;
+    if (what > 4) twins_publish(b, twins, &w, dice, step);
+  }
+  for (size_t i = 0; i < 3; i++) {
+    check_twin(b, &twins[i]);
+    mcq__pubsub_down(&b->hub, twins[i].real.peer, NULL, NULL);
+  }
+  mcq__window_close(&w);
+}
+
+static void promises_change_nothing(void** state) {
+  test_random_t dice = {20261121};
+  for (int round = 0; round < 20000; round++)
+    twins_play((bench_t*) *state, &dice);
 }
 
 static void one_peer_can_be_told_anything(void** state) {
   bench_t* b = (bench_t*) *state;
   const mcq_frame_t part = {"welcome", 7};
-  mcq__body_t body = {&part, NULL, 1, NULL};
+  mcq__body_t body = {.frames = &part, .count = 1};
   up(b, 0, nobody, 0);
   up(b, 1, nobody, 0);
   sub(b, b->peers[1], "w");
@@ -390,8 +625,8 @@ static int starve(test_alloc_t* ta, void* arg) {
     assert_null(roster_fault(&h.roster));
   }
   const mcq_frame_t part = {"all of you", 10};
-  mcq__body_t body = {&part, NULL, 1, NULL};
-  int told = mcq__pubsub_publish(&h, &body, 0, NULL, NULL);
+  mcq__body_t body = {.frames = &part, .count = 1};
+  int told = publish_body(&h, &body, 0, NULL, NULL);
   assert_true(told <= (int) h.roster.count && told + 1 >= (int) h.roster.count);
   mcq__pubsub_dispose(&h);
   assert_int_equal(mcq__mem_live(mem), 0);
@@ -628,16 +863,20 @@ typedef struct misses {
   bool again[PEERS]; /* what will be answered for whom */
   bool room[PEERS];  /* and whether there is room then */
   bool seen[PEERS];
+  bool asked_again[PEERS];
 } misses_t;
 
-static bool on_model_missed(void* arg, mcq_peer_t peer, int code) {
+static bool on_model_missed(void* arg, mcq_peer_t peer, int code,
+                            uint64_t count) {
   misses_t* m = (misses_t*) arg;
+  expect(m->p, count == 1);
   int owner = owner_of(m->p, peer);
-  expect(m->p, owner >= 0 && !m->seen[owner]);
+  expect(m->p, owner >= 0 && m->seen[owner] == m->asked_again[owner]);
   expect(m->p, code == m->p->bench->fakes[owner].answer && code != 0);
   m->seen[owner] = true;
   if (m->room[owner]) m->p->bench->fakes[owner].answer = 0;
-  return m->again[owner];
+  m->asked_again[owner] = m->again[owner] && !m->asked_again[owner];
+  return m->asked_again[owner];
 }
 
 static bool is_meant(const pair_t* p, size_t who, size_t topic, bool invert) {
@@ -669,10 +908,10 @@ static bool expect_fate(pair_t* p, const misses_t* m, size_t who, bool meant,
 static void model_publish(pair_t* p) {
   static const int answers[] = {0, 0, 0, MCQ_EAGAIN, MCQ_EAGAIN, MCQ_ENOMEM};
   char room[4];
-  misses_t misses = {p, {false}, {false}, {false}};
+  misses_t misses = {.p = p};
   size_t topic = roll(p, TEXTS);
-  int flags = roll(p, 3) == 0 ? MCQ__PUBLISH_INVERT : 0;
-  if (roll(p, 3) == 0) flags |= MCQ__PUBLISH_NODROP;
+  int flags = roll(p, 3) == 0 ? INVERT : 0;
+  if (roll(p, 3) == 0) flags |= REFUSE;
   bool quiet = roll(p, 2) == 0;
   bool meant[PEERS];
   int before[PEERS];
@@ -685,15 +924,14 @@ static void model_publish(pair_t* p) {
     misses.room[i] = roll(p, 2) == 0;
     before[i] = fake->answer;
     told[i] = fake->told;
-    meant[i] = is_meant(p, i, topic, (flags & MCQ__PUBLISH_INVERT) != 0);
-    held_back |= (flags & MCQ__PUBLISH_NODROP) != 0 && meant[i] &&
-                 fake->answer == MCQ_EAGAIN;
+    meant[i] = is_meant(p, i, topic, (flags & INVERT) != 0);
+    held_back |=
+        (flags & REFUSE) != 0 && meant[i] && fake->answer == MCQ_EAGAIN;
   }
   mcq_frame_t part = text_of(topic, room);
-  mcq__body_t body = {&part, NULL, 1, NULL};
+  mcq__body_t body = {.frames = &part, .count = 1};
   size_t calls = atomic_load(&p->bench->memory.alloc.calls);
-  int rc = mcq__pubsub_publish(&p->bench->hub, &body, flags, on_model_missed,
-                               &misses);
+  int rc = publish_body(&p->bench->hub, &body, flags, on_model_missed, &misses);
   expect(p, atomic_load(&p->bench->memory.alloc.calls) == calls);
   expect(p, !held_back || rc == MCQ_EAGAIN);
   int sum = 0;
@@ -760,7 +998,13 @@ int main(void) {
                                       tear_down),
       cmocka_unit_test_setup_teardown(who_is_full_loses_alone, set_up,
                                       tear_down),
-      cmocka_unit_test_setup_teardown(nodrop_tells_all_or_nobody, set_up,
+      cmocka_unit_test_setup_teardown(refusing_tells_all_or_nobody, set_up,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(promises_are_told_at_once, set_up,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(promises_are_kept_before_changes, set_up,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(promises_change_nothing, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(one_peer_can_be_told_anything, set_up,
                                       tear_down),

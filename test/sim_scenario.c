@@ -285,6 +285,9 @@ static void check_sights(void) {
          (unsigned long long) sights.answers,
          (unsigned long long) sights.failures,
          (unsigned long long) sights.stale);
+  printf("told to many at a time: %llu messages\n",
+         (unsigned long long) sights.promised);
+  sim_require(sights.promised != 0);
   sim_require(sights.missed != 0 && sights.shed != 0 && sights.requeued != 0);
   sim_require(sights.barriers != 0 && sights.notices != 0);
   sim_require(sights.answers != 0 && sights.failures != 0 && sights.stale != 0);

@@ -15,9 +15,7 @@ void mcq__outbox_init(mcq__outbox_t* o, mcq__pool_t* pool,
   o->protocol = protocol;
   mcq__chain_init(&o->chain, mem);
   mcq__fifo_init(&o->runs, mem, sizeof(mcq__run_t));
-  o->window = (mcq__window_t){NULL, 0};
-  o->window_size = MCQ__SLAB_SMALL;
-  o->busy = false;
+  o->arena = (mcq__arena_t){0};
   o->messages = 0;
   o->handed = 0;
   o->written = 0;
@@ -28,7 +26,7 @@ void mcq__outbox_init(mcq__outbox_t* o, mcq__pool_t* pool,
 
 void mcq__outbox_dispose(mcq__outbox_t* o) {
   if (o->pool == NULL) return;
-  mcq__window_close(&o->window);
+  mcq__arena_close(&o->arena);
   mcq__chain_dispose(&o->chain);
   mcq__fifo_dispose(&o->runs);
   o->messages = 0;
@@ -43,26 +41,22 @@ void mcq__outbox_clear(mcq__outbox_t* o) {
   o->flight = 0;
 }
 
-/* A connection that fills one window after another gets larger ones. */
-static int next_window(mcq__outbox_t* o, size_t need) {
-  bool again = mcq__window_is_open(&o->window);
-  mcq__window_close(&o->window);
-  if (again) o->window_size = MCQ__SLAB_MEDIUM;
-  o->busy = again;
-  size_t size = need > o->window_size ? need : o->window_size;
-  return mcq__window_open(&o->window, o->pool, size);
+static inline int put_copied(mcq__outbox_t* o, mcq_frame_t frame, bool more) {
+  int rc = mcq__arena_need(&o->arena, o->pool, MCQ__HEAD_MAX + frame.len);
+  if (mcq__unlikely(rc != 0)) return rc;
+  mcq__window_t* w = &o->arena.window;
+  size_t head_len =
+      o->protocol->head(mcq__window_head(w, MCQ__HEAD_MAX), frame.len, more);
+  mcq__window_poke(w, head_len, frame.data, frame.len);
+  return mcq__chain_commit(&o->chain, w, head_len + frame.len);
 }
 
-static inline int put_copied(mcq__outbox_t* o, mcq_frame_t frame, bool more) {
-  size_t need = MCQ__HEAD_MAX + frame.len;
-  if (mcq__unlikely(mcq__window_room(&o->window) < need)) {
-    int rc = next_window(o, need);
-    if (rc != 0) return rc;
-  }
-  uint8_t* head = mcq__window_head(&o->window, MCQ__HEAD_MAX);
-  size_t head_len = o->protocol->head(head, frame.len, more);
-  mcq__window_poke(&o->window, head_len, frame.data, frame.len);
-  return mcq__chain_commit(&o->chain, &o->window, head_len + frame.len);
+/* Bytes as they travel. */
+static int put_bytes(mcq__outbox_t* o, const uint8_t* data, size_t len) {
+  int rc = mcq__arena_need(&o->arena, o->pool, len);
+  if (rc != 0) return rc;
+  mcq__window_poke(&o->arena.window, 0, data, len);
+  return mcq__chain_commit(&o->chain, &o->arena.window, len);
 }
 
 static int put_shared(mcq__outbox_t* o, mcq__slice_t frame, bool more) {
@@ -71,11 +65,7 @@ static int put_shared(mcq__outbox_t* o, mcq__slice_t frame, bool more) {
   mcq__slice_t kept;
   int rc = mcq__slice_keep(&kept, o->pool, frame);
   if (rc != 0) return rc;
-  if (mcq__window_room(&o->window) < head_len) rc = next_window(o, head_len);
-  if (rc == 0) {
-    mcq__window_poke(&o->window, 0, head, head_len);
-    rc = mcq__chain_commit(&o->chain, &o->window, head_len);
-  }
+  rc = put_bytes(o, head, head_len);
   if (rc == 0) rc = mcq__chain_push(&o->chain, kept);
   mcq__slice_release(&kept);
   return rc;
@@ -88,52 +78,73 @@ static int put_frame(mcq__outbox_t* o, const mcq__body_t* body, size_t i) {
   return put_copied(o, mcq__body_frame(body, i), more);
 }
 
-/* A message that was put together for many: small ones are copied where the
- * last one went, large ones shared. */
-static int put_wire(mcq__outbox_t* o, const mcq__slice_t* wire) {
-  if (wire->len > COPY_MAX) return mcq__chain_push(&o->chain, *wire);
-  if (mcq__window_room(&o->window) < wire->len) {
-    int rc = next_window(o, wire->len);
-    if (rc != 0) return rc;
-  }
-  mcq__window_poke(&o->window, 0, wire->data, wire->len);
-  return mcq__chain_commit(&o->chain, &o->window, wire->len);
+/* What was put together for many is shared where it is large, where it
+ * continues the last message, and where others may continue it: nothing else
+ * waits, or it is the first of its memory.  Small messages between those of
+ * others are copied, since each would be a piece of its own that holds its
+ * neighbours. */
+static bool worth_sharing(const mcq__outbox_t* o, mcq__slice_t bytes) {
+  return bytes.len > COPY_MAX || o->chain.bytes == 0 || mcq__slice_leads(bytes);
 }
 
-static int note_message(mcq__outbox_t* o, uint64_t size) {
+static int put_wired(mcq__outbox_t* o, mcq__slice_t bytes) {
+  if (mcq__chain_join(&o->chain, bytes)) return 0;
+  if (worth_sharing(o, bytes)) return mcq__chain_push(&o->chain, bytes);
+  return put_bytes(o, bytes.data, bytes.len);
+}
+
+/* `count` messages of `size` bytes came. */
+static int note_messages(mcq__outbox_t* o, uint64_t size, uint64_t count) {
   mcq__run_t* last = (mcq__run_t*) mcq__fifo_last(&o->runs);
   if (mcq__likely(last != NULL && last->size == size)) {
-    last->count++;
+    last->count += count;
   } else {
     last = (mcq__run_t*) mcq__fifo_push(&o->runs);
     if (last == NULL) return MCQ_ENOMEM;
     last->size = size;
-    last->count = 1;
+    last->count = count;
   }
-  o->messages++;
+  o->messages += count;
   return 0;
 }
 
-static int put_frames(mcq__outbox_t* o, const mcq__body_t* body,
-                      uint64_t* payload) {
-  *payload = 0;
-  for (size_t i = 0; i < body->count; i++)
-    *payload += mcq__body_frame(body, i).len;
-  if (body->wire != NULL) return put_wire(o, body->wire);
+uint64_t mcq__outbox_room(const mcq__outbox_t* o, size_t size) {
+  uint64_t bytes = o->chain.bytes - o->written;
+  if (o->messages >= o->max_messages || bytes >= o->max_bytes) return 1;
+  uint64_t room = o->max_messages - o->messages;
+  uint64_t fit = size == 0 ? 1 : (o->max_bytes - bytes - 1) / size + 1;
+  return room < fit ? room : fit;
+}
+
+static int put_many(mcq__outbox_t* o, const mcq__wired_t* wired) {
+  size_t before = o->chain.bytes;
+  int rc = put_wired(o, wired->bytes);
+  if (rc == 0) rc = note_messages(o, wired->size, wired->count);
+  if (mcq__unlikely(rc != 0)) mcq__chain_cut(&o->chain, before);
+  return rc;
+}
+
+static int put_one(mcq__outbox_t* o, const mcq__body_t* body) {
+  size_t before = o->chain.bytes;
   int rc = 0;
   for (size_t i = 0; i < body->count && rc == 0; i++)
     rc = put_frame(o, body, i);
+  if (rc == 0 && o->chain.bytes == before) return 0; /* nothing to travel */
+  if (mcq__likely(rc == 0)) rc = note_messages(o, o->chain.bytes - before, 1);
+  if (mcq__unlikely(rc != 0)) mcq__chain_cut(&o->chain, before);
   return rc;
 }
 
 int mcq__outbox_put(mcq__outbox_t* o, const mcq__body_t* body,
                     uint64_t* payload) {
-  size_t before = o->chain.bytes;
-  int rc = put_frames(o, body, payload);
-  if (rc == 0 && o->chain.bytes == before) return 0; /* nothing to travel */
-  if (mcq__likely(rc == 0)) rc = note_message(o, o->chain.bytes - before);
-  if (mcq__unlikely(rc != 0)) mcq__chain_cut(&o->chain, before);
-  return rc;
+  if (body->wired != NULL) {
+    *payload = body->wired->payload;
+    return put_many(o, body->wired);
+  }
+  *payload = 0;
+  for (size_t i = 0; i < body->count; i++)
+    *payload += mcq__body_frame(body, i).len;
+  return put_one(o, body);
 }
 
 size_t mcq__outbox_fill(const mcq__outbox_t* o, size_t limit, mcq__iov_t* out,
@@ -299,7 +310,5 @@ void mcq__outbox_walk_end(const mcq__outbox_t* o, mcq__outbox_walk_t* walk) {
 
 void mcq__outbox_rest(mcq__outbox_t* o) {
   if (o->chain.bytes != 0) return;
-  mcq__window_close(&o->window);
-  if (!o->busy) o->window_size = MCQ__SLAB_SMALL;
-  o->busy = false;
+  mcq__arena_rest(&o->arena);
 }

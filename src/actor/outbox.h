@@ -12,6 +12,7 @@
 
 #include <sys/types.h>
 
+#include "base/arena.h"
 #include "base/chain.h"
 #include "base/protocol.h"
 #include "hub/hub.h"
@@ -26,14 +27,12 @@ typedef struct mcq__outbox {
   mcq__pool_t* pool;
   const mcq__protocol_t* protocol;
   mcq__chain_t chain;
-  mcq__fifo_t runs;     /* of mcq__run_t: the messages in the chain */
-  mcq__window_t window; /* small frames are copied in here */
-  size_t window_size;   /* of the next one to open */
-  bool busy;            /* more than one was filled since the last rest */
-  uint64_t messages;    /* in the chain */
-  uint64_t handed;      /* of these: ending in bytes in flight */
-  size_t written;       /* bytes of the first message */
-  size_t flight;        /* bytes behind `written` in flight */
+  mcq__fifo_t runs;   /* of mcq__run_t: the messages in the chain */
+  mcq__arena_t arena; /* small frames are copied in here */
+  uint64_t messages;  /* in the chain */
+  uint64_t handed;    /* of these: ending in bytes in flight */
+  size_t written;     /* bytes of the first message */
+  size_t flight;      /* bytes behind `written` in flight */
   uint64_t max_messages;
   uint64_t max_bytes;
 } mcq__outbox_t;
@@ -70,6 +69,10 @@ static inline bool mcq__outbox_full(const mcq__outbox_t* o) {
          (o->chain.bytes - o->written) / 2 >= o->max_bytes;
 }
 
+/* How many messages of `size` bytes fit, whatever becomes of those in flight;
+ * 1 at least, where it is not full. */
+uint64_t mcq__outbox_room(const mcq__outbox_t* o, size_t size);
+
 /* At or below half of both marks, and of twice the marks in all. */
 static inline bool mcq__outbox_low(const mcq__outbox_t* o) {
   return mcq__outbox_queued(o) <= o->max_messages / 2 &&
@@ -84,23 +87,37 @@ static inline bool mcq__outbox_low(const mcq__outbox_t* o) {
 static inline bool mcq__outbox_quick(mcq__outbox_t* o, mcq_frame_t frame) {
   mcq__run_t* run = (mcq__run_t*) mcq__fifo_last(&o->runs);
   if (mcq__unlikely(run == NULL)) return false;
-  size_t room = mcq__window_room(&o->window);
+  mcq__window_t* w = &o->arena.window;
+  size_t room = mcq__window_room(w);
   if (mcq__unlikely(room < MCQ__HEAD_MAX || frame.len > room - MCQ__HEAD_MAX))
     return false;
-  uint8_t* head = mcq__window_head(&o->window, MCQ__HEAD_MAX);
-  size_t head_len = o->protocol->head(head, frame.len, false);
+  size_t head_len =
+      o->protocol->head(mcq__window_head(w, MCQ__HEAD_MAX), frame.len, false);
   size_t size = head_len + frame.len;
   if (mcq__unlikely(run->size != size)) return false;
-  mcq__window_poke(&o->window, head_len, frame.data, frame.len);
-  if (mcq__unlikely(!mcq__chain_extend(&o->chain, &o->window, size)))
-    return false;
+  mcq__window_poke(w, head_len, frame.data, frame.len);
+  if (mcq__unlikely(!mcq__chain_extend(&o->chain, w, size))) return false;
   run->count++;
   o->messages++;
   return true;
 }
 
-/* Queues a message whole, or nothing: 0 or MCQ_ENOMEM.  Does not look at the
- * marks.  `*payload` gets the bytes of its frames. */
+/* Queues messages that were put together for many where they continue the last
+ * one: false when they do not, and then nothing happened.  Does not look at the
+ * marks.  Hot. */
+static inline bool mcq__outbox_follow(mcq__outbox_t* o,
+                                      const mcq__wired_t* wired) {
+  mcq__run_t* run = (mcq__run_t*) mcq__fifo_last(&o->runs);
+  if (mcq__unlikely(run == NULL || run->size != wired->size)) return false;
+  if (mcq__unlikely(!mcq__chain_join(&o->chain, wired->bytes))) return false;
+  run->count += wired->count;
+  o->messages += wired->count;
+  return true;
+}
+
+/* Queues a message whole, or those that are put together, or nothing: 0 or
+ * MCQ_ENOMEM.  Does not look at the marks.  `*payload` gets the bytes of the
+ * frames. */
 int mcq__outbox_put(mcq__outbox_t* o, const mcq__body_t* body,
                     uint64_t* payload);
 

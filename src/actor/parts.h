@@ -56,7 +56,7 @@ void mcq__actor_goodbye(mcq__actor_t* a);
 int mcq__actor_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd);
 
 /* The same question without the message. */
-bool mcq__actor_room(mcq__port_t* port);
+uint64_t mcq__actor_room(mcq__port_t* port, size_t size);
 
 /* Where only the newest message waits: gives up the others that turned out not
  * to have been begun. */

@@ -183,12 +183,47 @@ static bool make_room(mcq__actor_t* a) {
 }
 
 /* One that is closing takes nothing, but holds nobody up. */
-bool mcq__actor_room(mcq__port_t* port) {
+uint64_t mcq__actor_room(mcq__port_t* port, size_t size) {
   mcq__actor_t* a = mcq__actor_of_port(port);
-  if (draining(a)) return true;
-  if (make_room(a)) return true;
+  if (draining(a)) return UINT64_MAX;
+  if (make_room(a)) return mcq__outbox_room(&a->outbox, size);
   a->starved = true;
-  return false;
+  return 0;
+}
+
+static inline bool queue_quickly(mcq__outbox_t* o, const mcq__body_t* body,
+                                 uint64_t* payload) {
+  if (body->count != 1 || body->frames == NULL) return false;
+  *payload = body->frames->len;
+  return mcq__outbox_quick(o, *body->frames);
+}
+
+static int queue(mcq__actor_t* a, const mcq__body_t* body) {
+  mcq__tally_t* tally = a->tally;
+  uint64_t payload;
+  if (mcq__unlikely(!queue_quickly(&a->outbox, body, &payload))) {
+    int rc = mcq__outbox_put(&a->outbox, body, &payload);
+    if (mcq__unlikely(rc != 0)) return rc;
+  }
+  tally->messages_out++;
+  tally->frames_out += body->count;
+  tally->bytes_out += payload;
+  return 0;
+}
+
+/* What many get, perhaps several messages. */
+static int queue_wired(mcq__actor_t* a, const mcq__body_t* body) {
+  const mcq__wired_t* wired = body->wired;
+  mcq__tally_t* tally = a->tally;
+  uint64_t payload;
+  if (mcq__unlikely(!mcq__outbox_follow(&a->outbox, wired))) {
+    int rc = mcq__outbox_put(&a->outbox, body, &payload);
+    if (mcq__unlikely(rc != 0)) return rc;
+  }
+  tally->messages_out += wired->count;
+  tally->frames_out += wired->frames;
+  tally->bytes_out += wired->payload;
+  return 0;
 }
 
 /* Hot: once for every message sent. */
@@ -200,20 +235,9 @@ int mcq__actor_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
     a->starved = true;
     return MCQ_EAGAIN;
   }
-  const mcq__body_t* body = cmd->body;
-  uint64_t payload;
-  if (mcq__likely(body->count == 1 && body->frames != NULL &&
-                  body->wire == NULL &&
-                  mcq__outbox_quick(&a->outbox, *body->frames))) {
-    payload = body->frames->len;
-  } else {
-    int rc = mcq__outbox_put(&a->outbox, body, &payload);
-    if (mcq__unlikely(rc != 0)) return rc;
-  }
-  mcq__tally_t* tally = a->tally;
-  tally->messages_out++;
-  tally->frames_out += body->count;
-  tally->bytes_out += payload;
+  int rc = cmd->body->wired != NULL ? queue_wired(a, cmd->body)
+                                    : queue(a, cmd->body);
+  if (mcq__unlikely(rc != 0)) return rc;
   if (!mcq__node_linked(&a->flush.node))
     mcq__io_flush(mcq__actor_io(a), &a->flush);
   if (mcq__unlikely(a->outbox.chain.bytes >= WRITE_MAX) && writable &&

@@ -40,16 +40,10 @@ void mcq__chain_dispose(mcq__chain_t* c) {
 /* Invariant: parts join only inside one slab, where frozen bytes next to each
  * other are one range of readable bytes; the part's own count covers both. */
 int mcq__chain_push(mcq__chain_t* c, mcq__slice_t s) {
-  if (s.len == 0) return 0;
-  mcq__slice_t* last = (mcq__slice_t*) mcq__fifo_last(&c->parts_);
-  if (last != NULL && s.slab_ != NULL && last->slab_ == s.slab_ &&
-      last->data + last->len == s.data) {
-    last->len += s.len;
-  } else {
-    mcq__slice_t* part = (mcq__slice_t*) mcq__fifo_push(&c->parts_);
-    if (part == NULL) return MCQ_ENOMEM;
-    *part = mcq__slice_retain(s);
-  }
+  if (s.len == 0 || mcq__chain_join(c, s)) return 0;
+  mcq__slice_t* part = (mcq__slice_t*) mcq__fifo_push(&c->parts_);
+  if (part == NULL) return MCQ_ENOMEM;
+  *part = mcq__slice_retain(s);
   c->bytes += s.len;
   return 0;
 }

@@ -33,6 +33,16 @@ void mcq__chain_clear(mcq__chain_t* c);
  * 0 or MCQ_ENOMEM, nothing changed. */
 int mcq__chain_push(mcq__chain_t* c, mcq__slice_t s);
 
+/* Appends `s` when it touches the last part: nothing but that part's length
+ * changes, whose count covers both.  False when it does not, and then nothing
+ * happened.  Hot. */
+static inline bool mcq__chain_join(mcq__chain_t* c, mcq__slice_t s) {
+  mcq__slice_t* last = (mcq__slice_t*) mcq__fifo_last(&c->parts_);
+  if (mcq__unlikely(last == NULL || !mcq__slice_join(last, s))) return false;
+  c->bytes += s.len;
+  return true;
+}
+
 /* Appends the next `n` bytes of the window, which must have been written, when
  * they touch the last part: nothing but its length changes.  False when they
  * do not, and then nothing happened.  Hot. */

@@ -180,10 +180,31 @@ static inline mcq__slice_t mcq__window_freeze(mcq__window_t* w, size_t n) {
   return s;
 }
 
+/* Adds the next `n` bytes to `*s`, which the same window froze just before, or
+ * which is empty.  n is clamped to the room. */
+static inline void mcq__window_freeze_on(mcq__window_t* w, size_t n,
+                                         mcq__slice_t* s) {
+  if (s->len == 0) {
+    *s = mcq__window_freeze(w, n);
+    return;
+  }
+  mcq__check(s->slab_ == w->slab_);
+  mcq__check(s->data + s->len == w->slab_->base_ + w->at_);
+  size_t room = mcq__window_room(w);
+  if (n > room) n = room;
+  s->len += n;
+  w->at_ += n;
+}
+
+/* True when it is open and no slice of its slab is left. */
+static inline bool mcq__window_sole(const mcq__window_t* w) {
+  return w->slab_ != NULL && mcq__slab_sole(w->slab_);
+}
+
 /* Starts over at the slab's beginning when nobody else holds it, so that
  * bytes are never overwritten while a slice can see them. */
 static inline bool mcq__window_rewind(mcq__window_t* w) {
-  if (w->slab_ == NULL || !mcq__slab_sole(w->slab_)) return false;
+  if (!mcq__window_sole(w)) return false;
 #ifdef MCQ_DEBUG
   memset(w->slab_->base_, 0xA5, w->at_); /* borrowed too long: let it show */
 #endif
@@ -214,6 +235,17 @@ static inline mcq__slice_t mcq__slice_sub(mcq__slice_t s, size_t off,
   return s;
 }
 
+/* Makes `*s` longer by `next` where that begins just where `*s` ends, in the
+ * same slab, whose count then covers both.  False: it does not, and nothing
+ * happened.  Hot. */
+static inline bool mcq__slice_join(mcq__slice_t* s, mcq__slice_t next) {
+  if (mcq__unlikely(next.slab_ == NULL || s->slab_ != next.slab_ ||
+                    s->data + s->len != next.data))
+    return false;
+  s->len += next.len;
+  return true;
+}
+
 /* Bytes that outlive every user of the slice: literals, the caller's frame
  * for the length of a call. */
 static inline mcq__slice_t mcq__slice_static(const void* data, size_t len) {
@@ -229,6 +261,11 @@ int mcq__slice_copy(mcq__slice_t* out, mcq__pool_t* pool, const void* data,
 static inline mcq__slice_t mcq__slab_slice(mcq__slab_t* slab) {
   mcq__slice_t s = {slab->base_, slab->cap_, slab};
   return s;
+}
+
+/* True when nothing lies before the slice in its slab. */
+static inline bool mcq__slice_leads(mcq__slice_t s) {
+  return s.slab_ != NULL && s.data == s.slab_->base_;
 }
 
 /* True when the slice may be held for long by counting it: it is large, or

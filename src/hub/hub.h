@@ -12,15 +12,25 @@
 /* In place of a slot: there is none. */
 #define MCQ__NO_SLOT UINT32_MAX
 
+/* Messages as they travel, put together once for many peers: one behind the
+ * other, of equal size and as many frames each. */
+typedef struct mcq__wired {
+  mcq__slice_t bytes;
+  size_t size;      /* of one of them */
+  uint64_t count;   /* of messages */
+  uint64_t frames;  /* of all of them */
+  uint64_t payload; /* bytes of those frames */
+} mcq__wired_t;
+
 /* The frames of one message, borrowed for the length of a call.  Exactly one
  * of the first two pointers is set: `frames` are copied by whoever queues the
- * message, `slices` are shared.  `wire`, where it is set, is the same message
- * as it travels, made once for many peers. */
+ * message, `slices` are shared.  With `wired` that is what is queued, and
+ * neither of them need be. */
 typedef struct mcq__body {
   const mcq_frame_t* frames;
   const mcq__slice_t* slices;
   size_t count;
-  const mcq__slice_t* wire;
+  const mcq__wired_t* wired;
 } mcq__body_t;
 
 typedef enum mcq__address {
@@ -60,11 +70,12 @@ typedef struct mcq__hub_event {
 
 /* A peer as a hub sees it.  `tell` queues the message whole and returns 0, or
  * MCQ_EAGAIN (full: try another; a ROOM event follows), or another error
- * (nothing queued).  `room` says whether it would have been queued.  Neither
- * calls back into the hub. */
+ * (nothing queued).  `room` says how many messages of `size` bytes, as they
+ * travel, it will take for certain before anything else is told to it; 0: not
+ * one.  Neither calls back into the hub. */
 struct mcq__port {
   int (*tell)(mcq__port_t* port, const mcq__peer_cmd_t* cmd);
-  bool (*room)(mcq__port_t* port);
+  uint64_t (*room)(mcq__port_t* port, size_t size);
 };
 
 /* The same message without its first frame: how an address is stripped. */
@@ -72,7 +83,7 @@ static inline mcq__body_t mcq__body_rest(mcq__body_t body) {
   if (body.frames != NULL) body.frames++;
   if (body.slices != NULL) body.slices++;
   body.count--;
-  body.wire = NULL;
+  body.wired = NULL;
   return body;
 }
 

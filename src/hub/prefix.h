@@ -78,9 +78,11 @@ static inline mcq__order_chain_t mcq__prefix_match(const mcq__prefix_t* t,
   return mcq__order_chain(&t->order, topic);
 }
 
-/* Whether any stored prefix begins the topic. */
+/* Whether any stored prefix begins the topic.  Often the only one is the empty
+ * one. */
 static inline bool mcq__prefix_matches(const mcq__prefix_t* t,
                                        mcq_frame_t topic) {
+  if (t->order.has_empty) return true;
   mcq__order_chain_t chain = mcq__prefix_match(t, topic);
   return mcq__order_next(&chain) != MCQ__NO_TEXT;
 }

@@ -1,84 +1,34 @@
 /* SPDX-License-Identifier: MIT */
-/* PubSubHub: one message to many, by what they asked for.  Publishing sockets
- * feed it the events and subscriptions of their peers and the messages of
- * their user.  Of a body it reads the first frame and nothing else; it never
- * queues, and never calls anything but ports and what it is given to call. */
+/* PubSubHub: who is there and what they asked for.  Publishing sockets feed it
+ * the events and subscriptions of their peers; publish.c does the rest.  It
+ * knows no message. */
 #include "hub/pubsub.h"
 
-/* One message on its way. */
-typedef struct delivery {
-  mcq__pubsub_t* hub;
-  mcq__peer_cmd_t cmd;
-  mcq__missed_cb missed;
-  void* arg;
-  int told;
-} delivery_t;
-
-/* What is done for each peer that is to get the message; false stops. */
-typedef bool (*visit_t)(delivery_t* d, uint32_t slot);
-
-static bool tell(delivery_t* d, uint32_t slot) {
-  mcq__port_t* port = d->hub->roster.seats[slot].port;
-  int rc = port->tell(port, &d->cmd);
-  if (mcq__unlikely(rc != 0) && d->missed != NULL) {
-    mcq_peer_t peer = mcq__roster_peer(&d->hub->roster, slot);
-    if (d->missed(d->arg, peer, rc)) rc = port->tell(port, &d->cmd);
-  }
-  d->told += rc == 0;
-  return true;
-}
-
-static bool has_room(delivery_t* d, uint32_t slot) {
-  mcq__port_t* port = d->hub->roster.seats[slot].port;
-  return port->room(port);
-}
-
-static bool nothing(delivery_t* d, uint32_t slot) {
-  (void) d;
-  (void) slot;
-  return true;
-}
-
-/* Each holder of a prefix of the topic once: whoever this pass has marked has
- * had its visit.  False when one of them stopped it. */
-static inline bool visit_matching(delivery_t* d, mcq_frame_t topic,
-                                  visit_t visit) {
-  mcq__pubsub_t* h = d->hub;
-  uint64_t pass = ++h->pass;
-  mcq__order_chain_t chain = mcq__prefix_match(&h->prefixes, topic);
-  uint32_t id;
-  while ((id = mcq__order_next(&chain)) != MCQ__NO_TEXT) {
-    mcq__holders_t holders = mcq__prefix_holders(&h->prefixes, id);
-    uint32_t slot;
-    while ((slot = mcq__holders_next(&holders)) != MCQ__NO_SLOT) {
-      if (h->marks[slot] == pass) continue;
-      h->marks[slot] = pass;
-      if (!visit(d, slot)) return false;
-    }
-  }
-  return true;
-}
-
-/* Each live peer that holds none, those that hold nothing at all too. */
-static bool visit_others(delivery_t* d, mcq_frame_t topic, visit_t visit) {
-  mcq__pubsub_t* h = d->hub;
-  visit_matching(d, topic, nothing);
-  for (uint32_t slot = 0; slot < h->roster.used; slot++) {
-    if (h->roster.seats[slot].epoch == 0 || h->marks[slot] == h->pass) continue;
-    if (!visit(d, slot)) return false;
-  }
-  return true;
-}
-
-/* Makes sure that `slot` has a place in the arrays that go by slot. */
-static int widen(mcq__pubsub_t* h, uint32_t slot) {
-  int rc = mcq__prefix_reserve(&h->prefixes, slot);
-  if (rc != 0 || slot < h->cap) return rc;
+static int widen_marks(mcq__pubsub_t* h, uint32_t slot) {
+  if (slot < h->cap) return 0;
   void* marks = h->marks;
-  rc = mcq__mem_grow(h->mem, &marks, &h->cap, (size_t) slot + 1,
-                     sizeof *h->marks);
+  int rc = mcq__mem_grow(h->mem, &marks, &h->cap, (size_t) slot + 1,
+                         sizeof *h->marks);
   if (rc == 0) h->marks = (uint64_t*) marks;
   return rc;
+}
+
+static int widen_audience(mcq__pubsub_t* h, uint32_t slot) {
+  mcq__audience_t* a = &h->audience;
+  if (slot < a->cap) return 0;
+  void* slots = a->slots;
+  int rc = mcq__mem_grow(h->mem, &slots, &a->cap, (size_t) slot + 1,
+                         sizeof *a->slots);
+  if (rc == 0) a->slots = (uint32_t*) slots;
+  return rc;
+}
+
+/* Makes sure that `slot` has a place in the arrays that go by slot, and that
+ * all slots have one in the audience. */
+static int widen(mcq__pubsub_t* h, uint32_t slot) {
+  int rc = mcq__prefix_reserve(&h->prefixes, slot);
+  if (rc == 0) rc = widen_marks(h, slot);
+  return rc != 0 ? rc : widen_audience(h, slot);
 }
 
 /* Whether one more prefix is more than the holder of `slot` may have. */
@@ -93,25 +43,25 @@ static bool too_much(const mcq__pubsub_t* h, uint32_t slot, size_t len) {
 
 void mcq__pubsub_init(mcq__pubsub_t* h, mcq__mem_t* mem, uint64_t* epochs,
                       const mcq__pubsub_limits_t* limits) {
-  h->mem = mem;
+  *h = (mcq__pubsub_t){.mem = mem, .limits = *limits};
   mcq__roster_init(&h->roster, mem, epochs);
   mcq__prefix_init(&h->prefixes, mem);
-  h->limits = *limits;
-  h->marks = NULL;
-  h->cap = 0;
-  h->pass = 0;
 }
 
 void mcq__pubsub_dispose(mcq__pubsub_t* h) {
+  mcq__slice_release(&h->promise.wired.bytes);
   mcq__prefix_dispose(&h->prefixes);
   if (h->marks != NULL) mcq__mem_free(h->mem, h->marks);
+  if (h->audience.slots != NULL) mcq__mem_free(h->mem, h->audience.slots);
   h->marks = NULL;
   h->cap = 0;
+  h->audience = (mcq__audience_t){0};
   mcq__roster_dispose(&h->roster);
 }
 
 int mcq__pubsub_up(mcq__pubsub_t* h, const mcq__hub_event_t* ev,
                    mcq_peer_t* out, mcq__prefix_cb gone, void* arg) {
+  mcq__pubsub_upset(h);
   if (ev->peer.epoch != 0) {
     if (mcq__roster_port(&h->roster, ev->peer) == NULL) return MCQ_EPEERGONE;
     mcq__prefix_drop(&h->prefixes, ev->peer.slot, gone, arg);
@@ -127,6 +77,7 @@ int mcq__pubsub_up(mcq__pubsub_t* h, const mcq__hub_event_t* ev,
 
 bool mcq__pubsub_down(mcq__pubsub_t* h, mcq_peer_t peer, mcq__prefix_cb gone,
                       void* arg) {
+  mcq__pubsub_upset(h);
   if (!mcq__roster_down(&h->roster, peer)) return false;
   mcq__prefix_drop(&h->prefixes, peer.slot, gone, arg);
   return true;
@@ -135,6 +86,7 @@ bool mcq__pubsub_down(mcq__pubsub_t* h, mcq_peer_t peer, mcq__prefix_cb gone,
 int mcq__pubsub_subscribe(mcq__pubsub_t* h, mcq_peer_t peer, mcq_frame_t prefix,
                           bool* first) {
   *first = false;
+  mcq__pubsub_upset(h);
   if (mcq__roster_port(&h->roster, peer) == NULL) return MCQ_EPEERGONE;
   /* What it has already is not one more. */
   if (mcq__unlikely(too_much(h, peer.slot, prefix.len)))
@@ -146,33 +98,7 @@ int mcq__pubsub_subscribe(mcq__pubsub_t* h, mcq_peer_t peer, mcq_frame_t prefix,
 int mcq__pubsub_cancel(mcq__pubsub_t* h, mcq_peer_t peer, mcq_frame_t prefix,
                        bool* last) {
   *last = false;
+  mcq__pubsub_upset(h);
   if (mcq__roster_port(&h->roster, peer) == NULL) return MCQ_EPEERGONE;
   return mcq__prefix_remove(&h->prefixes, peer.slot, prefix, last);
-}
-
-int mcq__pubsub_publish(mcq__pubsub_t* h, const mcq__body_t* body, int flags,
-                        mcq__missed_cb missed, void* arg) {
-  static const mcq_frame_t empty = {NULL, 0};
-  delivery_t d = {h, {body}, missed, arg, 0};
-  mcq_frame_t topic = body->count == 0 ? empty : mcq__body_frame(body, 0);
-  bool invert = (flags & MCQ__PUBLISH_INVERT) != 0;
-  if ((flags & MCQ__PUBLISH_NODROP) != 0) {
-    bool room = invert ? visit_others(&d, topic, has_room)
-                       : visit_matching(&d, topic, has_room);
-    if (!room) return MCQ_EAGAIN;
-  }
-  if (invert) {
-    visit_others(&d, topic, tell);
-  } else {
-    visit_matching(&d, topic, tell);
-  }
-  return d.told;
-}
-
-int mcq__pubsub_tell(mcq__pubsub_t* h, mcq_peer_t peer,
-                     const mcq__body_t* body) {
-  mcq__port_t* port = mcq__roster_port(&h->roster, peer);
-  if (port == NULL) return MCQ_EPEERGONE;
-  const mcq__peer_cmd_t cmd = {body};
-  return port->tell(port, &cmd);
 }

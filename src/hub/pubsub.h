@@ -18,6 +18,34 @@ typedef struct mcq__pubsub_limits {
   size_t total_bytes;  /* of all its prefixes */
 } mcq__pubsub_limits_t;
 
+/* Ports did not take what they were told and answered `code`, MCQ_EAGAIN when
+ * full.  True: try this peer again, there is more room now.  False: it loses
+ * these `count` messages.  May not change the hub. */
+typedef bool (*mcq__missed_cb)(void* arg, mcq_peer_t peer, int code,
+                               uint64_t count);
+
+/* Who is meant: the slots that the last search found.  The longest prefix of
+ * a topic tells them all, so that the next topic often needs no new list. */
+typedef struct mcq__audience {
+  uint32_t* slots;
+  size_t cap;
+  size_t count;
+  bool known;       /* and nothing has changed since */
+  bool inverted;    /* all others are meant */
+  uint32_t text;    /* the longest prefix, or MCQ__NO_TEXT */
+  unsigned doubt;   /* messages until it may be worth asking for room */
+  uint64_t sure;    /* messages that all of them have room for */
+  size_t sure_size; /* of so many bytes at most */
+} mcq__audience_t;
+
+/* What the audience has been promised: it is told all of it at once, for
+ * telling one thing to hundreds takes longer than putting it together. */
+typedef struct mcq__promise {
+  mcq__wired_t wired; /* counting; no messages: nothing waits */
+  mcq__missed_cb missed;
+  void* arg;
+} mcq__promise_t;
+
 typedef struct mcq__pubsub {
   mcq__mem_t* mem;
   mcq__roster_t roster;
@@ -26,18 +54,9 @@ typedef struct mcq__pubsub {
   uint64_t* marks; /* by slot: the last pass that came by */
   size_t cap;
   uint64_t pass;
+  mcq__audience_t audience;
+  mcq__promise_t promise;
 } mcq__pubsub_t;
-
-/* How a message is published; flags. */
-enum {
-  MCQ__PUBLISH_INVERT = 1, /* to those who did not ask for it */
-  MCQ__PUBLISH_NODROP = 2  /* to all of them or, if one is full, to nobody */
-};
-
-/* A port did not take the message and answered `code`, MCQ_EAGAIN when it is
- * full.  True: try this peer once more, there may be room now.  False: it
- * loses this message.  May not change the hub. */
-typedef bool (*mcq__missed_cb)(void* arg, mcq_peer_t peer, int code);
 
 void mcq__pubsub_init(mcq__pubsub_t* h, mcq__mem_t* mem, uint64_t* epochs,
                       const mcq__pubsub_limits_t* limits);
@@ -67,17 +86,35 @@ int mcq__pubsub_subscribe(mcq__pubsub_t* h, mcq_peer_t peer, mcq_frame_t prefix,
 int mcq__pubsub_cancel(mcq__pubsub_t* h, mcq_peer_t peer, mcq_frame_t prefix,
                        bool* last);
 
-/* Tells the message to each peer that holds a prefix of its first frame, or
- * to each that does not, and returns how many took it.  With NODROP
- * MCQ_EAGAIN, and nobody was told, when one of them has no room.  `missed` may
- * be NULL.  Never allocates.  Hot. */
-int mcq__pubsub_publish(mcq__pubsub_t* h, const mcq__body_t* body, int flags,
+/* Finds who is meant by a message with this first frame: each that holds a
+ * prefix of it or, inverted, each that does not.  Returns how many. */
+size_t mcq__pubsub_find(mcq__pubsub_t* h, mcq_frame_t topic, bool inverted);
+
+/* Tells the message to those found just before; how many took it or, with
+ * `refuse`, MCQ_EAGAIN where one of them has no room, and then nobody was told.
+ * A wired one that all are sure to have room for may be kept until the next
+ * call of this hub that is about them; see mcq__pubsub_settle.  `missed` may be
+ * NULL.  Never allocates.  Hot. */
+int mcq__pubsub_publish(mcq__pubsub_t* h, const mcq__body_t* body, bool refuse,
                         mcq__missed_cb missed, void* arg);
+
+/* Whether something is kept, and telling it.  To be called before the loop
+ * polls, and before anything is done to a peer or is counted. */
+static inline bool mcq__pubsub_waits(const mcq__pubsub_t* h) {
+  return h->promise.wired.count != 0;
+}
+void mcq__pubsub_settle(mcq__pubsub_t* h);
 
 /* Tells one peer, whatever it asked for.  What the port answers, or
  * MCQ_EPEERGONE. */
 int mcq__pubsub_tell(mcq__pubsub_t* h, mcq_peer_t peer,
                      const mcq__body_t* body);
+
+/* ---- pubsub.c and publish.c */
+
+/* Peers or prefixes are about to change: what was promised to the audience is
+ * kept, and who is meant must be found anew. */
+void mcq__pubsub_upset(mcq__pubsub_t* h);
 
 /* Distinct prefixes. */
 static inline size_t mcq__pubsub_prefixes(const mcq__pubsub_t* h) {

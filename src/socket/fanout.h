@@ -22,6 +22,12 @@ bool mcq__fanout_shed(mcq_socket_t* s, mcq__actor_t* a);
 void mcq__fanout_report(mcq_socket_t* s);
 void mcq__fanout_report_one(mcq_socket_t* s, mcq__actor_t* a);
 
+/* Tells peers what waits to be told. */
+void mcq__fanout_settle(mcq_socket_t* s);
+
+/* Lets go of memory that no peer waits for; after the peers' flush. */
+void mcq__fanout_wipe(mcq_socket_t* s);
+
 /* Subscriptions as messages, RFC 23: one frame of 1 or 0 and the topic. */
 static inline bool mcq__subscription(mcq_frame_t frame, mcq_frame_t* topic,
                                      bool* wanted) {

@@ -26,6 +26,10 @@ typedef struct mcq__seats {
   /* To this one and no other.  0, MCQ_EPEERGONE or what its port answers. */
   int (*tell)(mcq_socket_t* s, mcq_peer_t peer, const mcq__body_t* body);
 
+  /* Tells peers what the hub keeps for them: before something is done to one
+   * or is counted.  NULL: it keeps nothing. */
+  void (*settle)(mcq_socket_t* s);
+
   /* The routing id of a peer, borrowed; empty where there are none. */
   mcq__slice_t (*id)(const mcq_socket_t* s, mcq_peer_t peer);
 

@@ -48,6 +48,11 @@ static void nothing(mcq_socket_t* s, mcq_peer_t peer) {
   (void) peer;
 }
 
+static void rest(mcq_socket_t* s, mcq_peer_t peer) {
+  (void) peer;
+  mcq__fanout_settle(s);
+}
+
 static int tell(mcq_socket_t* s, mcq_peer_t peer, const mcq__body_t* body) {
   return mcq__pubsub_tell(&s->hub.pubsub, peer, body);
 }
@@ -71,8 +76,9 @@ const mcq__seats_t mcq__seats_pubsub = {
     .up = up,
     .down = down,
     .room = nothing,
-    .rest = nothing,
+    .rest = rest,
     .tell = tell,
+    .settle = mcq__fanout_settle,
     .id = id,
     .find = find,
 };

@@ -125,6 +125,9 @@ static void dispose(mcq_socket_t* s) {
   mcq__io_cancel(&s->task);
   mcq__io_cancel(&s->notice);
   mcq__io_cancel(&s->drops);
+  mcq__io_cancel(&s->settle);
+  mcq__io_cancel(&s->wipe);
+  mcq__arena_close(&s->board);
   if (s->pattern->fini != NULL) s->pattern->fini(s);
   s->pattern->seats->dispose(s);
   mcq__slice_release(&s->routing_id);
@@ -178,6 +181,14 @@ static void run_drops(mcq__task_t* task) {
   mcq__fanout_report(mcq__container_of(task, mcq_socket_t, drops));
 }
 
+static void run_settle(mcq__task_t* task) {
+  mcq__fanout_settle(mcq__container_of(task, mcq_socket_t, settle));
+}
+
+static void run_wipe(mcq__task_t* task) {
+  mcq__fanout_wipe(mcq__container_of(task, mcq_socket_t, wipe));
+}
+
 static int build(mcq_socket_t* s, const mcq_socket_options_t* options) {
   mcq__host_t* host = s->host;
   s->pattern->seats->init(s);
@@ -209,6 +220,8 @@ int mcq__socket_make(mcq__host_t* host, const mcq_socket_options_t* options,
   s->task.run = run_closed;
   s->notice.run = run_notice;
   s->drops.run = run_drops;
+  s->settle.run = run_settle;
+  s->wipe.run = run_wipe;
   mcq__list_init(&s->actors);
   mcq__list_init(&s->ends);
   rc = build(s, options);
@@ -230,8 +243,13 @@ static void end_accepted(mcq_socket_t* s) {
   }
 }
 
+static void settle_hub(mcq_socket_t* s) {
+  if (s->pattern->seats->settle != NULL) s->pattern->seats->settle(s);
+}
+
 void mcq_close(mcq_socket_t* socket, mcq_close_cb on_close) {
   if (socket->closing) return;
+  settle_hub(socket);
   socket->closing = true;
   socket->on_close = on_close;
   socket->lost_before = socket->counts.messages_lost;
@@ -273,8 +291,9 @@ int mcq_socket_type(const mcq_socket_t* socket) {
 
 /* ---- counting ------------------------------------------------------------ */
 
-void mcq_stats(const mcq_socket_t* socket, mcq_stats_t* out) {
+void mcq_stats(mcq_socket_t* socket, mcq_stats_t* out) {
   const mcq__tally_t* t = &socket->tally;
+  settle_hub(socket);
   *out = socket->counts;
   out->messages_received = t->messages_in;
   out->frames_received = t->frames_in;

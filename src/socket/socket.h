@@ -68,13 +68,16 @@ struct mcq_socket {
   mcq__node_t actors;    /* accepted and dialed */
   mcq__node_t ends;
   mcq_endpoint_t last_end;
-  size_t alive; /* actors and endpoints that must go before the socket */
+  size_t alive;       /* actors and endpoints that must go before the socket */
+  mcq__arena_t board; /* where messages for many are put together */
   mcq__tally_t tally;
   mcq_stats_t counts; /* what tally does not have */
   mcq_close_cb on_close;
   mcq__task_t task;     /* finishes the closing */
   mcq__task_t notice;   /* reports the choice of the back end */
   mcq__task_t drops;    /* reports what slow peers missed */
+  mcq__task_t settle;   /* tells peers what the hub keeps for them */
+  mcq__task_t wipe;     /* lets go of the board */
   uint64_t lost_bytes;  /* since the closing began */
   uint64_t lost_before; /* messages lost until then */
   bool wants_drain;     /* a send was answered MCQ_EAGAIN */

@@ -190,7 +190,7 @@ void cat_events_peer_down(const mcq_peer_info_t* info) {
   say(object);
 }
 
-void cat_events_stats(const mcq_socket_t* socket) {
+void cat_events_stats(mcq_socket_t* socket) {
   mcq_stats_t s;
   mcq_stats(socket, &s);
   json_t* object = begin("stats");

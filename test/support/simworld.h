@@ -42,6 +42,7 @@ typedef struct sim_sights {
   uint64_t answers;   /* questions answered, */
   uint64_t failures;  /* given up, */
   uint64_t stale;     /* answered when the asker was gone */
+  uint64_t promised;  /* messages told to many peers together */
 } sim_sights_t;
 
 typedef struct sim_dir {
