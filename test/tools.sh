@@ -376,5 +376,14 @@ for mode in throughput latency fanout peers; do
   grep -q '"benchmark": "'$mode'"' got || fail "no result"
 done
 
+# It fails by itself where a message is neither received nor known as dropped.
+name="mcqperf fanout --stalled"
+$bounded "$perf" fanout --stalled 2 --peers 3 --count 2000 --rounds 1 \
+  --backend uv --json >got 2>said || fail "exit status $?: $(cat said)"
+grep -q '"ratio_beside_stalled": [0-9]' got || fail "no result"
+grep -q '"dropped": [1-9]' got || fail "nothing was dropped: $(cat got)"
+$bounded "$perf" peers --stalled 1 >got 2>said
+test $? = 2 || fail "exit status not 2: $(cat said)"
+
 test $failed = 0 || exit 1
 echo "tools: all as it should be"

@@ -58,7 +58,7 @@ static void hide(void) {
 /* ---- the runs ------------------------------------------------------------ */
 
 static int run_one(const perf_book_t* book, size_t at, size_t who,
-                   unsigned round) {
+                   unsigned round, bool beside) {
   const perf_options_t* o = book->options;
   const perf_case_t* c = &o->cases[at];
   uint64_t count = how_many(o, c);
@@ -69,8 +69,19 @@ static int run_one(const perf_book_t* book, size_t at, size_t who,
                     .warmup = warmup(o, c->size, count),
                     .peers = c->peers,
                     .filtered = o->filtered,
+                    .paced = o->stalled > 0,
+                    .stalled = beside ? o->stalled : 0,
                     .patient = o->count_given};
-  return perf_run(&job, perf_book_at(book, at, who, round));
+  return perf_run(&job, beside ? perf_book_beside(book, at, who, round)
+                               : perf_book_at(book, at, who, round));
+}
+
+/* Alone and beside the stalled, now this first, now that. */
+static int run_both(const perf_book_t* book, size_t at, size_t who,
+                    unsigned round) {
+  if (book->options->stalled == 0) return run_one(book, at, who, round, false);
+  int rc = run_one(book, at, who, round, round % 2 != 0);
+  return rc == 0 ? run_one(book, at, who, round, round % 2 == 0) : rc;
 }
 
 /* Contenders take turns, so that a slow minute of the machine hits all. */
@@ -82,7 +93,7 @@ static int run_all(const perf_book_t* book) {
     for (unsigned r = 0; r < o->rounds; r++) {
       for (size_t w = 0; w < o->who_count; w++) {
         show(o, c, w, done++, total);
-        int rc = run_one(book, c, w, r);
+        int rc = run_both(book, c, w, r);
         if (rc != 0) return rc;
       }
     }
@@ -94,10 +105,12 @@ static int measure(const perf_options_t* o) {
   size_t runs = o->case_count * o->rounds * o->who_count;
   perf_book_t book = {.options = o,
                       .runs = tool_alloc(runs * sizeof *book.runs)};
+  if (o->stalled > 0) book.beside = tool_alloc(runs * sizeof *book.beside);
   int rc = run_all(&book);
   hide();
   if (rc == 0 && o->json) rc = perf_report_json(&book);
   if (rc == 0 && !o->json) perf_report_table(&book);
+  free(book.beside);
   free(book.runs);
   return rc;
 }

@@ -19,6 +19,8 @@ static const char help_text[] =
     "                               (64; throughput 64,1024,65536)\n"
     "      --peers=N[,N...]         (fanout 1,10,100,1000; peers 1,64,1000)\n"
     "      --filtered               fanout: a topic for each SUB\n"
+    "      --stalled=N              fanout: with and without N more that do\n"
+    "                               not read\n"
     "      --count=N                messages or round trips of a run\n"
     "                               (what takes 0.4 s; latency 10000;\n"
     "                               fanout 2000000/N; peers 50000)\n"
@@ -33,6 +35,7 @@ enum {
   OPT_SIZE = 256,
   OPT_PEERS,
   OPT_FILTERED,
+  OPT_STALLED,
   OPT_COUNT,
   OPT_ROUNDS,
   OPT_BACKEND,
@@ -47,6 +50,7 @@ static const struct option long_options[] = {
     {"size", required_argument, NULL, OPT_SIZE},
     {"peers", required_argument, NULL, OPT_PEERS},
     {"filtered", no_argument, NULL, OPT_FILTERED},
+    {"stalled", required_argument, NULL, OPT_STALLED},
     {"count", required_argument, NULL, OPT_COUNT},
     {"rounds", required_argument, NULL, OPT_ROUNDS},
     {"backend", required_argument, NULL, OPT_BACKEND},
@@ -170,6 +174,10 @@ static int read_option(perf_options_t* o, int option, const char** against) {
     case OPT_FILTERED:
       o->filtered = true;
       return 0;
+    case OPT_STALLED:
+      rc = read_number("--stalled", optarg, 1, 1000, &n);
+      o->stalled = (size_t) n;
+      return rc;
     case OPT_COUNT:
       rc = read_number("--count", optarg, 2, 1000000000, &n);
       o->count = (uint64_t) n;
@@ -230,6 +238,13 @@ static int check(const perf_options_t* o) {
     return tool_misuse("--peers is for fanout and peers");
   if (o->filtered && o->mode != PERF_FANOUT)
     return tool_misuse("--filtered is for fanout");
+  if (o->stalled > 0 && o->mode != PERF_FANOUT)
+    return tool_misuse("--stalled is for fanout");
+  if (o->stalled > 0 && o->filtered)
+    return tool_misuse("--stalled goes without --filtered");
+  for (size_t i = 0; o->stalled > 0 && i < o->who_count; i++)
+    if (o->who[i] == PERF_ZMQ)
+      return tool_misuse("--stalled is about this library only");
   for (size_t i = 0; has_many(o) && i < o->who_count; i++)
     if (o->who[i] == PERF_RAW)
       return tool_misuse("raw: a rival in throughput and latency only");

@@ -22,6 +22,7 @@ typedef struct perf_options {
   perf_case_t cases[PERF_LIST_MAX * PERF_LIST_MAX]; /* of the two above */
   size_t case_count;
   bool filtered;
+  size_t stalled; /* fanout: so many more that do not read; 0: none */
   uint64_t count; /* 0: chosen for each run */
   bool count_given;
   unsigned rounds;

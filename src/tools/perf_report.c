@@ -16,6 +16,11 @@ perf_run_t* perf_book_at(const perf_book_t* book, size_t at, size_t who,
   return &book->runs[(at * o->who_count + who) * o->rounds + round];
 }
 
+perf_run_t* perf_book_beside(const perf_book_t* book, size_t at, size_t who,
+                             unsigned round) {
+  return &book->beside[perf_book_at(book, at, who, round) - book->runs];
+}
+
 /* ---- figures of a run ---------------------------------------------------- */
 
 /* Whichever side has the clock. */
@@ -46,6 +51,10 @@ static double sender_peak(const perf_run_t* run) {
   return (double) run->sender.peak_kib / 1024;
 }
 
+static double dropped(const perf_run_t* run) {
+  return (double) run->sender.dropped;
+}
+
 static double p50(const perf_run_t* run) {
   return (double) run->sender.p50_ns / 1000;
 }
@@ -66,16 +75,42 @@ static int by_value(const void* a, const void* b) {
   return x < y ? -1 : x > y;
 }
 
+/* Sorts the values and frees them. */
+static double middle_of(double* values, unsigned n) {
+  qsort(values, n, sizeof *values, by_value);
+  double middle = (values[(n - 1) / 2] + values[n / 2]) / 2;
+  free(values);
+  return middle;
+}
+
 static double median(const perf_book_t* book, size_t at, size_t who,
                      figure_fn figure) {
   unsigned n = book->options->rounds;
   double* values = tool_alloc(n * sizeof *values);
   for (unsigned i = 0; i < n; i++)
     values[i] = figure(perf_book_at(book, at, who, i));
-  qsort(values, n, sizeof *values, by_value);
-  double middle = (values[(n - 1) / 2] + values[n / 2]) / 2;
-  free(values);
-  return middle;
+  return middle_of(values, n);
+}
+
+static double median_beside(const perf_book_t* book, size_t at, size_t who,
+                            figure_fn figure) {
+  unsigned n = book->options->rounds;
+  double* values = tool_alloc(n * sizeof *values);
+  for (unsigned i = 0; i < n; i++)
+    values[i] = figure(perf_book_beside(book, at, who, i));
+  return middle_of(values, n);
+}
+
+/* What is left of the rate beside the stalled, of each round by itself. */
+static double share_beside(const perf_book_t* book, size_t at, size_t who) {
+  unsigned n = book->options->rounds;
+  double* values = tool_alloc(n * sizeof *values);
+  for (unsigned i = 0; i < n; i++) {
+    double alone = rate(perf_book_at(book, at, who, i));
+    values[i] =
+        alone > 0 ? rate(perf_book_beside(book, at, who, i)) / alone : 0;
+  }
+  return middle_of(values, n);
 }
 
 /* The row of a rival, or -1. */
@@ -144,13 +179,31 @@ static void print_ratio_heads(const perf_options_t* o) {
   if (row_of(o, PERF_RAW) >= 0) printf(" %8s", "/raw");
 }
 
+static void print_beside(const perf_book_t* book, size_t at, size_t who) {
+  char per_second[16];
+  char lost[16];
+  if (book->beside == NULL) return;
+  printf(" %8s %7.2fx %8s",
+         human(median_beside(book, at, who, rate), per_second),
+         share_beside(book, at, who),
+         human(median_beside(book, at, who, dropped), lost));
+}
+
+static const char* sentence(const perf_options_t* o) {
+  if (o->stalled == 0) return subjects[o->mode].sentence;
+  return "XPUB to SUBs that lose nothing, deliveries a second, alone and "
+         "beside "
+         "others that\ndo not read, which got or are known to have lost every "
+         "single message";
+}
+
 static void print_head(const perf_options_t* o) {
   printf(
       "libmonocoque %s, %s%s, tcp on 127.0.0.1, two processes, medians of %u "
       "rounds\n",
       mcq_version(NULL, NULL, NULL), perf_mode_word(o->mode),
       o->filtered ? ", a topic each" : "", o->rounds);
-  printf("%s\n", subjects[o->mode].sentence);
+  printf("%s\n", sentence(o));
   printf("%8s", "size");
   if (o->cases[0].peers > 0) printf(" %6s", "peers");
   printf("  %-12s", "");
@@ -158,6 +211,7 @@ static void print_head(const perf_options_t* o) {
     printf(" %8s %8s %8s", "p50 us", "p99 us", "p99.9 us");
   else
     printf(" %8s %8s", "msg/s", "MB/s");
+  if (o->stalled > 0) printf(" %4zu more %8s %8s", o->stalled, "", "dropped");
   print_ratio_heads(o);
   printf("   cpu ns/msg recv, send   peak MiB recv, send\n");
 }
@@ -177,6 +231,7 @@ static void print_row(const perf_book_t* book, size_t at, size_t who) {
     printf(" %8s %8.0f", human(per_second, text),
            per_second * (double) c->size / 1e6);
   }
+  print_beside(book, at, who);
   print_ratio(book, at, who, PERF_ZMQ);
   print_ratio(book, at, who, PERF_RAW);
   printf("  %13.0f %9.0f  %12.1f %8.1f\n", median(book, at, who, receiver_cpu),
@@ -238,6 +293,16 @@ static json_t* row(const perf_book_t* book, size_t at, size_t who) {
     json_object_set_new(object, "rounds_messages_per_second",
                         series(book, at, who, rate));
   }
+  if (o->stalled > 0) {
+    set_real(object, "messages_per_second_beside_stalled",
+             median_beside(book, at, who, rate));
+    set_real(object, "ratio_beside_stalled", share_beside(book, at, who));
+    set_real(object, "dropped", median_beside(book, at, who, dropped));
+    set_real(object, "cpu_ns_receiver_beside_stalled",
+             median_beside(book, at, who, receiver_cpu));
+    set_real(object, "cpu_ns_sender_beside_stalled",
+             median_beside(book, at, who, sender_cpu));
+  }
   set_ratio(object, "ratio_to_libzmq", book, at, who, PERF_ZMQ);
   set_ratio(object, "ratio_to_raw", book, at, who, PERF_RAW);
   set_median(object, "cpu_ns_receiver", book, at, who, receiver_cpu);
@@ -254,11 +319,12 @@ int perf_report_json(const perf_book_t* book) {
     for (size_t w = 0; w < o->who_count; w++)
       json_array_append_new(rows, row(book, c, w));
   json_t* all = json_pack(
-      "{s:s, s:s, s:s, s:s, s:s, s:b, s:i, s:o}", "benchmark",
+      "{s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:i, s:o}", "benchmark",
       perf_mode_word(o->mode), "version", mcq_version(NULL, NULL, NULL),
       "transport", "tcp", "sockets", subjects[o->mode].sockets,
       "libzmq_sockets", subjects[o->mode].zmq_sockets, "filtered",
-      (int) o->filtered, "rounds", (int) o->rounds, "rows", rows);
+      (int) o->filtered, "stalled", (json_int_t) o->stalled, "rounds",
+      (int) o->rounds, "rows", rows);
   int rc = all != NULL ? json_dumpf(all, stdout,
                                     JSON_INDENT(2) | JSON_REAL_PRECISION(6))
                        : -1;

@@ -10,10 +10,13 @@
 typedef struct perf_book {
   const perf_options_t* options;
   perf_run_t* runs;
+  perf_run_t* beside; /* the same beside stalled subscribers, or NULL */
 } perf_book_t;
 
 perf_run_t* perf_book_at(const perf_book_t* book, size_t at, size_t who,
                          unsigned round);
+perf_run_t* perf_book_beside(const perf_book_t* book, size_t at, size_t who,
+                             unsigned round);
 
 void perf_report_table(const perf_book_t* book);
 int perf_report_json(const perf_book_t* book);

@@ -20,7 +20,7 @@ extern char** environ;
 
 enum {
   PATIENCE_MS = 30000, /* for a run that should take half a second */
-  FIELDS = 9           /* of a job on a command line */
+  FIELDS = 11          /* of a job on a command line */
 };
 
 static const char side_word[] = "--side";
@@ -46,9 +46,10 @@ static int spawn_with(process_t* p, char** argv, int out) {
 static int start(process_t* p, const perf_job_t* job) {
   char job_text[128];
   snprintf(job_text, sizeof job_text,
-           "%d,%d,%d,%zu,%" PRIu64 ",%" PRIu64 ",%" PRIu32 ",%zu,%d",
+           "%d,%d,%d,%zu,%" PRIu64 ",%" PRIu64 ",%" PRIu32 ",%zu,%d,%d,%zu",
            (int) job->mode, (int) job->role, (int) job->who, job->size,
-           job->count, job->warmup, job->port, job->peers, job->filtered);
+           job->count, job->warmup, job->port, job->peers, job->filtered,
+           job->paced, job->stalled);
   char name[] = "mcqperf";
   char word[sizeof side_word];
   memcpy(word, side_word, sizeof side_word);
@@ -143,16 +144,17 @@ int perf_run(const perf_job_t* job, perf_run_t* out) {
 }
 
 static bool read_job(const char* text, perf_job_t* job) {
-  int mode, role, who, filtered;
+  int mode, role, who, filtered, paced;
   *job = (perf_job_t){0};
-  int n =
-      sscanf(text, "%d,%d,%d,%zu,%" SCNu64 ",%" SCNu64 ",%" SCNu32 ",%zu,%d",
-             &mode, &role, &who, &job->size, &job->count, &job->warmup,
-             &job->port, &job->peers, &filtered);
+  int n = sscanf(
+      text, "%d,%d,%d,%zu,%" SCNu64 ",%" SCNu64 ",%" SCNu32 ",%zu,%d,%d,%zu",
+      &mode, &role, &who, &job->size, &job->count, &job->warmup, &job->port,
+      &job->peers, &filtered, &paced, &job->stalled);
   if (n != FIELDS || who < 0 || who >= PERF_WHO_COUNT) return false;
   if (mode < 0 || mode >= PERF_MODE_COUNT) return false;
   job->mode = (perf_mode_t) mode;
   job->filtered = filtered != 0;
+  job->paced = paced != 0;
   job->role = role == PERF_SENDER ? PERF_SENDER : PERF_RECEIVER;
   job->who = (perf_who_t) who;
   return true;

@@ -133,7 +133,8 @@ int perf_side_run(const perf_job_t* job, int out) {
     side.result.count = perf_deliveries(job, job->count);
     allow_descriptors();
   }
-  int rc = (job->peers > 0 ? many : two)[job->who](&side);
+  perf_play_fn play = (job->peers > 0 ? many : two)[job->who];
+  int rc = job->paced ? perf_mcq_stalled(&side) : play(&side);
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   side.result.peak_kib = (uint64_t) usage.ru_maxrss;

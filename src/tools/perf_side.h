@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* One side of one run of mcqperf, in a process of its own.  The contenders
  * (perf_mcq.c, perf_zmq.c, perf_raw.c) implement both roles of throughput and
- * latency, perf_mcq_many.c and perf_zmq_many.c those of fanout and peers;
+ * latency, perf_mcq_many.c and perf_zmq_many.c those of fanout and peers,
+ * perf_stalled.c those of fanout beside subscribers that do not read;
  * perf_side.c gives them clocks and carries results home.
  *
  * Throughput, the same for all: the receiver orders a number of messages, the
@@ -45,6 +46,8 @@ typedef struct perf_job {
   uint64_t warmup; /* the same, off the clock */
   size_t peers;    /* fanout, peers: sockets of the many */
   bool filtered;   /* fanout: each message is for one of them */
+  bool paced;      /* fanout: they lose nothing though the sender may drop, */
+  size_t stalled;  /* as it does for so many more that do not read */
   uint32_t port;   /* the sender's to connect to, on 127.0.0.1 */
   bool patient;    /* the parent waits however long it takes */
 } perf_job_t;
@@ -58,6 +61,7 @@ typedef struct perf_result {
   uint64_t p50_ns; /* latency, sender */
   uint64_t p99_ns;
   uint64_t p999_ns;
+  uint64_t dropped; /* paced, sender: messages, for all that are stalled */
 } perf_result_t;
 
 typedef struct perf_side {
@@ -77,6 +81,7 @@ int perf_mcq(perf_side_t* side);
 int perf_zmq(perf_side_t* side);
 int perf_raw(perf_side_t* side);
 int perf_mcq_many(perf_side_t* side);
+int perf_mcq_stalled(perf_side_t* side);
 int perf_zmq_many(perf_side_t* side);
 
 /* Whether perf_zmq is more than a message. */
