@@ -214,7 +214,9 @@ typedef enum mcq_event_kind {
   MCQ_EVENT_COMMAND,           /* an unknown command was ignored; text: name */
   MCQ_EVENT_BACKEND,           /* auto chose "uv"; code tells why */
   MCQ_EVENT_SUBSCRIBED,        /* PUB, XPUB: peer, topic.  SUB, XSUB: peer; all
-                                  that was subscribed before is in force there */
+                                  that was subscribed before is in force there;
+                                  libzmq's publishers may answer a moment
+                                  before one of their threads has heard of it */
   MCQ_EVENT_UNSUBSCRIBED,      /* PUB, XPUB: peer, topic */
   MCQ_EVENT_DROPPED,           /* peer: count messages it was too slow for */
   MCQ_EVENT_REFUSED,           /* count connections were over a limit and closed

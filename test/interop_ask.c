@@ -4,18 +4,15 @@
  * asks checks every answer; the side that pulls checks what came. */
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 #include <zmq.h>
 
-#include "monocoque.h"
+#include "support/zmq_venue.h"
 
-#define URI_MAX 128
 #define PEERS_MAX 64
 #define LARGEST ((size_t) 100000)
 
@@ -29,6 +26,11 @@ typedef struct match {
   bool numbered;     /* ZMQ_REQ_CORRELATE at theirs */
   bool later;        /* our REP takes its requests and answers backwards */
 } match_t;
+
+typedef struct meeting {
+  const match_t* match;
+  const venue_t* venue;
+} meeting_t;
 
 static const match_t matches[] = {
     {MCQ_REQ, ZMQ_REP, true, 1, 1000, 0, false, false},
@@ -61,14 +63,10 @@ static size_t size_of(unsigned number) {
 
 /* ---- their side ---------------------------------------------------------- */
 
-static void must(bool good) {
-  if (!good) _exit(3);
-}
-
 static void they_send(void* s, unsigned number) {
-  must(zmq_send(s, &number, sizeof number, ZMQ_SNDMORE) == sizeof number);
-  must(zmq_send(s, "", 0, ZMQ_SNDMORE) == 0);
-  must(zmq_send(s, body, size_of(number), 0) == (int) size_of(number));
+  MUST(zmq_send(s, &number, sizeof number, ZMQ_SNDMORE) == sizeof number);
+  MUST(zmq_send(s, "", 0, ZMQ_SNDMORE) == 0);
+  MUST(zmq_send(s, body, size_of(number), 0) == (int) size_of(number));
 }
 
 static unsigned they_hear(void* s) {
@@ -76,12 +74,12 @@ static unsigned they_hear(void* s) {
   unsigned number;
   int more;
   size_t len = sizeof more;
-  must(zmq_recv(s, &number, sizeof number, 0) == sizeof number);
-  must(zmq_recv(s, in, sizeof in, 0) == 0);
-  must(zmq_recv(s, in, sizeof in, 0) == (int) size_of(number));
-  must(memcmp(in, body, size_of(number)) == 0);
+  MUST(zmq_recv(s, &number, sizeof number, 0) == sizeof number);
+  MUST(zmq_recv(s, in, sizeof in, 0) == 0);
+  MUST(zmq_recv(s, in, sizeof in, 0) == (int) size_of(number));
+  MUST(memcmp(in, body, size_of(number)) == 0);
   zmq_getsockopt(s, ZMQ_RCVMORE, &more, &len);
-  must(!more);
+  MUST(!more);
   return number;
 }
 
@@ -89,15 +87,15 @@ static void they_ask(const match_t* m, void** sockets) {
   bool dealer = m->theirs == ZMQ_DEALER;
   for (unsigned i = 0; i < m->messages; i++) {
     for (unsigned k = 0; k < m->peers; k++) {
-      if (dealer) must(zmq_send(sockets[k], "hop", 3, ZMQ_SNDMORE) == 3);
-      if (dealer) must(zmq_send(sockets[k], "", 0, ZMQ_SNDMORE) == 0);
+      if (dealer) MUST(zmq_send(sockets[k], "hop", 3, ZMQ_SNDMORE) == 3);
+      if (dealer) MUST(zmq_send(sockets[k], "", 0, ZMQ_SNDMORE) == 0);
       they_send(sockets[k], i + k);
     }
     for (unsigned k = 0; k < m->peers; k++) {
       char in[8];
-      if (dealer) must(zmq_recv(sockets[k], in, sizeof in, 0) == 3);
-      if (dealer) must(zmq_recv(sockets[k], in, sizeof in, 0) == 0);
-      must(they_hear(sockets[k]) == i + k);
+      if (dealer) MUST(zmq_recv(sockets[k], in, sizeof in, 0) == 3);
+      if (dealer) MUST(zmq_recv(sockets[k], in, sizeof in, 0) == 0);
+      MUST(they_hear(sockets[k]) == i + k);
     }
   }
 }
@@ -108,18 +106,18 @@ static void they_answer(const match_t* m, void** sockets) {
   for (unsigned k = 0; k < m->peers; k++)
     items[k] = (zmq_pollitem_t){.socket = sockets[k], .events = ZMQ_POLLIN};
   for (unsigned left = m->messages * m->peers; left > 0;) {
-    must(zmq_poll(items, (int) m->peers, -1) > 0);
+    MUST(zmq_poll(items, (int) m->peers, -1) > 0);
     for (unsigned k = 0; k < m->peers; k++) {
       if (!(items[k].revents & ZMQ_POLLIN)) continue;
       zmq_msg_t parts[8];
       int count = 0;
       do {
-        must(count < 8);
+        MUST(count < 8);
         zmq_msg_init(&parts[count]);
-        must(zmq_msg_recv(&parts[count], sockets[k], 0) >= 0);
+        MUST(zmq_msg_recv(&parts[count], sockets[k], 0) >= 0);
       } while (zmq_msg_more(&parts[count++]));
       for (int i = 0; i < count; i++)
-        must(zmq_msg_send(&parts[i], sockets[k],
+        MUST(zmq_msg_send(&parts[i], sockets[k],
                           i + 1 < count ? ZMQ_SNDMORE : 0) >= 0);
       left--;
     }
@@ -132,7 +130,7 @@ static void they_pull(const match_t* m, void** sockets) {
     unsigned last = they_hear(sockets[k]);
     for (unsigned i = 1; i < m->messages; i++) {
       unsigned number = they_hear(sockets[k]);
-      must(number == last + m->peers);
+      MUST(number == last + m->peers);
       last = number;
     }
   }
@@ -143,26 +141,36 @@ static void they_push(const match_t* m, void** sockets) {
     for (unsigned k = 0; k < m->peers; k++) they_send(sockets[k], i);
 }
 
-static int their_side(const match_t* m, int in, int out) {
-  char uri[URI_MAX] = {0};
+static void* open_socket(void* context, const meeting_t* meeting,
+                         const char* uri, int out) {
+  const match_t* m = meeting->match;
+  int numbered = m->numbered;
+  void* s = zmq_socket(context, m->theirs);
+  MUST(s != NULL);
+  if (m->theirs == ZMQ_REQ)
+    zmq_setsockopt(s, ZMQ_REQ_CORRELATE, &numbered, sizeof numbered);
+  if (m->we_bind) {
+    MUST(zmq_connect(s, uri) == 0);
+    return s;
+  }
+  char at[URI_MAX];
+  size_t len = sizeof at;
+  venue_uri(meeting->venue, at);
+  MUST(zmq_bind(s, at) == 0);
+  MUST(zmq_getsockopt(s, ZMQ_LAST_ENDPOINT, at, &len) == 0);
+  uri_tell(out, at);
+  return s;
+}
+
+static int their_side(const void* arg, int in, int out) {
+  const meeting_t* meeting = (const meeting_t*) arg;
+  const match_t* m = meeting->match;
+  char uri[URI_MAX];
   void* context = zmq_ctx_new();
   void* sockets[PEERS_MAX];
-  alarm(100);
-  if (m->we_bind) must(read(in, uri, sizeof uri) == sizeof uri);
-  for (unsigned k = 0; k < m->peers; k++) {
-    int numbered = m->numbered;
-    sockets[k] = zmq_socket(context, m->theirs);
-    if (m->theirs == ZMQ_REQ)
-      zmq_setsockopt(sockets[k], ZMQ_REQ_CORRELATE, &numbered, sizeof numbered);
-    if (m->we_bind) {
-      must(zmq_connect(sockets[k], uri) == 0);
-      continue;
-    }
-    size_t len = sizeof uri;
-    must(zmq_bind(sockets[k], "tcp://127.0.0.1:*") == 0);
-    zmq_getsockopt(sockets[k], ZMQ_LAST_ENDPOINT, uri, &len);
-    must(write(out, uri, sizeof uri) == sizeof uri);
-  }
+  if (m->we_bind) MUST(uri_hear(in, uri));
+  for (unsigned k = 0; k < m->peers; k++)
+    sockets[k] = open_socket(context, meeting, uri, out);
   switch (m->theirs) {
     case ZMQ_REQ:
     case ZMQ_DEALER:
@@ -292,11 +300,25 @@ static void on_failed(mcq_socket_t* s, int code) {
   fail_msg("a question failed: %s", mcq_strerror(code));
 }
 
-static void our_side(const match_t* m, int backend, int in, int out) {
+static void join_ends(side_t* side, const venue_t* venue, const duo_t* duo) {
+  char uri[URI_MAX];
+  if (side->match->we_bind) {
+    mcq_endpoint_t at;
+    venue_uri(venue, uri);
+    assert_int_equal(mcq_bind(side->socket, uri, &at), 0);
+    uri_tell(duo->out, mcq_endpoint_uri(side->socket, at));
+    return;
+  }
+  for (unsigned k = 0; k < side->match->peers; k++) {
+    assert_true(uri_hear(duo->in, uri));
+    assert_int_equal(mcq_connect(side->socket, uri, NULL, NULL), 0);
+  }
+}
+
+static void our_side(const match_t* m, const venue_t* venue, const duo_t* duo) {
   uv_loop_t loop;
-  char uri[URI_MAX] = {0};
   side_t side = {.match = m};
-  mcq_ctx_options_t seat = {.backend = backend};
+  mcq_ctx_options_t seat = {.backend = venue->backend};
   mcq_socket_options_t o = {.type = m->ours,
                             .data = &side,
                             .flags = m->flags,
@@ -312,17 +334,7 @@ static void our_side(const match_t* m, int backend, int in, int out) {
   assert_int_equal(uv_loop_init(&loop), 0);
   assert_int_equal(mcq_ctx_new(&loop, &seat, &side.ctx), 0);
   assert_int_equal(mcq_socket_new(side.ctx, &o, &side.socket), 0);
-  if (m->we_bind) {
-    mcq_endpoint_t at;
-    assert_int_equal(mcq_bind(side.socket, "tcp://127.0.0.1:*", &at), 0);
-    snprintf(uri, sizeof uri, "%s", mcq_endpoint_uri(side.socket, at));
-    assert_int_equal(write(out, uri, sizeof uri), sizeof uri);
-  } else {
-    for (unsigned k = 0; k < m->peers; k++) {
-      assert_int_equal(read(in, uri, sizeof uri), sizeof uri);
-      assert_int_equal(mcq_connect(side.socket, uri, NULL, NULL), 0);
-    }
-  }
+  join_ends(&side, venue, duo);
   assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
   assert_int_equal(uv_loop_close(&loop), 0);
   if (m->ours == MCQ_PUSH)
@@ -334,43 +346,23 @@ static void our_side(const match_t* m, int backend, int in, int out) {
                      (uint64_t) m->peers * m->messages * (m->messages - 1) / 2);
 }
 
-static void play(const match_t* m, int backend) {
-  int to_them[2];
-  int to_us[2];
-  int status;
-  print_message("  %s %s, libzmq type %d, %u peers, %u messages each\n",
-                mcq_type_name(m->ours), m->we_bind ? "binds" : "connects",
-                m->theirs, m->peers, m->messages);
-  assert_int_equal(pipe(to_them), 0);
-  assert_int_equal(pipe(to_us), 0);
-  pid_t child = fork();
-  if (child == 0) _exit(their_side(m, to_them[0], to_us[1]));
-  close(to_them[0]);
-  close(to_us[1]);
-  our_side(m, backend, to_us[0], to_them[1]);
-  assert_int_equal(waitpid(child, &status, 0), child);
-  assert_true(WIFEXITED(status));
-  assert_int_equal(WEXITSTATUS(status), 0);
-  close(to_them[1]);
-  close(to_us[0]);
+static void all_matches(const venue_t* venue) {
+  for (size_t i = 0; i < MATCHES; i++) {
+    const match_t* m = &matches[i];
+    meeting_t meeting = {m, venue};
+    duo_t duo;
+    print_message("  %s %s, libzmq type %d, %u peers, %u messages each\n",
+                  mcq_type_name(m->ours), m->we_bind ? "binds" : "connects",
+                  m->theirs, m->peers, m->messages);
+    duo_open(&duo, their_side, &meeting);
+    our_side(m, venue, &duo);
+    duo_close(&duo);
+  }
 }
 
-static void over_uv(void** state) {
-  (void) state;
-  for (size_t i = 0; i < MATCHES; i++) play(&matches[i], MCQ_BACKEND_UV);
-}
-
-/* What auto takes: uring where the kernel has it. */
-static void over_auto(void** state) {
-  (void) state;
-  for (size_t i = 0; i < MATCHES; i++) play(&matches[i], MCQ_BACKEND_AUTO);
-}
+static const scene_t scenes[] = {{.name = "all", .play = all_matches}};
 
 int main(void) {
   for (size_t i = 0; i < sizeof body; i++) body[i] = (char) (i * 31);
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(over_uv),
-      cmocka_unit_test(over_auto),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return venues_play(scenes, sizeof scenes / sizeof *scenes);
 }

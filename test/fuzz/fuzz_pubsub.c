@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* PubSubHub under a script of bytes, beside a plain list of who is there and
- * who asked for what.  Each operation is one byte that tells what to do and
- * mostly one that tells to whom; topics follow with their length.  Who is to
- * be told a message the list knows by comparing every byte; epochs that go to
- * other sockets, memory that runs out and ports that take nothing are part of
- * it.  After each operation the hub must be whole (hub_peers.h,
- * prefix_fault.h) and hold what the list holds. */
+ * who asked for what, and a twin of each peer's queue that gets every message
+ * the moment it is published.  Each operation is one byte that tells what to do
+ * and mostly one that tells to whom; topics follow with their length.  Who is
+ * to be told a message the list knows by comparing every byte; epochs that go
+ * to other sockets, memory that runs out, queues that are full and messages
+ * kept for later are part of it.  After each operation the hub must be whole
+ * (hub_peers.h, prefix_fault.h) and hold what the list holds, and each queue
+ * must have what its twin has, or, while something is kept, the beginning. */
 #include "hub/pubsub.h"
 
 #include <stdio.h>
@@ -19,6 +21,8 @@
 #define KEPT 32
 #define HELD 600
 #define TEXT_MAX 80
+#define OPERATIONS 400
+#define ROOM 3 /* at first */
 
 typedef struct held {
   size_t port;
@@ -27,20 +31,43 @@ typedef struct held {
   uint8_t text[TEXT_MAX];
 } held_t;
 
+/* A queue that takes messages while there is room, each known by a letter. */
+typedef struct queue {
+  mcq__port_t port;
+  struct rig* rig;
+  uint64_t room;
+  uint64_t count; /* it has */
+  uint64_t lost;
+  bool broken; /* takes nothing, whatever the room */
+  uint8_t letters[OPERATIONS];
+} queue_t;
+
+/* What is done about those that do not take a message, by port. */
+typedef struct fate {
+  unsigned again; /* it is tried once more */
+  unsigned room;  /* and there is room then */
+  unsigned seen;  /* who was full */
+} fate_t;
+
 typedef struct rig {
   mcq__cursor_t script;
   int memory_left; /* allocations until memory runs out; -1: never */
   size_t calls;    /* of the allocator */
   mcq__mem_t* mem;
+  mcq__pool_t* pool;
+  mcq__window_t board; /* messages as they travel */
   uint64_t epochs;
   mcq__pubsub_t hub;
-  fake_peer_t fakes[PORTS];
+  queue_t queues[PORTS];
+  queue_t twins[PORTS];      /* no ports, only books */
   mcq_peer_t handles[PORTS]; /* of the live; zeros: the port is not up */
   mcq_peer_t kept[KEPT];     /* handles that were good once */
   size_t kept_at;
   held_t* held;
   size_t count;
-  int leaving; /* the port whose prefixes may be told to go, or -1 */
+  int leaving;    /* the port whose prefixes may be told to go, or -1 */
+  uint8_t letter; /* of the last message */
+  fate_t fate;
 } rig_t;
 
 #define must(truth)                                               \
@@ -176,7 +203,7 @@ static void keep(rig_t* r, mcq_peer_t handle) {
 
 /* A port that is up renews itself; one that is not comes anew, or tries to
  * renew a handle it no longer has. */
-static void event_up(rig_t* r, bool cheating) {
+static void come(rig_t* r, bool cheating) {
   uint8_t byte = mcq__cursor_u8(&r->script);
   size_t port = byte % PORTS;
   mcq_peer_t again = r->handles[port];
@@ -184,7 +211,7 @@ static void event_up(rig_t* r, bool cheating) {
   bool renewal = again.epoch != 0;
   bool stale = renewal && owner_of(r, again) < 0;
   if (renewal && !stale && owner_of(r, again) != (int) port) return;
-  mcq__hub_event_t ev = {MCQ__HUB_UP, again, &r->fakes[port].port, {NULL, 0}};
+  mcq__hub_event_t ev = {MCQ__HUB_UP, again, &r->queues[port].port, {NULL, 0}};
   mcq_peer_t handle = {0, 0};
   uint64_t before = r->epochs;
   r->leaving = renewal && !stale ? (int) port : -1;
@@ -201,6 +228,14 @@ static void event_up(rig_t* r, bool cheating) {
   forget_all(r, port);
   r->handles[port] = handle;
   keep(r, handle);
+}
+
+static void event_up(rig_t* r) {
+  come(r, false);
+}
+
+static void event_up_cheating(rig_t* r) {
+  come(r, true);
 }
 
 static void event_down(rig_t* r) {
@@ -273,80 +308,131 @@ static void cancel(rig_t* r) {
 
 /* ---- messages ------------------------------------------------------------ */
 
-typedef struct fate {
-  rig_t* r;
-  unsigned again;    /* by port: whether it is tried once more */
-  unsigned room;     /* and there is room then */
-  unsigned missed;   /* who was asked about */
-  unsigned answered; /* who did not take it at first */
-} fate_t;
+static queue_t* queue_of(mcq__port_t* port) {
+  return mcq__container_of(port, queue_t, port);
+}
+
+static uint64_t queue_room(mcq__port_t* port, size_t size) {
+  must(size > 0);
+  return queue_of(port)->room;
+}
+
+static void put(queue_t* q, uint8_t letter) {
+  must(q->room > 0 && q->count < OPERATIONS);
+  q->room--;
+  q->letters[q->count++] = letter;
+}
+
+/* Kept messages come many at a time, and then there is room for all of them. */
+static int queue_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
+  queue_t* q = queue_of(port);
+  const mcq__wired_t* w = cmd->body->wired;
+  if (q->broken) return MCQ_ENOMEM;
+  if (q->room == 0) {
+    must(w == NULL || w->count == 1);
+    return MCQ_EAGAIN;
+  }
+  if (w == NULL) {
+    put(q, q->rig->letter);
+    return 0;
+  }
+  must(w->bytes.len == w->count * w->size && w->frames == w->count);
+  must(w->payload == w->count * (w->size - 2));
+  for (uint64_t i = 0; i < w->count; i++) put(q, w->bytes.data[i * w->size]);
+  return 0;
+}
 
 static bool on_missed(void* arg, mcq_peer_t peer, int code, uint64_t count) {
-  fate_t* f = (fate_t*) arg;
-  must(count == 1);
-  int owner = owner_of(f->r, peer);
+  rig_t* r = (rig_t*) arg;
+  fate_t* f = &r->fate;
+  int owner = owner_of(r, peer);
   must(owner >= 0);
-  fake_peer_t* fake = &f->r->fakes[owner];
-  must(code == fake->answer);
-  if (f->missed >> owner & 1) { /* still none: it was tried once more */
-    must(f->again >> owner & 1);
+  queue_t* q = &r->queues[owner];
+  bool first = (f->seen >> owner & 1) == 0;
+  must(code == (q->broken ? MCQ_ENOMEM : MCQ_EAGAIN));
+  if (code == MCQ_EAGAIN) {
+    must(count == 1 && q->room == 0);
+    f->seen |= 1U << owner;
+    if (first && (f->room >> owner & 1)) q->room++;
+    if (first && (f->again >> owner & 1)) return true;
+  }
+  q->lost += count;
+  return false;
+}
+
+/* The same for the twin, at once.  Whether it took the message. */
+static bool twin_takes(const rig_t* r, queue_t* twin, unsigned port) {
+  bool retried = r->fate.again >> port & 1;
+  bool full = twin->room == 0;
+  if (full && !twin->broken) twin->room += r->fate.room >> port & 1;
+  if (twin->broken || twin->room == 0 || (full && !retried)) {
+    twin->lost++;
     return false;
   }
-  f->missed |= 1U << owner;
-  if (f->room >> owner & 1) fake->answer = 0;
-  return f->again >> owner & 1;
+  put(twin, r->letter);
+  return true;
 }
 
-static uint64_t fake_room(mcq__port_t* port, size_t size) {
-  (void) size;
-  return mcq__container_of(port, fake_peer_t, port)->answer != MCQ_EAGAIN;
+static unsigned meant_by(const rig_t* r, mcq_frame_t topic, bool inverted) {
+  unsigned meant = 0;
+  for (unsigned i = 0; i < PORTS; i++)
+    if (r->handles[i].epoch != 0 && wants(r, i, topic) != inverted)
+      meant |= 1U << i;
+  return meant;
 }
 
-/* Whether each got what it was meant to, once, and the others nothing. */
-static int judge(const rig_t* r, const fate_t* f, const uint64_t told[PORTS],
-                 unsigned meant, const mcq__body_t* body) {
-  int sum = 0;
-  for (unsigned i = 0; i < PORTS; i++) {
-    bool is_meant = meant >> i & 1;
-    bool missed = is_meant && (f->answered >> i & 1);
-    bool retried = f->again >> i & f->room >> i & 1;
-    bool took = is_meant && (!missed || retried);
-    must((f->missed >> i & 1) == missed);
-    must(r->fakes[i].told - told[i] == took);
-    must(!took || r->fakes[i].body.frames == body->frames);
-    sum += took;
+/* How the hub is told of it: as frames, or as it travels, by which it may be
+ * kept. */
+static int publish_as(rig_t* r, mcq_frame_t topic, bool wired, bool refuse) {
+  uint8_t bytes[12];
+  size_t size = r->letter % 8 == 0 ? sizeof bytes : 7;
+  mcq__wired_t w = {.size = size, .count = 1, .frames = 1, .payload = size - 2};
+  mcq__body_t body = {.frames = &topic, .count = 1};
+  if (wired) {
+    memset(bytes, r->letter, sizeof bytes);
+    mcq__window_poke(&r->board, 0, bytes, size);
+    w.bytes = mcq__window_freeze(&r->board, size);
+    body.wired = &w;
   }
-  return sum;
+  size_t calls = r->calls;
+  int rc = mcq__pubsub_publish(&r->hub, &body, refuse, on_missed, r);
+  must(r->calls == calls);
+  mcq__slice_release(&w.bytes);
+  return rc;
 }
 
 static void publish(rig_t* r) {
   uint8_t room[TEXT_MAX];
   uint8_t byte = mcq__cursor_u8(&r->script);
-  mcq_frame_t parts[2] = {any_text(r, room), {"more", 4}};
-  fate_t f = {.r = r};
-  f.again = mcq__cursor_u8(&r->script) * 17U;
-  f.room = mcq__cursor_u8(&r->script) * 17U;
-  mcq__body_t body = {.frames = parts, .count = byte & 4 ? 2 : 1};
-  unsigned meant = 0;
-  uint64_t told[PORTS];
-  bool held_back = false;
-  if ((byte & 8) == 0) f.again = f.room = 0;
+  mcq_frame_t topic = any_text(r, room);
+  bool inverted = byte & 1;
+  bool refuse = byte & 2;
+  r->fate = (fate_t){0};
+  if ((byte & 8) != 0) r->fate.again = mcq__cursor_u8(&r->script) * 17U;
+  if ((byte & 8) != 0) r->fate.room = mcq__cursor_u8(&r->script) * 17U;
+  r->letter++;
+  unsigned meant = meant_by(r, topic, inverted);
+  unsigned full = 0;
+  unsigned broken = 0;
+  int count = 0;
   for (unsigned i = 0; i < PORTS; i++) {
-    told[i] = r->fakes[i].told;
-    if (r->handles[i].epoch == 0) continue;
-    if (wants(r, i, parts[0]) == ((byte & 1) != 0)) continue;
-    meant |= 1U << i;
-    if (r->fakes[i].answer != 0) f.answered |= 1U << i;
-    held_back |= (byte & 2) && r->fakes[i].answer == MCQ_EAGAIN;
+    if ((meant >> i & 1) == 0) continue;
+    count++;
+    broken |= (unsigned) r->twins[i].broken << i;
+    full |= (unsigned) (r->twins[i].room == 0) << i;
   }
-  if (held_back) meant = 0;
-  size_t calls = r->calls;
-  size_t found = mcq__pubsub_find(&r->hub, parts[0], (byte & 1) != 0);
-  int rc = mcq__pubsub_publish(&r->hub, &body, (byte & 2) != 0, on_missed, &f);
-  must(held_back || found == (size_t) __builtin_popcount(meant));
-  must(r->calls == calls);
-  int sum = judge(r, &f, told, meant, &body);
-  must(rc == (held_back ? MCQ_EAGAIN : sum));
+  must(mcq__pubsub_find(&r->hub, topic, inverted) == (size_t) count);
+  int rc = publish_as(r, topic, (byte & 4) != 0, refuse);
+  if (refuse && full != 0) {
+    must(rc == MCQ_EAGAIN && r->fate.seen == 0);
+    return;
+  }
+  int took = 0;
+  for (unsigned i = 0; i < PORTS; i++)
+    if (meant >> i & 1) took += twin_takes(r, &r->twins[i], i);
+  must(r->fate.seen == (full & ~broken));
+  /* Of a kept one it is not known yet who is broken. */
+  must(rc == took || (broken != 0 && rc == count));
 }
 
 static void tell(rig_t* r) {
@@ -354,15 +440,43 @@ static void tell(rig_t* r) {
   const mcq__body_t body = {.frames = &part, .count = 1};
   mcq_peer_t handle = any_handle(r);
   int owner = owner_of(r, handle);
-  uint64_t told[PORTS];
-  for (int i = 0; i < PORTS; i++) told[i] = r->fakes[i].told;
-  int rc = mcq__pubsub_tell(&r->hub, handle, &body);
-  must(rc == (owner < 0 ? MCQ_EPEERGONE : r->fakes[owner].answer));
-  for (int i = 0; i < PORTS; i++)
-    must(r->fakes[i].told - told[i] == (rc == 0 && i == owner));
+  int expected = MCQ_EPEERGONE;
+  r->letter++;
+  if (owner >= 0) {
+    queue_t* twin = &r->twins[owner];
+    expected = twin->broken ? MCQ_ENOMEM : twin->room == 0 ? MCQ_EAGAIN : 0;
+    if (expected == 0) put(twin, r->letter);
+  }
+  must(mcq__pubsub_tell(&r->hub, handle, &body) == expected);
+}
+
+/* Room grows at any time, also for those that are about to get what is kept. */
+static void make_room(rig_t* r) {
+  uint8_t byte = mcq__cursor_u8(&r->script);
+  uint64_t more = byte / PORTS;
+  r->queues[byte % PORTS].room += more;
+  r->twins[byte % PORTS].room += more;
+}
+
+/* A queue takes nothing at all from now on, or does so again. */
+static void disturb(rig_t* r) {
+  uint8_t byte = mcq__cursor_u8(&r->script);
+  mcq__pubsub_settle(&r->hub);
+  r->queues[byte % PORTS].broken = byte >= 128;
+  r->twins[byte % PORTS].broken = byte >= 128;
 }
 
 /* ---- the script ---------------------------------------------------------- */
+
+static void check_queue(const rig_t* r, size_t i) {
+  const queue_t* q = &r->queues[i];
+  const queue_t* twin = &r->twins[i];
+  must(q->count <= twin->count);
+  must(memcmp(q->letters, twin->letters, q->count) == 0);
+  if (mcq__pubsub_waits(&r->hub)) return;
+  must(q->count == twin->count && q->room == twin->room);
+  must(q->lost == twin->lost);
+}
 
 static void check(const rig_t* r) {
   const char* fault = roster_fault(&r->hub.roster);
@@ -372,11 +486,12 @@ static void check(const rig_t* r) {
   size_t live = 0;
   for (size_t i = 0; i < PORTS; i++) {
     uint64_t bytes;
+    check_queue(r, i);
     size_t n = share(r, i, &bytes);
     uint32_t slot = r->handles[i].slot;
     must(r->handles[i].epoch != 0 || n == 0);
     if (r->handles[i].epoch == 0) continue;
-    must(mcq__roster_port(&r->hub.roster, r->handles[i]) == &r->fakes[i].port);
+    must(mcq__roster_port(&r->hub.roster, r->handles[i]) == &r->queues[i].port);
     mcq__prefix_share_t have = mcq__prefix_share(&r->hub.prefixes, slot);
     must(have.count == n && have.bytes == bytes);
     live++;
@@ -395,44 +510,19 @@ static void check(const rig_t* r) {
 }
 
 static void operation(rig_t* r) {
-  static const int answers[] = {0, MCQ_EAGAIN, MCQ_ENOMEM, 0};
+  static void (*const plays[16])(rig_t*) = {
+      event_up,   event_up,  event_up_cheating,
+      event_down, stranger,  make_room,
+      tell,       cancel,    cancel,
+      publish,    publish,   publish,
+      publish,    subscribe, subscribe,
+      subscribe};
   uint8_t byte = mcq__cursor_u8(&r->script);
   r->memory_left = byte < 224 ? -1 : byte % 4;
-  switch (byte % 16) {
-    case 0:
-    case 1:
-      event_up(r, false);
-      break;
-    case 2:
-      event_up(r, true);
-      break;
-    case 3:
-      event_down(r);
-      break;
-    case 4:
-      stranger(r);
-      break;
-    case 5: {
-      uint8_t which = mcq__cursor_u8(&r->script);
-      r->fakes[which % PORTS].answer = answers[which / PORTS % 4];
-      break;
-    }
-    case 6:
-      tell(r);
-      break;
-    case 7:
-    case 8:
-      cancel(r);
-      break;
-    case 9:
-    case 10:
-    case 11:
-      publish(r);
-      break;
-    default:
-      subscribe(r);
-      break;
-  }
+  if (byte >= 208 && byte < 224)
+    byte % 2 == 0 ? mcq__pubsub_settle(&r->hub) : disturb(r);
+  else
+    plays[byte % 16](r);
   r->memory_left = -1;
 }
 
@@ -444,7 +534,7 @@ static mcq__pubsub_limits_t any_limits(rig_t* r) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  rig_t rig;
+  static rig_t rig;
   memset(&rig, 0, sizeof rig);
   rig.memory_left = -1;
   rig.leaving = -1;
@@ -453,19 +543,26 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   must(rig.held != NULL);
   mcq_allocator_t allocator = {take, give, &rig};
   must(mcq__mem_open(&rig.mem, &allocator) == 0);
+  must(mcq__pool_open(&rig.pool, rig.mem) == 0);
+  must(mcq__window_open(&rig.board, rig.pool, OPERATIONS * 12) == 0);
   for (int i = 0; i < PORTS; i++) {
-    fake_init(&rig.fakes[i]);
-    rig.fakes[i].port.room = fake_room;
+    rig.queues[i] =
+        (queue_t){.port = {queue_tell, queue_room}, .rig = &rig, .room = ROOM};
+    rig.twins[i].room = ROOM;
   }
   mcq__pubsub_limits_t limits = any_limits(&rig);
   mcq__pubsub_init(&rig.hub, rig.mem, &rig.epochs, &limits);
   /* What matters shows in some dozens; thousands only take time. */
-  for (int i = 0; i < 400 && mcq__cursor_left(&rig.script) > 0; i++) {
+  for (int i = 0; i < OPERATIONS && mcq__cursor_left(&rig.script) > 0; i++) {
     operation(&rig);
     if (rig.count < 40 || i % 8 == 0) check(&rig);
   }
   check(&rig);
+  mcq__pubsub_settle(&rig.hub);
+  check(&rig);
   mcq__pubsub_dispose(&rig.hub);
+  mcq__window_close(&rig.board);
+  mcq__pool_close(rig.pool);
   must(mcq__mem_live(rig.mem) == 0);
   mcq__mem_close(rig.mem);
   free(rig.held);

@@ -4,14 +4,11 @@
  * each peer by itself. */
 #include "support/zmq_match.h"
 
-#include <errno.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 
 #include <cmocka.h>
 #include <zmq.h>
@@ -170,18 +167,18 @@ static void open_side(side_t* side, uv_loop_t* loop, int backend) {
   assert_int_equal(mcq_socket_new(side->ctx, &o, &side->socket), 0);
 }
 
-static void join_ends(side_t* side, int in, int out) {
+static void join_ends(side_t* side, const venue_t* venue, const duo_t* duo) {
   const match_t* m = side->match;
-  char uri[URI_MAX] = {0};
+  char uri[URI_MAX];
   if (m->we_bind) {
     mcq_endpoint_t at;
-    assert_int_equal(mcq_bind(side->socket, "tcp://127.0.0.1:*", &at), 0);
-    snprintf(uri, sizeof uri, "%s", mcq_endpoint_uri(side->socket, at));
-    assert_int_equal(write(out, uri, sizeof uri), sizeof uri);
+    venue_uri(venue, uri);
+    assert_int_equal(mcq_bind(side->socket, uri, &at), 0);
+    uri_tell(duo->out, mcq_endpoint_uri(side->socket, at));
     return;
   }
   for (int k = 0; k < m->peers; k++) {
-    assert_int_equal(read(in, uri, sizeof uri), sizeof uri);
+    assert_true(uri_hear(duo->in, uri));
     assert_int_equal(mcq_connect(side->socket, uri, NULL, NULL), 0);
   }
 }
@@ -191,7 +188,7 @@ static bool may_begin(const match_t* m) {
   return m->we_drive && m->peers == 1 && !m->we_bind && m->ours != MCQ_ROUTER;
 }
 
-static void our_side(const match_t* m, int backend, int in, int out) {
+static void our_side(const match_t* m, const venue_t* venue, const duo_t* duo) {
   uv_loop_t loop;
   side_t* side = (side_t*) calloc(1, sizeof *side);
   assert_non_null(side);
@@ -202,8 +199,8 @@ static void our_side(const match_t* m, int backend, int in, int out) {
     assert_non_null(side->players[k].sent);
   }
   uv_loop_init(&loop);
-  open_side(side, &loop, backend);
-  join_ends(side, in, out);
+  open_side(side, &loop, venue->backend);
+  join_ends(side, venue, duo);
   if (may_begin(m)) drive(side->socket);
   assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
   assert_int_equal(uv_loop_close(&loop), 0);
@@ -215,81 +212,16 @@ static void our_side(const match_t* m, int backend, int in, int out) {
   free(side);
 }
 
-void play(const match_t* m, int backend) {
+void play(const match_t* m, const venue_t* venue) {
   static const char* const names[] = {"PAIR", "",       "",      "REQ",
                                       "REP",  "DEALER", "ROUTER"};
-  int to_them[2];
-  int to_us[2];
+  meeting_t meeting = {m, venue};
+  duo_t duo;
   print_message("  our %s %s and %s, %d x libzmq %s, %u messages each\n",
                 mcq_type_name(m->ours), m->we_bind ? "binds" : "connects",
                 m->we_drive ? "drives" : "echoes", m->peers, names[m->theirs],
                 m->messages);
-  assert_int_equal(pipe(to_them), 0);
-  assert_int_equal(pipe(to_us), 0);
-  pid_t child = fork_peer();
-  if (child == 0) {
-    close(to_them[1]);
-    close(to_us[0]);
-    _exit(their_side(m, to_them[0], to_us[1]));
-  }
-  close(to_them[0]);
-  close(to_us[1]);
-  our_side(m, backend, to_us[0], to_them[1]);
-  close(to_them[1]);
-  close(to_us[0]);
-  join_peer(child);
-}
-
-/* ---- processes ----------------------------------------------------------- */
-
-static pid_t alive[16];
-#define ALIVE (sizeof alive / sizeof *alive)
-
-pid_t fork_peer(void) {
-  size_t i = 0;
-  while (i < ALIVE && alive[i] != 0) i++;
-  assert_true(i < ALIVE);
-  pid_t parent = getpid();
-  pid_t child = fork();
-  if (child == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) _exit(3);
-    return 0;
-  }
-  assert_true(child > 0);
-  alive[i] = child;
-  return child;
-}
-
-static void forget(pid_t child) {
-  for (size_t i = 0; i < ALIVE; i++)
-    if (alive[i] == child) alive[i] = 0;
-}
-
-void join_peer(pid_t child) {
-  int status;
-  assert_int_equal(waitpid(child, &status, 0), child);
-  forget(child);
-  assert_true(WIFEXITED(status));
-  assert_int_equal(WEXITSTATUS(status), 0);
-}
-
-void leave_peer(pid_t child) {
-  kill(child, SIGKILL);
-  while (waitpid(child, NULL, 0) < 0 && errno == EINTR) continue;
-  forget(child);
-}
-
-int kill_peers(void** state) {
-  (void) state;
-  for (size_t i = 0; i < ALIVE; i++) {
-    if (alive[i] != 0) leave_peer(alive[i]);
-  }
-  return 0;
-}
-
-int second_backend(void) {
-  if (mcq_has("uring")) return MCQ_BACKEND_URING;
-  print_message("  no io_uring in this kernel: auto, which is uv\n");
-  return MCQ_BACKEND_AUTO;
+  duo_open(&duo, their_side, &meeting);
+  our_side(m, venue, &duo);
+  duo_close(&duo);
 }

@@ -7,13 +7,8 @@
 #ifndef TEST_SUPPORT_ZMQ_MATCH_H
 #define TEST_SUPPORT_ZMQ_MATCH_H
 
-#include <stdbool.h>
-#include <stdio.h>
-#include <unistd.h>
+#include "support/zmq_venue.h"
 
-#include "monocoque.h"
-
-#define URI_MAX 128
 #define PARTS_MAX 8
 #define PEERS_MAX 200
 #define LARGEST ((size_t) 64 << 20)
@@ -49,35 +44,16 @@ void parts_of(plan_t plan, unsigned number, parts_t* out);
 /* How many messages PLAN_SIZES has. */
 unsigned parts_sizes(void);
 
-/* Ends the process with the place when something is wrong over there. */
-#define MUST(good) ((good) ? (void) 0 : give_up(__FILE__, __LINE__))
+/* The other process, for a duo: takes our address from `in` or tells its own
+ * to `out`, drives, or echoes until `in` ends.  `arg` is its meeting. */
+int their_side(const void* arg, int in, int out);
 
-static inline void give_up(const char* file, int line) {
-  fprintf(stderr, "the other process: %s:%d: gave up\n", file, line);
-  _exit(3);
-}
-
-/* The other process: takes our address from `in` or tells its own to `out`,
- * drives, or echoes until `in` ends.  Returns its exit status. */
-int their_side(const match_t* match, int in, int out);
+typedef struct meeting {
+  const match_t* match;
+  const venue_t* venue;
+} meeting_t;
 
 /* Plays one match and checks it; fails the running test. */
-void play(const match_t* match, int backend);
-
-/* A process made with fork that does not outlive the test: 0 in the child. */
-pid_t fork_peer(void);
-
-/* Waits for it to end well. */
-void join_peer(pid_t child);
-
-/* Kills it and waits for it. */
-void leave_peer(pid_t child);
-
-/* As cmocka's teardown: ends what a failed test left. */
-int kill_peers(void** state);
-
-/* The second back end of a test: uring, or where that cannot be had auto, and
- * says so. */
-int second_backend(void);
+void play(const match_t* match, const venue_t* venue);
 
 #endif

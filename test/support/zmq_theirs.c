@@ -104,8 +104,9 @@ static void echo(const match_t* m, void** sockets, int in) {
   }
 }
 
-static void* open_socket(void* context, const match_t* m, const char* uri,
-                         int out) {
+static void* open_socket(void* context, const meeting_t* meeting,
+                         const char* uri, int out) {
+  const match_t* m = meeting->match;
   void* s = zmq_socket(context, m->theirs);
   int no_limit = 0; /* or ROUTER and REP drop what does not fit */
   MUST(s != NULL);
@@ -114,22 +115,25 @@ static void* open_socket(void* context, const match_t* m, const char* uri,
     MUST(zmq_connect(s, uri) == 0);
     return s;
   }
-  char at[URI_MAX] = {0};
+  char at[URI_MAX];
   size_t len = sizeof at;
-  MUST(zmq_bind(s, "tcp://127.0.0.1:*") == 0);
+  venue_uri(meeting->venue, at);
+  MUST(zmq_bind(s, at) == 0);
   MUST(zmq_getsockopt(s, ZMQ_LAST_ENDPOINT, at, &len) == 0);
-  MUST(write(out, at, sizeof at) == sizeof at);
+  uri_tell(out, at);
   return s;
 }
 
-int their_side(const match_t* m, int in, int out) {
-  char uri[URI_MAX] = {0};
+int their_side(const void* arg, int in, int out) {
+  const meeting_t* meeting = (const meeting_t*) arg;
+  const match_t* m = meeting->match;
+  char uri[URI_MAX];
   void* sockets[PEERS_MAX];
   void* context = zmq_ctx_new();
   int none = 0;
-  if (m->we_bind) MUST(read(in, uri, sizeof uri) == sizeof uri);
+  if (m->we_bind) MUST(uri_hear(in, uri));
   for (int k = 0; k < m->peers; k++)
-    sockets[k] = open_socket(context, m, uri, out);
+    sockets[k] = open_socket(context, meeting, uri, out);
   if (m->we_drive)
     echo(m, sockets, in);
   else
