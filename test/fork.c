@@ -205,6 +205,7 @@ static mcq_socket_t* make(stage_t* g, mcq_ctx_t* ctx, int type,
                             .on_peer_up = on_up,
                             .on_peer_down = on_down,
                             .linger_ms = linger_ms,
+                            .connect_ms = -1,
                             .reconnect_ms = 1};
   assert_int_equal(mcq_socket_new(ctx, &o, &s), 0);
   return s;

@@ -686,7 +686,10 @@ static void hanging_up_in_callbacks(void** state) {
 }
 
 static void discard_at_once(caller_t* c) {
+  size_t before = atomic_load(&memory.live);
   discard(&c->side);
+  /* Its end, and what the other side would have found. */
+  assert_int_equal(before - atomic_load(&memory.live), far ? 2 : 1);
 }
 
 /* Between two seats a caller may be gone before the other side has looked:

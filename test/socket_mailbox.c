@@ -505,6 +505,43 @@ static void ending_it_as_it_drains(void** state) {
   close_stage(g);
 }
 
+/* While it also waits for room. */
+static void ending_it_as_it_drains_but_not_all(void** state) {
+  (void) state;
+  static uint8_t body[100000];
+  unsigned posted = 0;
+  stage_t* g = open_stage(MCQ_PUSH);
+  mcq_mailbox_options_t o = {
+      .hwm = 30, .hwm_bytes = -1, .data = g, .on_drain = and_on_drain};
+  assert_int_equal(mcq_mailbox_new(g->out, &o, &g->box), 0);
+  for (; posted < 29; posted++) {
+    memcpy(body, &posted, sizeof posted);
+    assert_int_equal(mcq_post(g->box, &(mcq_frame_t){body, sizeof body}, 1), 0);
+  }
+  assert_int_equal(mcq_post_call(g->box, count_here, NULL), 0);
+  assert_int_equal(post(g, 0), MCQ_EAGAIN);
+  connect_in(g, MCQ_PULL);
+  until(g, g->closed && g->heard + g->lost == posted);
+  assert_int_equal(g->calls, 1);
+  close_stage(g);
+}
+
+/* Room for many that once came does not stay for ever. */
+static void a_crowd_is_not_remembered(void** state) {
+  (void) state;
+  stage_t* g = open_stage(MCQ_PUSH);
+  open_box(g, (mcq_mailbox_options_t){.hwm = POSTS_MAX});
+  turns(g, 2);
+  size_t before = g->ground.memory.bytes;
+  for (unsigned i = 0; i < POSTS_MAX; i++)
+    assert_int_equal(mcq_post_call(g->box, count_here, NULL), 0);
+  assert_true(g->ground.memory.bytes > before + POSTS_MAX * 16);
+  until(g, g->calls == POSTS_MAX);
+  turns(g, 2);
+  assert_true(g->ground.memory.bytes < before + 1000);
+  close_stage(g);
+}
+
 static void ending_it_as_one_fails(void** state) {
   (void) state;
   stage_t* g = open_stage(MCQ_ROUTER);
@@ -535,6 +572,7 @@ static void a_mailbox_keeps_no_loop_going(void** state) {
   turns(g, 2);
   mcq_unref(g->out);
   assert_int_equal(g->calls, 1);
+  assert_int_equal(uv_run(&g->ground.loop, UV_RUN_DEFAULT), 0); /* all done */
   assert_int_equal(post_all(g, 0, 3), 3);
   turns(g, 1);
   assert_int_equal(uv_run(&g->ground.loop, UV_RUN_DEFAULT), 0); /* they wait */
@@ -621,7 +659,9 @@ static int run_all(void) {
       cmocka_unit_test(it_outlives_everything),
       cmocka_unit_test(ending_it_in_a_call),
       cmocka_unit_test(ending_it_as_it_drains),
+      cmocka_unit_test(ending_it_as_it_drains_but_not_all),
       cmocka_unit_test(ending_it_as_one_fails),
+      cmocka_unit_test(a_crowd_is_not_remembered),
       cmocka_unit_test(a_mailbox_keeps_no_loop_going),
       cmocka_unit_test(a_life_survives_every_failing_allocation),
   };
