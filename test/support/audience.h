@@ -100,7 +100,7 @@ typedef struct audience {
   bool paused, closed;
   bool unsettled; /* something was done since the last step */
   bool wants_drain;
-  uint64_t slowed; /* to be disconnected, not yet down */
+  uint64_t slowed; /* are disconnected in this step */
   uint64_t delivered, discarded, unknown, drops;
   uint64_t lost; /* when it was closed */
   bool doubt;    /* some visitor is in doubt: totals are not exact */
