@@ -933,6 +933,48 @@ static inline void mcq_ctx_totals(const mcq_ctx_t* ctx, mcq_stats_t* out) {
   mcq_ctx_totals_get(ctx, out, sizeof *out);
 }
 
+/* ---- metrics as text ----------------------------------------------------- */
+
+/* All figures of a context and its sockets in the OpenMetrics text format 1.0,
+ * which Prometheus and others read: what an HTTP server answers with when it is
+ * asked for /metrics (samples/metrics.c).  doc/metrics.md has the names. */
+#define MCQ_METRICS_TYPE \
+  "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+enum { /* mcq_metrics_options_t.flags */
+  /* The figures of each connection and each endpoint that connects, too: some
+   * thirty lines for every one of them. */
+  MCQ_METRICS_PEERS = 1 << 0,
+  /* Without the last line, "# EOF": other metrics follow, of other names. */
+  MCQ_METRICS_OPEN_END = 1 << 1
+};
+
+typedef struct mcq_metrics_options {
+  int flags;
+  const char* prefix; /* of all names; NULL: "monocoque" */
+  void* reserved[8];  /* leave zero */
+} mcq_metrics_options_t;
+
+/* Gets the next `len` bytes of text, borrowed and without a NUL.  0, or a
+ * negative code that ends it.  It is called inside the call, and may call
+ * nothing that has to do with this context. */
+typedef int (*mcq_metrics_cb)(const char* text, size_t len, void* arg);
+
+/* Hands the text to `sink` in pieces.  0, what `sink` answered, MCQ_ENOMEM, or
+ * MCQ_EINVAL: a prefix that is no name, unknown flags.  `options` may be NULL.
+ */
+MCQ_EXTERN int mcq_metrics_write(const mcq_ctx_t* ctx,
+                                 const mcq_metrics_options_t* options,
+                                 mcq_metrics_cb sink, void* arg);
+
+/* Writes as much of the text as `size` bytes hold, always with a NUL at the
+ * end, and to `*len` how long it is without that: it was all when that is less
+ * than `size`.  `buffer` may be NULL where `size` is 0.  0, MCQ_ENOMEM,
+ * MCQ_EINVAL. */
+MCQ_EXTERN int mcq_metrics_format(const mcq_ctx_t* ctx,
+                                  const mcq_metrics_options_t* options,
+                                  char* buffer, size_t size, size_t* len);
+
 /* ---- codes and versions -------------------------------------------------- */
 
 /* A sentence about a code, and its name ("MCQ_EFRAME", "ECONNRESET").  Static

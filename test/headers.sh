@@ -155,6 +155,10 @@ others() {
     case $program in
       "$work/readme1.c") ;;
       "$work"/*) end=-fsyntax-only ;;
+      */samples/metrics.c)
+        $pkg --exists libmicrohttpd || continue
+        end="$end $($pkg --cflags --libs libmicrohttpd)"
+        ;;
     esac
     # shellcheck disable=SC2046,SC2086 # flags are words
     $cc $strict -Wno-unused-function ${CFLAGS:-} \

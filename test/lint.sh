@@ -128,6 +128,8 @@ may() {
     socket:io/endpoint.h | socket:io/listener.h | socket:io/dialer.h | \
       socket:io/io.h | socket:monocoque.h) ;;
     ctx:base/* | ctx:io/* | ctx:socket/* | ctx:monocoque* | ctx:ctx.h) ;;
+    metrics:base/* | metrics:socket/socket.h | metrics:ctx.h | \
+      metrics:metrics/* | metrics:monocoque.h) ;;
     ctx:zmtp/session.h) ;; # names the protocol that all sockets speak
     *) false ;;
   esac

@@ -57,6 +57,7 @@ room io '^zmq_' base
 room actor '^(io_uring|zmq)_' base zmtp hub io
 room socket '^(io_uring|zmq)_' base hub io actor
 room ctx '^(io_uring|zmq)_' base zmtp raw hub io actor socket
+room metrics '^(uv|io_uring|zmq)_' base hub io actor socket ctx
 
 # ---- the shared library -------------------------------------------------------
 
