@@ -80,7 +80,7 @@ static void resume_all(sim_plan_t* p) {
 /* Whoever refused a send and is still there has room again and has said so. */
 static void check_drains(const sim_sock_t* k) {
   bool there = k->refused_epoch == 0;
-  if (!k->wants_drain) return;
+  if (!k->wants_drain || k->s->budget.is_short) return;
   for (size_t i = 0; i < k->peer_count; i++) {
     const sim_peer_t* p = &k->peers[i];
     if (!p->up || p->ending) continue;

@@ -158,6 +158,7 @@ static void on_closed(mcq__wire_t* wire) {
   a->wire = NULL;
   a->in_flight = false;
   mcq__outbox_rewind(&a->outbox);
+  mcq__actor_charge(a);
   mcq__actor_protocol(a)->close(a->session);
   a->session = NULL;
   mcq__bridge_reset(&a->bridge);
@@ -221,6 +222,7 @@ void mcq__actor_dispose(mcq__actor_t* a) {
   mcq__io_cancel(&a->fail);
   mcq__io_timer_stop(mcq__actor_io(a), &a->timer);
   if (a->has_timer) mcq__timers_unreserve(&mcq__actor_io(a)->turn.timers);
+  mcq__actor_let_go(a);
   mcq__bridge_dispose(&a->bridge);
   mcq__outbox_dispose(&a->outbox);
   mcq__list_remove(&a->node);
@@ -241,6 +243,7 @@ static void forget_connection(mcq__actor_t* a) {
   a->flush_all = false;
   a->shut = false;
   a->told = false;
+  a->told_full = false;
   a->paused = false;
   a->was_up = false;
   a->strikes = 0;

@@ -15,6 +15,7 @@
 #define MCQ__ACTOR_H
 
 #include "actor/bridge.h"
+#include "actor/budget.h"
 #include "actor/outbox.h"
 #include "base/protocol.h"
 #include "hub/hub.h"
@@ -48,8 +49,12 @@ typedef struct mcq__actor_events {
   /* The answer to mcq__actor_ping. */
   void (*on_pong)(mcq__actor_t* a, mcq__slice_t context);
 
-  /* There is room again after tell answered MCQ_EAGAIN. */
-  void (*on_room)(mcq__actor_t* a);
+  /* Its queue became full: tell answered MCQ_EAGAIN; it fell to half. */
+  void (*on_full)(mcq__actor_t* a, bool full);
+
+  /* There is room again after tell answered MCQ_EAGAIN; `low`: for half of
+   * what it may have, and this is said once. */
+  void (*on_room)(mcq__actor_t* a, bool low);
 
   /* The connection is over; `was_up` tells whether on_ready had taken it.
    * The outbox is still as it was; it is rewound before on_idle. */
@@ -68,6 +73,7 @@ typedef struct mcq__actor_config {
   mcq__session_config_t session;
   uint64_t max_messages; /* high-water marks */
   uint64_t max_bytes;
+  mcq__budget_t* budget; /* what all of them may hold; NULL: no limit */
   uint64_t turn_messages; /* budget of one delivery */
   uint64_t turn_bytes;
   uint64_t turn_ns;
@@ -109,6 +115,7 @@ struct mcq__actor {
   char text[128];   /* the same for people */
   char* address;    /* of the other side */
   uint64_t missed;  /* messages it was too slow for, not yet reported */
+  uint64_t charged; /* to the budget */
   uint8_t strikes;  /* messages its socket's type could not use */
   bool incoming;
   bool has_timer;  /* a place in the heap is reserved */
@@ -116,7 +123,10 @@ struct mcq__actor {
   bool reading;    /* the wire is */
   bool hungry;     /* the session has used up all it was fed */
   bool in_flight;  /* a write is, or waits for room */
-  bool starved;    /* somebody was told MCQ_EAGAIN */
+  bool starved;    /* somebody was told MCQ_EAGAIN, */
+  bool full;       /* because of its own marks, */
+  bool told_full;  /* and on_full was called for that */
+  bool let_go;     /* what it holds is charged no more */
   bool delivering; /* inside pump */
   bool flush_all;  /* ENDING: the outbox leaves too */
   bool shut;       /* our side was shut down */
@@ -156,6 +166,12 @@ int mcq__actor_ping(mcq__actor_t* a, mcq__slice_t context);
 
 /* Gives up the oldest message that was not begun; false: there is none. */
 bool mcq__actor_shed(mcq__actor_t* a);
+
+/* Gives up all messages.  IDLE only. */
+void mcq__actor_clear(mcq__actor_t* a);
+
+/* What it holds goes elsewhere or nowhere: the budget is not to wait for it. */
+void mcq__actor_let_go(mcq__actor_t* a);
 
 /* Re-reads the pause flags. */
 void mcq__actor_pause_changed(mcq__actor_t* a);

@@ -62,6 +62,7 @@ void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control) {
     n -= own;
   }
   mcq__outbox_wrote(&a->outbox, n);
+  mcq__actor_charge(a);
   if (a->state == MCQ__ACTOR_UP) mcq__actor_thin(a); /* it wrote less */
   if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING) && !a->shut) {
     if (a->linger != MCQ__NO_DEADLINE)
@@ -138,6 +139,40 @@ static void let_go(mcq__actor_t* a) {
   (void) mcq__actor_protocol(a)->hold(a->session);
 }
 
+/* All actors together have no room.  Where only the newest message waits there
+ * is no queue that one could be refused for. */
+static bool is_short(const mcq__actor_t* a) {
+  const mcq__budget_t* budget = a->config->budget;
+  return mcq__unlikely(budget != NULL) && !a->config->conflate &&
+         mcq__budget_full(budget);
+}
+
+static inline bool is_full(const mcq__actor_t* a) {
+  return mcq__outbox_full(&a->outbox) || is_short(a);
+}
+
+/* Its own queue, that is.  A budget tells of itself. */
+static void tell_full(mcq__actor_t* a, bool full) {
+  if (a->told_full == full) return;
+  a->told_full = full;
+  a->config->events->on_full(a, full);
+}
+
+/* Somebody was told that there is no room: is there some now?  Where it is the
+ * budget that is short, everybody is asked again when that is not. */
+static void relieve(mcq__actor_t* a) {
+  const mcq__budget_t* budget = a->config->budget;
+  bool low = mcq__outbox_low(&a->outbox);
+  if (a->full) tell_full(a, true);
+  if (low) {
+    a->full = false;
+    tell_full(a, false);
+  }
+  low = low && (budget == NULL || mcq__budget_low(budget));
+  if (low) a->starved = false;
+  if (low || !is_full(a)) a->config->events->on_room(a, low);
+}
+
 void mcq__actor_flush(mcq__task_t* task) {
   mcq__actor_t* a = mcq__container_of(task, mcq__actor_t, flush);
   if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING)) let_go(a);
@@ -146,10 +181,7 @@ void mcq__actor_flush(mcq__task_t* task) {
   if (a->state == MCQ__ACTOR_ENDING && !a->shut && can_write(a) &&
       all_written(a))
     mcq__actor_goodbye(a);
-  if (a->starved && mcq__outbox_low(&a->outbox)) {
-    a->starved = false;
-    a->config->events->on_room(a);
-  }
+  if (mcq__unlikely(a->starved)) relieve(a);
 }
 
 /* ---- what the session says for its user ---------------------------------- */
@@ -172,16 +204,36 @@ int mcq__actor_ping(mcq__actor_t* a, mcq__slice_t context) {
 
 bool mcq__actor_shed(mcq__actor_t* a) {
   if (!mcq__outbox_shed(&a->outbox)) return false;
+  mcq__actor_charge(a);
   a->tally->dropped++;
   return true;
+}
+
+void mcq__actor_clear(mcq__actor_t* a) {
+  mcq__outbox_clear(&a->outbox);
+  mcq__actor_charge(a);
+}
+
+void mcq__actor_let_go(mcq__actor_t* a) {
+  a->let_go = true;
+  mcq__actor_charge(a);
+}
+
+/* Somebody wanted room and there was none. */
+static void starve(mcq__actor_t* a) {
+  a->full = a->full || mcq__outbox_full(&a->outbox);
+  if (is_short(a)) mcq__budget_refuse(a->config->budget);
+  if (a->starved && a->told_full == a->full) return;
+  a->starved = true;
+  mcq__io_flush(mcq__actor_io(a), &a->flush); /* tells of it */
 }
 
 /* Room, perhaps after a write made some.  Where only the newest message waits
  * there always is, even though one that was begun is no longer to be had. */
 static bool make_room(mcq__actor_t* a) {
-  if (!mcq__outbox_full(&a->outbox)) return true;
+  if (!is_full(a)) return true;
   if (a->state == MCQ__ACTOR_UP && can_write(a)) write_some(a);
-  if (!a->config->conflate) return !mcq__outbox_full(&a->outbox);
+  if (!a->config->conflate) return !is_full(a);
   while (mcq__actor_shed(a)) continue;
   return mcq__outbox_all_begun(&a->outbox);
 }
@@ -190,8 +242,9 @@ static bool make_room(mcq__actor_t* a) {
 uint64_t mcq__actor_room(mcq__port_t* port, size_t size) {
   mcq__actor_t* a = mcq__actor_of_port(port);
   if (draining(a)) return UINT64_MAX;
-  if (make_room(a)) return mcq__outbox_room(&a->outbox, size);
-  a->starved = true;
+  if (make_room(a)) /* others may use a budget up meanwhile */
+    return a->config->budget != NULL ? 1 : mcq__outbox_room(&a->outbox, size);
+  starve(a);
   return 0;
 }
 
@@ -235,13 +288,14 @@ int mcq__actor_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
   mcq__actor_t* a = mcq__actor_of_port(port);
   bool writable = a->state == MCQ__ACTOR_UP;
   if (mcq__unlikely(draining(a))) return MCQ_EPEERGONE;
-  if (mcq__unlikely(mcq__outbox_full(&a->outbox)) && !make_room(a)) {
-    a->starved = true;
+  if (mcq__unlikely(is_full(a)) && !make_room(a)) {
+    starve(a);
     return MCQ_EAGAIN;
   }
   int rc = cmd->body->wired != NULL ? queue_wired(a, cmd->body)
                                     : queue(a, cmd->body);
   if (mcq__unlikely(rc != 0)) return rc;
+  mcq__actor_charge(a);
   if (!mcq__node_linked(&a->flush.node))
     mcq__io_flush(mcq__actor_io(a), &a->flush);
   if (mcq__unlikely(a->outbox.chain.bytes >= WRITE_MAX) && writable &&

@@ -154,6 +154,18 @@ static uint64_t requeue(mcq_socket_t* s, const mcq__actor_t* a) {
   return moved;
 }
 
+/* What a lost peer held is free for others, who were refused because of all
+ * that waits together: they need not wait until half of that is gone. */
+static void let_others(mcq_socket_t* s, mcq__actor_t* gone) {
+  mcq__actor_let_go(gone);
+  if (s->config.budget == NULL) return;
+  for (mcq__node_t* n = s->actors.next; n != &s->actors; n = n->next) {
+    const mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
+    if (a != gone && a->starved && !a->full)
+      s->pattern->seats->room(s, a->peer);
+  }
+}
+
 static bool requeues(const mcq_socket_t* s) {
   int flags = s->options.flags;
   bool balances = (flags & MCQ_ROUTER_BALANCE) && !(flags & MCQ_NO_REQUEUE);
@@ -176,6 +188,7 @@ static void account_queue(mcq_socket_t* s, mcq__actor_t* a,
   if (begun) info->unsure_messages++;
   uint64_t left = a->outbox.messages - info->unsure_messages;
   if (left == 0) return;
+  let_others(s, a);
   if (requeues(s)) left -= requeue(s, a);
   info->lost_messages = left;
   if (left != 0) info->lost_bytes = mcq__outbox_queued_bytes(&a->outbox);
@@ -278,7 +291,7 @@ static bool definite(int code) {
 
 static void on_idle(mcq__actor_t* a) {
   mcq_socket_t* s = socket_of(a);
-  if (s->pattern->raw) mcq__outbox_clear(&a->outbox);
+  if (s->pattern->raw) mcq__actor_clear(a);
   if (end_of(a) != NULL) {
     mcq__end_idle(end_of(a), !definite(a->code));
     return;
@@ -327,12 +340,26 @@ static void on_pong(mcq__actor_t* a, mcq__slice_t context) {
   if (s->pattern->pong != NULL) s->pattern->pong(s, a, context);
 }
 
-static void on_room(mcq__actor_t* a) {
+static void on_full(mcq__actor_t* a, bool full) {
+  if (a->peer.epoch == 0) return; /* nobody knows it any more */
+  mcq_event_t event = {
+      .kind = full ? MCQ_EVENT_CONGESTED : MCQ_EVENT_RELIEVED,
+      .endpoint = end_of(a) ? end_of(a)->id : 0,
+      .address = a->address != NULL  ? a->address
+                 : end_of(a) != NULL ? end_of(a)->uri
+                                     : "",
+      .peer = a->peer,
+      .text = "",
+      .count = mcq__outbox_queued(&a->outbox)};
+  mcq__socket_event(socket_of(a), &event);
+}
+
+static void on_room(mcq__actor_t* a, bool low) {
   mcq_socket_t* s = socket_of(a);
   if (a->state == MCQ__ACTOR_ENDING) return; /* closing: gets no more */
   if (a->state != MCQ__ACTOR_UP && (s->options.flags & MCQ_IMMEDIATE)) return;
   s->pattern->seats->room(s, a->peer);
-  mcq__socket_drained(s);
+  if (low) mcq__socket_drained(s);
 }
 
 static const mcq__actor_events_t actor_events = {
@@ -341,6 +368,7 @@ static const mcq__actor_events_t actor_events = {
     .on_command = on_command,
     .on_subscribe = on_subscribe,
     .on_pong = on_pong,
+    .on_full = on_full,
     .on_room = on_room,
     .on_lost = on_lost,
     .on_idle = on_idle,
@@ -418,6 +446,18 @@ int mcq_peer_set_data(mcq_socket_t* socket, mcq_peer_t peer, void* data) {
   mcq__actor_t* a = mcq__peers_actor(socket, peer);
   if (a == NULL) return MCQ_EPEERGONE;
   a->data = data;
+  return 0;
+}
+
+int mcq_peer_writable(mcq_socket_t* socket, mcq_peer_t peer) {
+  if (socket->closing) return MCQ_ECLOSED;
+  if (!socket->pattern->by_handle) return MCQ_ENOTSUP;
+  mcq__port_t* port = mcq__roster_port(socket->roster, peer);
+  if (port == NULL) return MCQ_EPEERGONE;
+  if (mcq__actor_of_port(port)->state == MCQ__ACTOR_ENDING)
+    return MCQ_EPEERGONE;
+  if (port->room(port, 0) != 0) return 1;
+  socket->wants_drain = true;
   return 0;
 }
 

@@ -45,6 +45,10 @@ static const char* event_name(mcq_event_kind_t kind) {
       return "unsubscribed";
     case MCQ_EVENT_DROPPED:
       return "dropped";
+    case MCQ_EVENT_CONGESTED:
+      return "congested";
+    case MCQ_EVENT_RELIEVED:
+      return "relieved";
     case MCQ_EVENT_REFUSED:
       return "refused";
   }
@@ -157,7 +161,8 @@ void cat_events_event(const mcq_socket_t* socket, const mcq_event_t* event) {
   if (has_topic(socket, event))
     json_object_set_new(object, "topic",
                         cat_json_bytes(event->topic, event->topic_len));
-  if (event->kind == MCQ_EVENT_DROPPED || event->kind == MCQ_EVENT_REFUSED)
+  if (event->kind == MCQ_EVENT_DROPPED || event->kind == MCQ_EVENT_REFUSED ||
+      event->kind == MCQ_EVENT_CONGESTED)
     set_number(object, "count", event->count);
   set_code(object, event->code, event->text);
   say(object);
