@@ -53,6 +53,8 @@ typedef struct mcq_inproc mcq_inproc_t;
 typedef struct mcq_ctx_options {
   int backend;
   mcq_allocator_t allocator; /* zeros: malloc and free */
+  int64_t max_bytes; /* queued in all sockets together, as in
+                        mcq_socket_options_t; -1 no limit, the default */
   void* data;                /* returned by mcq_ctx_data */
   mcq_inproc_t* inproc;      /* where names of "inproc://" are bound and looked
                                 up; the context takes a count.  NULL: in the
@@ -219,13 +221,14 @@ typedef enum mcq_event_kind {
                                   before one of their threads has heard of it */
   MCQ_EVENT_UNSUBSCRIBED,      /* PUB, XPUB: peer, topic */
   MCQ_EVENT_DROPPED,           /* peer: count messages it was too slow for */
-  MCQ_EVENT_REFUSED,           /* count connections were over a limit and closed
+  MCQ_EVENT_CONGESTED,         /* peer: its queue became full; count messages
+                                  wait.  Zeros: max_bytes of the socket or of
+                                  its context is reached.  Once, until ... */
+  MCQ_EVENT_RELIEVED,          /* ... it fell to half of that */
+  MCQ_EVENT_REFUSED            /* count connections were over a limit and closed
                                   as they came, since the event before; text:
                                   the limit's name; address: the last one's.
                                   At most one a second */
-  MCQ_EVENT_CONGESTED,         /* peer: its queue became full; count messages
-                                  wait.  Once, until ... */
-  MCQ_EVENT_RELIEVED           /* ... it fell to half the high-water marks */
 } mcq_event_kind_t;
 
 /* An endpoint of one socket, as mcq_bind and mcq_connect give it; 0: none. */
@@ -317,6 +320,11 @@ typedef struct mcq_socket_options {
 
   int32_t sndhwm;           /* messages queued a peer; 1000; -1 no limit */
   int64_t sndhwm_bytes;     /* bytes queued a peer; 8 MiB; -1 no limit */
+  int64_t max_bytes;        /* queued for all peers together, the same payload
+                               for many counted once a peer; one message may
+                               go over it.  Full is full for everybody (not
+                               with MCQ_CONFLATE), until it falls to half; -1
+                               no limit, the default */
   int64_t max_message_size; /* received, sum of frames; 64 MiB; -1 no limit */
   int64_t max_frames;       /* received, in a message; 1024; -1 no limit */
   int64_t handshake_ms;     /* in total; 10000; -1 none */
@@ -663,6 +671,13 @@ MCQ_EXTERN void mcq_peer_each(mcq_socket_t* socket,
 /* Ends a connection after what is queued, with reason MCQ_ELOCAL; a
  * connecting endpoint dials again.  MCQ_EPEERGONE. */
 MCQ_EXTERN int mcq_peer_close(mcq_socket_t* socket, mcq_peer_t peer);
+
+/* Whether a message for this peer would be queued now: 1; 0: no, and when there
+ * is room again (it fell to half its limits) that is told as after an
+ * MCQ_EAGAIN: MCQ_EVENT_RELIEVED with this peer, or without one where it was
+ * max_bytes, and on_drain.  MCQ_EPEERGONE; MCQ_ENOTSUP: the type does not send
+ * by handle; MCQ_ECLOSED. */
+MCQ_EXTERN int mcq_peer_writable(mcq_socket_t* socket, mcq_peer_t peer);
 
 /* Your own pointer on a connection, NULL at first.  MCQ_EPEERGONE. */
 MCQ_EXTERN int mcq_peer_set_data(mcq_socket_t* socket, mcq_peer_t peer,

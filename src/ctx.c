@@ -19,6 +19,7 @@ static void on_left(mcq__io_t* io) {
   mcq_ctx_close_cb on_close = ctx->failed ? NULL : ctx->on_close;
   void* data = ctx->data;
   if (ctx->inproc != NULL) mcq__space_release(ctx->inproc);
+  mcq__budget_dispose(&ctx->host.budget);
   mcq__pool_close(ctx->host.pool);
   mcq__mem_free(mem, ctx);
   mcq__mem_close(mem);
@@ -64,6 +65,7 @@ static int make(mcq__mem_t* mem, mcq_ctx_t** out) {
   ctx->host.protocol = &mcq__zmtp;
   ctx->host.raw = &mcq__raw;
   ctx->host.on_gone = leave_when_empty;
+  mcq__budget_init(&ctx->host.budget, &ctx->host.io, UINT64_MAX, NULL);
   ctx->host.io.on_left = on_left;
   ctx->host.io.user = ctx;
   mcq__list_init(&ctx->host.sockets);
@@ -78,6 +80,7 @@ int mcq__ctx_open(uv_loop_t* loop, const mcq_ctx_options_t* options,
   enum mcq__backend_choice choice;
   int rc = choice_of(options->backend, &choice);
   if (rc == 0) rc = check_allocator(&options->allocator);
+  if (rc == 0 && options->max_bytes < -1) rc = MCQ_EINVAL;
   if (rc != 0) return rc;
   mcq__mem_t* mem;
   const mcq_allocator_t* allocator =
@@ -94,6 +97,8 @@ int mcq__ctx_open(uv_loop_t* loop, const mcq_ctx_options_t* options,
   ctx->inproc = options->inproc;
   if (ctx->inproc != NULL) mcq__space_retain(ctx->inproc);
   ctx->host.io.space = ctx->inproc;
+  if (options->max_bytes > 0)
+    ctx->host.budget.max = (uint64_t) options->max_bytes;
   rc = mcq__io_open(&ctx->host.io, loop, ctx->host.pool, choice, seams);
   if (rc != 0) {
     ctx->failed = true; /* on_left frees it */

@@ -25,7 +25,7 @@ typedef struct stage stage_t;
 typedef struct actor {
   stage_t* g;
   mcq_socket_t* s; /* NULL: closed */
-  unsigned told[MCQ_EVENT_DROPPED + 1];
+  unsigned told[MCQ_EVENT_REFUSED + 1];
   mcq_event_kind_t order[32]; /* the first ones */
   unsigned events;
   unsigned ups, downs, messages, drains;

@@ -455,7 +455,7 @@ static const char* const fits[TYPES] = {
 /* One of two that meet. */
 typedef struct party {
   mcq_socket_t* s;
-  unsigned told[MCQ_EVENT_DROPPED + 1];
+  unsigned told[MCQ_EVENT_REFUSED + 1];
   unsigned ups, downs, messages;
   int code;
   bool has_text;

@@ -90,7 +90,7 @@ static void resume_all(sim_plan_t* p) {
 /* Whoever refused a send and is still there has room again and has said so. */
 static void check_drains(const sim_sock_t* k) {
   bool there = k->refused_epoch == 0;
-  if (!k->wants_drain) return;
+  if (!k->wants_drain || k->s->budget.is_short) return;
   for (size_t i = 0; i < k->peer_count; i++) {
     const sim_peer_t* p = &k->peers[i];
     if (!p->up || p->ending) continue;
@@ -256,7 +256,7 @@ static uint64_t run_seed(uint64_t seed) {
   w->whim = sim_plan_whim;
   w->sights = &sights;
   size_t seats = 1 + sim_plan_below(&p, SIM_CTXS);
-  sim_world_open(w, seed, seats, 1 + sim_plan_below(&p, seats));
+  sim_world_open(w, seed, seats, 1 + sim_plan_below(&p, seats), p.others);
   sim_plan_people(&p);
   live(&p);
   if (!p.abrupt) calm_down(&p);

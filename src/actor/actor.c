@@ -192,6 +192,7 @@ static void on_closed(mcq__wire_t* wire) {
   mcq__outbox_rewind(&a->outbox);
   mcq__actor_sent(a, before - a->outbox.messages);
   a->tally.pings_in += asked(a);
+  mcq__actor_charge(a);
   mcq__actor_protocol(a)->close(a->session);
   a->session = NULL;
   mcq__bridge_reset(&a->bridge);
@@ -263,6 +264,7 @@ void mcq__actor_dispose(mcq__actor_t* a) {
   mcq__io_cancel(&a->fail);
   mcq__io_timer_stop(mcq__actor_io(a), &a->timer);
   if (a->has_timer) mcq__timers_unreserve(&mcq__actor_io(a)->turn.timers);
+  mcq__actor_let_go(a);
   mcq__tally_t tally = mcq__actor_tally(a);
   mcq__tally_add(a->total, &tally);
   mcq__bridge_dispose(&a->bridge);

@@ -16,6 +16,7 @@
 
 #include "actor/ahead.h"
 #include "actor/bridge.h"
+#include "actor/budget.h"
 #include "actor/outbox.h"
 #include "actor/pulse.h"
 #include "actor/tally.h"
@@ -55,11 +56,12 @@ typedef struct mcq__actor_events {
   /* The answer to mcq__actor_ping. */
   void (*on_pong)(mcq__actor_t* a, mcq__slice_t context);
 
-  /* The queue has reached the high-water mark: tell answered MCQ_EAGAIN. */
-  void (*on_full)(mcq__actor_t* a);
+  /* Its queue became full: tell answered MCQ_EAGAIN; it fell to half. */
+  void (*on_full)(mcq__actor_t* a, bool full);
 
-  /* There is room again after tell answered MCQ_EAGAIN. */
-  void (*on_room)(mcq__actor_t* a);
+  /* There is room again after tell answered MCQ_EAGAIN; `low`: for half of
+   * what it may have, and this is said once. */
+  void (*on_room)(mcq__actor_t* a, bool low);
 
   /* The connection is over; `was_up` tells whether on_ready had taken it.
    * The outbox is still as it was; it is rewound before on_idle. */
@@ -79,6 +81,7 @@ typedef struct mcq__actor_config {
   mcq__pulse_config_t pulse;
   uint64_t max_messages; /* high-water marks */
   uint64_t max_bytes;
+  mcq__budget_t* budget;  /* what all of them may hold; NULL: no limit */
   uint64_t turn_messages; /* budget of one delivery */
   uint64_t turn_bytes;
   uint64_t turn_ns;
@@ -118,10 +121,11 @@ struct mcq__actor {
   int code;         /* why it ends */
   int end_code;     /* what the wire said at its end, or we did */
   const char* end_text;
-  char text[128];  /* the same for people */
-  char* address;   /* of the other side */
-  uint64_t missed; /* messages it was too slow for, not yet reported */
-  uint8_t strikes; /* messages its socket's type could not use */
+  char text[128];   /* the same for people */
+  char* address;    /* of the other side */
+  uint64_t missed;  /* messages it was too slow for, not yet reported */
+  uint64_t charged; /* to the budget */
+  uint8_t strikes;  /* messages its socket's type could not use */
   bool incoming;
   bool has_timer;  /* a place in the heap is reserved */
   bool paused;     /* this peer alone */
@@ -130,11 +134,15 @@ struct mcq__actor {
   bool hungry;     /* the session has used up all it was fed */
   bool in_flight;  /* a write is, or waits for room */
   bool starved;    /* somebody was told MCQ_EAGAIN, */
-  bool told_full;  /* and the socket of that */
+  bool full;       /* because of its own marks, */
+  bool told_full;  /* and on_full was called for that */
+  bool let_go;     /* what it holds is charged no more */
   bool delivering; /* inside pump */
   bool flush_all;  /* ENDING: the outbox leaves too */
   bool shut;       /* our side was shut down */
   bool was_up;     /* this connection was */
+  bool greeting;   /* its type has a word with it before the user hears of it:
+                      nothing is written yet, and no budget counts */
   bool told;       /* on_lost was called for it */
   bool settled;    /* what is in the outbox is accounted for elsewhere */
   bool displaced;  /* its down was told before on_lost */
@@ -184,6 +192,12 @@ bool mcq__actor_shed(mcq__actor_t* a);
 
 /* The figures until now, the queue's peaks with them. */
 mcq__tally_t mcq__actor_tally(const mcq__actor_t* a);
+
+/* Gives up all messages.  IDLE only. */
+void mcq__actor_clear(mcq__actor_t* a);
+
+/* What it holds goes elsewhere or nowhere: the budget is not to wait for it. */
+void mcq__actor_let_go(mcq__actor_t* a);
 
 /* Re-reads the pause flags. */
 void mcq__actor_pause_changed(mcq__actor_t* a);

@@ -73,6 +73,15 @@ void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control);
 /* `n` messages have left the outbox by way of the wire. */
 void mcq__actor_sent(mcq__actor_t* a, uint64_t n);
 
+/* What the outbox holds has changed. */
+static inline void mcq__actor_charge(mcq__actor_t* a) {
+  mcq__budget_t* b = a->config->budget;
+  if (mcq__likely(b == NULL)) return;
+  uint64_t now = a->let_go ? 0 : a->outbox.chain.bytes;
+  mcq__budget_move(b, a->charged, now);
+  a->charged = now;
+}
+
 /* ---- receive.c ----------------------------------------------------------- */
 
 /* Delivers what the session has, as much as the turn allows. */

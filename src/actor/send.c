@@ -72,6 +72,7 @@ void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control) {
   if (mcq__unlikely(own != 0))
     mcq__chain_drain(mcq__actor_protocol(a)->out(a->session), own);
   mcq__outbox_wrote(&a->outbox, n - own);
+  mcq__actor_charge(a);
   mcq__actor_sent(a, messages - a->outbox.messages);
   if (mcq__unlikely(a->pulse.on)) mcq__actor_watch_wrote(a, n, messages);
   if (a->state == MCQ__ACTOR_UP) mcq__actor_thin(a); /* it wrote less */
@@ -135,7 +136,8 @@ static bool write_some(mcq__actor_t* a) {
 
 static bool can_write(const mcq__actor_t* a) {
   return a->wire != NULL && !a->in_flight && !a->shut &&
-         a->state != MCQ__ACTOR_CLOSING && !mcq__actor_doomed(a);
+         a->state != MCQ__ACTOR_CLOSING && !a->greeting &&
+         !mcq__actor_doomed(a);
 }
 
 static bool all_written(const mcq__actor_t* a) {
@@ -151,10 +153,48 @@ static void let_go(mcq__actor_t* a) {
   (void) mcq__actor_protocol(a)->hold(a->session);
 }
 
+/* All actors together have no room.  Where only the newest message waits there
+ * is no queue that one could be refused for. */
+static bool is_short(const mcq__actor_t* a) {
+  const mcq__budget_t* budget = a->config->budget;
+  return mcq__unlikely(budget != NULL) && !a->config->conflate &&
+         !a->greeting && mcq__budget_full(budget);
+}
+
+static inline bool is_full(const mcq__actor_t* a) {
+  return mcq__outbox_full(&a->outbox) || is_short(a);
+}
+
+/* Its own queue, that is.  A budget tells of itself. */
+static void tell_full(mcq__actor_t* a, bool full) {
+  if (a->told_full == full) return;
+  a->told_full = full;
+  a->config->events->on_full(a, full);
+}
+
 void mcq__actor_tell_full(mcq__actor_t* a) {
-  if (!a->starved || a->told_full) return;
-  a->told_full = true;
-  a->config->events->on_full(a);
+  if (a->full) tell_full(a, true);
+}
+
+/* If not, it will tell when it has. */
+static bool has_enough(mcq__budget_t* budget) {
+  if (mcq__budget_full(budget)) mcq__budget_refuse(budget);
+  return !budget->is_short || mcq__budget_low(budget);
+}
+
+/* Somebody was told that there is no room: is there some now?  Where it is the
+ * budget that is short, everybody is asked again when that is not. */
+static void relieve(mcq__actor_t* a) {
+  mcq__budget_t* budget = a->config->budget;
+  bool low = mcq__outbox_low(&a->outbox);
+  mcq__actor_tell_full(a);
+  if (low) {
+    a->full = false;
+    tell_full(a, false);
+  }
+  low = low && (budget == NULL || has_enough(budget));
+  if (low) a->starved = false;
+  if (low || !is_full(a)) a->config->events->on_room(a, low);
 }
 
 void mcq__actor_flush(mcq__task_t* task) {
@@ -165,12 +205,7 @@ void mcq__actor_flush(mcq__task_t* task) {
   if (a->state == MCQ__ACTOR_ENDING && !a->shut && can_write(a) &&
       all_written(a))
     mcq__actor_goodbye(a);
-  mcq__actor_tell_full(a);
-  if (a->starved && mcq__outbox_low(&a->outbox)) {
-    a->starved = false;
-    a->told_full = false;
-    a->config->events->on_room(a);
-  }
+  if (mcq__unlikely(a->starved)) relieve(a);
 }
 
 /* ---- what the session says for its user ---------------------------------- */
@@ -197,33 +232,55 @@ int mcq__actor_ping(mcq__actor_t* a, mcq__slice_t context) {
 
 bool mcq__actor_shed(mcq__actor_t* a) {
   if (!mcq__outbox_shed(&a->outbox)) return false;
+  mcq__actor_charge(a);
   a->tally.replaced++;
   return true;
+}
+
+void mcq__actor_clear(mcq__actor_t* a) {
+  mcq__outbox_clear(&a->outbox);
+  mcq__actor_charge(a);
+  a->full = false;
+  a->told_full = false;
+}
+
+void mcq__actor_let_go(mcq__actor_t* a) {
+  a->let_go = true;
+  mcq__actor_charge(a);
+}
+
+/* Somebody wanted room and there was none. */
+static void starve(mcq__actor_t* a) {
+  if (!a->full && mcq__outbox_full(&a->outbox)) {
+    a->full = true;
+    a->tally.congestions++;
+  }
+  if (is_short(a)) mcq__budget_refuse(a->config->budget);
+  if (a->starved && a->told_full == a->full) return;
+  a->starved = true;
+  mcq__io_flush(mcq__actor_io(a), &a->flush); /* tells of it */
 }
 
 /* Room, perhaps after a write made some.  Where only the newest message waits
  * there always is, even though one that was begun is no longer to be had. */
 static bool make_room(mcq__actor_t* a) {
-  if (!mcq__outbox_full(&a->outbox)) return true;
+  if (!is_full(a)) return true;
   if (a->state == MCQ__ACTOR_UP && can_write(a)) write_some(a);
-  if (!a->config->conflate) return !mcq__outbox_full(&a->outbox);
+  if (!a->config->conflate) return !is_full(a);
   while (mcq__actor_shed(a)) continue;
   return mcq__outbox_all_begun(&a->outbox);
-}
-
-/* Somebody wanted room and there was none. */
-static void starve(mcq__actor_t* a) {
-  if (a->starved) return;
-  a->starved = true;
-  a->tally.congestions++;
-  mcq__io_flush(mcq__actor_io(a), &a->flush); /* tells of it */
 }
 
 /* One that is closing takes nothing, but holds nobody up. */
 uint64_t mcq__actor_room(mcq__port_t* port, size_t size) {
   mcq__actor_t* a = mcq__actor_of_port(port);
   if (draining(a)) return UINT64_MAX;
-  if (make_room(a)) return mcq__outbox_room(&a->outbox, size);
+  mcq__budget_t* budget = a->config->budget;
+  if (make_room(a)) {
+    if (budget == NULL) return mcq__outbox_room(&a->outbox, size);
+    mcq__budget_hold_on(budget);
+    return 1; /* others may use it up meanwhile */
+  }
   starve(a);
   return 0;
 }
@@ -268,13 +325,14 @@ int mcq__actor_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
   mcq__actor_t* a = mcq__actor_of_port(port);
   bool writable = a->state == MCQ__ACTOR_UP;
   if (mcq__unlikely(draining(a))) return MCQ_EPEERGONE;
-  if (mcq__unlikely(mcq__outbox_full(&a->outbox)) && !make_room(a)) {
+  if (mcq__unlikely(is_full(a)) && !make_room(a)) {
     starve(a);
     return MCQ_EAGAIN;
   }
   int rc = cmd->body->wired != NULL ? queue_wired(a, cmd->body)
                                     : queue(a, cmd->body);
   if (mcq__unlikely(rc != 0)) return rc;
+  mcq__actor_charge(a);
   if (!mcq__node_linked(&a->flush.node))
     mcq__io_flush(mcq__actor_io(a), &a->flush);
   if (mcq__unlikely(a->outbox.chain.bytes >= WRITE_MAX) && writable &&

@@ -30,10 +30,12 @@ enum {
   REQUEUED,
   REFUSED,
   UNROUTABLE,
+  POSTS,
   REQUESTS,
   ACCEPTED,
   MADE,
   ACCEPTS_FAILED,
+  TURNED_AWAY,
   CONNECTS_FAILED,
   HANDSHAKES_OK,
   TIMED_OUT,
@@ -145,6 +147,10 @@ const mcq__family_t mcq__families_socket[] = {
      .kind = MCQ__COUNTER,
      .label = "reason",
      .samples = {{REFUSED, "full"}, {UNROUTABLE, "unroutable"}}},
+    {.name = "socket_failed_posts",
+     .help = "Messages of other threads that could not be sent.",
+     .kind = MCQ__COUNTER,
+     .samples = {{POSTS, NULL}}},
     {.name = "socket_failed_requests",
      .help = "Questions that will not be answered.",
      .kind = MCQ__COUNTER,
@@ -159,6 +165,10 @@ const mcq__family_t mcq__families_socket[] = {
      .kind = MCQ__COUNTER,
      .label = "direction",
      .samples = {{ACCEPTS_FAILED, "in"}, {CONNECTS_FAILED, "out"}}},
+    {.name = "socket_refused_connections",
+     .help = "Connections that were over a limit and closed as they came.",
+     .kind = MCQ__COUNTER,
+     .samples = {{TURNED_AWAY, NULL}}},
     {.name = "socket_handshakes",
      .help = "Handshakes that ended, by how they did.",
      .kind = MCQ__COUNTER,
@@ -233,10 +243,12 @@ void mcq__figures_socket(const mcq_stats_t* s, uint64_t v[MCQ__FIGURES_MAX]) {
   v[REQUEUED] = s->messages_requeued;
   v[REFUSED] = s->sends_refused;
   v[UNROUTABLE] = s->sends_unroutable;
+  v[POSTS] = s->posts_failed;
   v[REQUESTS] = s->requests_failed;
   v[ACCEPTED] = s->connections_accepted;
   v[MADE] = s->connections_made;
   v[ACCEPTS_FAILED] = s->accepts_failed;
+  v[TURNED_AWAY] = s->connections_refused;
   v[CONNECTS_FAILED] = s->connects_failed;
   v[HANDSHAKES_OK] = s->handshakes_ok;
   v[TIMED_OUT] = s->handshakes_timed_out;

@@ -93,7 +93,9 @@ static bool on_missed(void* arg, mcq_peer_t peer, int code, uint64_t count) {
   else
     a->tally.missed_memory += count;
   note_missed(s, a, count);
-  if (s->options.slow_peer == MCQ_SLOW_DISCONNECT)
+  /* Where all of them together have no room it may not be this one's fault. */
+  if (s->options.slow_peer == MCQ_SLOW_DISCONNECT &&
+      (code != MCQ_EAGAIN || mcq__outbox_full(&a->outbox)))
     mcq__actor_end(a, MCQ_ESLOW, 0);
   return false;
 }
@@ -124,7 +126,9 @@ static void clean_up_later(mcq_socket_t* s) {
 
 static int publish(mcq_socket_t* s, const mcq__body_t* body) {
   bool refuse = s->options.slow_peer == MCQ_SLOW_REFUSE;
+  mcq__budget_hold(&s->budget);
   int told = mcq__pubsub_publish(&s->hub.pubsub, body, refuse, on_missed, s);
+  mcq__budget_release(&s->budget);
   return told < 0 ? told : 0;
 }
 

@@ -130,7 +130,9 @@ static int on_ready(mcq__actor_t* a, const char** text) {
   s->counts.peers++;
   if (end_of(a) == NULL) mcq__gate_known(&s->gate, a);
   mcq__actor_up(a);
+  a->greeting = true;
   if (s->pattern->up != NULL) s->pattern->up(s, a);
+  a->greeting = false;
   mcq_event_t event = mcq__events_of(a, MCQ_EVENT_HANDSHAKE_OK);
   mcq__socket_event(s, &event);
   if (s->options.on_peer_up != NULL && a->was_up) {
@@ -162,6 +164,18 @@ static uint64_t requeue(mcq_socket_t* s, mcq__actor_t* a) {
   s->tally.messages_out -= moved;
   a->tally.requeued += moved;
   return moved;
+}
+
+/* What a lost peer held is free for others, who were refused because of all
+ * that waits together: they need not wait until half of that is gone. */
+static void let_others(mcq_socket_t* s, mcq__actor_t* gone) {
+  mcq__actor_let_go(gone);
+  if (s->config.budget == NULL) return;
+  for (mcq__node_t* n = s->actors.next; n != &s->actors; n = n->next) {
+    const mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
+    if (a != gone && a->starved && !a->full)
+      s->pattern->seats->room(s, a->peer);
+  }
 }
 
 static bool requeues(const mcq_socket_t* s) {
@@ -202,6 +216,7 @@ static void account_queue(mcq_socket_t* s, mcq__actor_t* a,
   a->settled = true;
   uint64_t left = a->outbox.messages - info->unsure_messages;
   if (left == 0) return;
+  let_others(s, a);
   if (requeues(s)) left -= requeue(s, a);
   info->lost_messages = left;
   if (left != 0) info->lost_bytes = mcq__outbox_queued_bytes(&a->outbox);
@@ -293,7 +308,7 @@ static bool definite(int code) {
 static void on_idle(mcq__actor_t* a) {
   mcq_socket_t* s = socket_of(a);
   if (s->pattern->raw) {
-    mcq__outbox_clear(&a->outbox);
+    mcq__actor_clear(a);
     a->settled = false;
   }
   if (end_of(a) != NULL) {
@@ -341,17 +356,16 @@ static void on_pong(mcq__actor_t* a, mcq__slice_t context) {
   if (s->pattern->pong != NULL) s->pattern->pong(s, a, context);
 }
 
-static void on_full(mcq__actor_t* a) {
-  mcq__events_congestion(a, MCQ_EVENT_CONGESTED);
+static void on_full(mcq__actor_t* a, bool full) {
+  mcq__events_congestion(a, full ? MCQ_EVENT_CONGESTED : MCQ_EVENT_RELIEVED);
 }
 
-static void on_room(mcq__actor_t* a) {
+static void on_room(mcq__actor_t* a, bool low) {
   mcq_socket_t* s = socket_of(a);
-  mcq__events_congestion(a, MCQ_EVENT_RELIEVED);
   if (a->state == MCQ__ACTOR_ENDING) return; /* closing: gets no more */
   if (a->state != MCQ__ACTOR_UP && (s->options.flags & MCQ_IMMEDIATE)) return;
   s->pattern->seats->room(s, a->peer);
-  mcq__socket_drained(s);
+  if (low) mcq__socket_drained(s);
 }
 
 static const mcq__actor_events_t actor_events = {
@@ -438,6 +452,18 @@ int mcq_peer_set_data(mcq_socket_t* socket, mcq_peer_t peer, void* data) {
   mcq__actor_t* a = mcq__peers_actor(socket, peer);
   if (a == NULL) return MCQ_EPEERGONE;
   a->data = data;
+  return 0;
+}
+
+int mcq_peer_writable(mcq_socket_t* socket, mcq_peer_t peer) {
+  if (socket->closing) return MCQ_ECLOSED;
+  if (!socket->pattern->by_handle) return MCQ_ENOTSUP;
+  mcq__port_t* port = mcq__roster_port(socket->roster, peer);
+  if (port == NULL) return MCQ_EPEERGONE;
+  if (mcq__actor_of_port(port)->state == MCQ__ACTOR_ENDING)
+    return MCQ_EPEERGONE;
+  if (port->room(port, 0) != 0) return 1;
+  socket->wants_drain = true;
   return 0;
 }
 

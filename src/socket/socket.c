@@ -58,6 +58,7 @@ static int settle_options(mcq_socket_options_t* o) {
   int rc = 0;
   rc |= settle32(&o->sndhwm, 1000, true);
   rc |= settle(&o->sndhwm_bytes, 8 << 20, true);
+  rc |= settle(&o->max_bytes, -1, true);
   rc |= settle(&o->max_message_size, 64 << 20, true);
   rc |= settle(&o->max_frames, 1024, true);
   rc |= settle(&o->handshake_ms, 10000, true);
@@ -135,6 +136,32 @@ static void configure_pulse(mcq__pulse_config_t* p,
     p->ttl = (uint64_t) o->heartbeat_ttl_ms;
 }
 
+/* Somebody found no room though his own queue had some; or all who found none
+ * may try again. */
+static void on_short(mcq__budget_t* budget, bool is_short) {
+  mcq_socket_t* s = mcq__container_of(budget, mcq_socket_t, budget);
+  mcq_event_t event = {
+      .kind = is_short ? MCQ_EVENT_CONGESTED : MCQ_EVENT_RELIEVED,
+      .address = "",
+      .text = "max_bytes"};
+  for (mcq__node_t* n = s->actors.next; n != &s->actors; n = n->next) {
+    mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
+    event.count += a->outbox.messages;
+    if (!is_short && a->starved) mcq__io_flush(&s->host->io, &a->flush);
+  }
+  mcq__socket_event(s, &event);
+}
+
+static void configure_budget(mcq_socket_t* s) {
+  mcq__budget_t* above = &s->host->budget;
+  uint64_t max = unlimited(s->options.max_bytes);
+  mcq__budget_init(&s->budget, &s->host->io, max,
+                   above->max == UINT64_MAX ? NULL : above);
+  s->budget.on_short = on_short;
+  if (max != UINT64_MAX || s->budget.above != NULL)
+    s->config.budget = &s->budget;
+}
+
 static void configure(mcq_socket_t* s) {
   const mcq_socket_options_t* o = &s->options;
   mcq__actor_config_t* c = &s->config;
@@ -144,6 +171,7 @@ static void configure(mcq_socket_t* s) {
   c->max_messages = unlimited(o->sndhwm);
   c->max_bytes = unlimited(o->sndhwm_bytes);
   configure_pulse(&c->pulse, o);
+  configure_budget(s);
   c->conflate = (o->flags & MCQ_CONFLATE) != 0;
   if (c->conflate) c->max_messages = 1;
   c->turn_messages = (uint64_t) o->turn_messages;
@@ -173,6 +201,7 @@ static void dispose(mcq_socket_t* s) {
   if (s->pattern->fini != NULL) s->pattern->fini(s);
   s->pattern->seats->dispose(s);
   mcq__gate_dispose(&s->gate);
+  mcq__budget_dispose(&s->budget);
   mcq__slice_release(&s->routing_id);
   for (size_t i = 0; i < s->options.property_count && s->properties; i++) {
     mcq__slice_release(&s->properties[i].name);

@@ -26,6 +26,7 @@ typedef struct mcq__host {
   uint64_t epochs;            /* the last one given out in this context */
   uint64_t opened;            /* sockets, ever */
   mcq_stats_t gone;           /* of those that are gone */
+  mcq__budget_t budget;       /* bytes that may wait in all its sockets */
   mcq__node_t sockets;        /* of mcq_socket_t.node */
   bool closing;
   void (*on_gone)(struct mcq__host* host); /* a socket was freed */
@@ -78,7 +79,8 @@ struct mcq_socket {
   mcq__node_t ends;
   mcq__node_t mailboxes; /* of mcq_mailbox_t.node */
   mcq_endpoint_t last_end;
-  mcq__gate_t gate;   /* who is let in */
+  mcq__gate_t gate;     /* who is let in */
+  mcq__budget_t budget; /* bytes that may wait for all peers together */
   size_t alive;       /* actors and endpoints that must go before the socket */
   mcq__arena_t board; /* where messages for many are put together */
   mcq__tally_t tally; /* of actors that are gone, and of none */

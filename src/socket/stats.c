@@ -122,7 +122,7 @@ void mcq__stats_actor(const mcq__actor_t* a, mcq_peer_stats_t* out) {
       .connections = t.connections,
       .connected = a->was_up,
       .up_ms = a->was_up ? mcq__io_now(a->config->io) - a->up_at : 0,
-      .congested = a->starved,
+      .congested = a->full,
       .pings_sent = t.pings_out,
       .pings_received = t.pings_in,
       .pongs_received = t.pongs_in,

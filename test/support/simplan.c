@@ -71,6 +71,7 @@ static mcq_socket_options_t draw_options(sim_plan_t* p, int type, int flags) {
   o.flags |= draw_flags(p, type);
   o.sndhwm = (int32_t) sim_one_of(p, 0, 0, 1, 2, 10, -1);
   o.sndhwm_bytes = sim_one_of(p, 0, 0, 0, 1000, 100000);
+  o.max_bytes = sim_one_of(p, 0, 0, 0, 0, 0, 2000, 50000);
   o.turn_messages = (int32_t) sim_one_of(p, 0, 0, 1, 3);
   o.turn_bytes = sim_one_of(p, 0, 0, 1, 5000);
   o.reconnect_ms = sim_one_of(p, 0, 1, 20, 200);

@@ -7,6 +7,8 @@
 
 void sim_stats_event(sim_sock_t* k, const mcq_event_t* e) {
   sim_require(e->kind > 0 && (size_t) e->kind < SIM_EVENTS);
+  bool of_all = e->peer.epoch == 0 && strcmp(e->text, "max_bytes") == 0;
+  if (of_all) return; /* it is no queue that was full */
   k->events[e->kind]++;
   if (e->kind != MCQ_EVENT_CONGESTED && e->kind != MCQ_EVENT_RELIEVED) return;
   sim_require(e->peer.epoch != 0 || e->endpoint != 0);
@@ -82,7 +84,7 @@ static uint64_t look(const sim_sock_t* k, uint64_t* untold) {
     const mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
     going_on +=
         a->state != MCQ__ACTOR_IDLE && !a->told && !a->was_up && !a->displaced;
-    *untold += a->starved && !a->told_full;
+    *untold += a->full && !a->told_full;
   }
   return going_on;
 }

@@ -205,11 +205,35 @@ bool sim_world_wait(sim_world_t* w, bool (*done)(sim_world_t* w),
   }
 }
 
+/* What waits is what was charged, and no more than a message over the limit:
+ * one to many counts for each. */
+static void audit_budget(const sim_sock_t* k) {
+  const mcq__budget_t* b = &k->s->budget;
+  if (k->s->config.budget == NULL) return;
+  int type = k->options.type;
+  bool many = type == MCQ_PUB || type == MCQ_XPUB || type == MCQ_XSUB;
+  uint64_t sum = 0;
+  size_t peers = 0;
+  const mcq__node_t* head = &k->s->actors;
+  for (const mcq__node_t* n = head->next; n != head; n = n->next) {
+    const mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
+    if (!a->let_go) sim_require(a->charged == a->outbox.chain.bytes);
+    sum += a->charged;
+    peers++;
+  }
+  sim_require(sum == b->used && !b->held);
+  if (b->max == UINT64_MAX || k->s->config.conflate) return;
+  if (b->used >= b->max + SIM_LETTER_MAX * (many ? peers : 1))
+    sim_fail("socket %u: %llu bytes wait where %llu may", k->number,
+             (unsigned long long) b->used, (unsigned long long) b->max);
+}
+
 void sim_world_audit(sim_world_t* w) {
   for (size_t i = 0; i < w->sock_count; i++) {
     sim_sock_t* k = w->socks[i];
     if (!sim_sock_usable(k)) continue;
     sim_books_audit(k);
+    audit_budget(k);
     sim_topics_audit(k);
     sim_asks_audit(k);
   }
@@ -219,7 +243,8 @@ void sim_world_audit(sim_world_t* w) {
 
 /* ---- the whole ----------------------------------------------------------- */
 
-void sim_world_open(sim_world_t* w, uint64_t seed, size_t seats, size_t loops) {
+void sim_world_open(sim_world_t* w, uint64_t seed, size_t seats, size_t loops,
+                    bool joined) {
   mcq_ctx_options_t options = {0};
   w->seed = seed;
   w->net.user = w;
@@ -238,6 +263,7 @@ void sim_world_open(sim_world_t* w, uint64_t seed, size_t seats, size_t loops) {
     seat->world = w;
     seat->loop = &w->loops[i % loops];
     options.data = seat;
+    options.max_bytes = seed % 8 == 3 && !joined ? 30000 : 0;
     sim_require(mcq__ctx_open(seat->loop, &options, &seams, &seat->ctx) == 0);
   }
 }

@@ -257,7 +257,10 @@ struct sim_world {
 };
 
 /* ---- the world ----------------------------------------------------------- */
-void sim_world_open(sim_world_t* w, uint64_t seed, size_t seats, size_t loops);
+/* `joined`: one socket may wait for another of the same context, so that these
+ * share no bytes that may wait. */
+void sim_world_open(sim_world_t* w, uint64_t seed, size_t seats, size_t loops,
+                    bool joined);
 /* Everything is closed: asserts that nothing is left. */
 void sim_world_dispose(sim_world_t* w);
 

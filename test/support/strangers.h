@@ -23,6 +23,9 @@
 
 #include <cmocka.h>
 
+/* Bytes that a stranger has room for, when it is to have little. */
+static int stranger_room;
+
 /* Closing is a reset: it leaves nothing behind in the system. */
 static inline void stranger_hasty(int fd) {
   struct linger now = {1, 0};
@@ -37,6 +40,9 @@ static inline int stranger_from(const char* from, const char* uri) {
   int fd = socket(tcp ? AF_INET : AF_UNIX,
                   SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -1;
+  if (stranger_room != 0)
+    (void) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &stranger_room,
+                      sizeof stranger_room);
   struct sockaddr_in at = {.sin_family = AF_INET};
   struct sockaddr_un path = {.sun_family = AF_UNIX};
   const struct sockaddr* to = (const struct sockaddr*) &at;
