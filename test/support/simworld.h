@@ -191,6 +191,7 @@ struct sim_sock {
   unsigned wants[SIM_WORDS];
   uint64_t changed[SIM_WORDS]; /* at this step at last */
   uint32_t ever;
+  uint32_t granted; /* words that others ever subscribed it to */
   uint32_t blurred; /* cancelled, and wanted still: publishers need not know */
   uint32_t told;    /* topics with a subscriber, as messages tell */
   int owed[SIM_WORDS]; /* cancellations for peers that are gone */
