@@ -115,7 +115,7 @@ static void fail_post(mcq_mailbox_t* m, mcq_msg_t* msg, int code) {
  * size. */
 static bool take_step(mcq_mailbox_t* m, uint64_t* bytes) {
   post_t p = *(post_t*) mcq__fifo_first(&m->out);
-  *bytes = p.msg == NULL ? 0 : mcq_msg_size(p.msg);
+  *bytes = p.msg == NULL ? 0 : p.msg->bytes;
   int rc = p.msg == NULL ? 0 : send_post(m->socket, p.msg);
   if (rc == MCQ_EAGAIN) {
     m->stuck = true;
@@ -212,7 +212,7 @@ static void send_all(mcq_socket_t* s, const mcq__fifo_t* posts) {
     if (p->msg == NULL) continue;
     if (send_post(s, p->msg) != 0) {
       s->counts.messages_lost++;
-      s->lost_bytes += mcq_msg_size(p->msg);
+      s->lost_bytes += p->msg->bytes;
     }
     mcq__msg_release(p->msg);
     p->msg = NULL;
@@ -283,7 +283,7 @@ static int post(mcq_mailbox_t* m, const post_t* p, size_t bytes) {
 static int post_message(mcq_mailbox_t* m, mcq_msg_t* msg) {
   if (msg == NULL) return MCQ_ENOMEM;
   post_t p = {.msg = msg};
-  int rc = post(m, &p, mcq_msg_size(msg));
+  int rc = post(m, &p, msg->bytes);
   if (rc != 0) mcq__msg_release(msg);
   return rc;
 }
@@ -296,7 +296,7 @@ int mcq_post(mcq_mailbox_t* mailbox, const mcq_frame_t* frames, size_t count) {
 
 int mcq_post_msg(mcq_mailbox_t* mailbox, const mcq_msg_t* msg) {
   if (!mailbox->sends) return MCQ_ENOTSUP;
-  if (mcq_msg_count(msg) == 0) return MCQ_EINVAL;
+  if (msg->count == 0) return MCQ_EINVAL;
   return post_message(mailbox, mcq__msg_keep(msg));
 }
 
