@@ -290,21 +290,85 @@ static void release_elsewhere(mcq__slice_t* s) {
   assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
-static void other_threads_free_instead_of_recycling(void** state) {
+/* What was let go elsewhere is used again at home. */
+static void other_threads_send_slabs_home(void** state) {
   (void) state;
   test_pool_t t;
   test_pool_open(&t);
-  size_t live = atomic_load(&t.alloc.live);
   mcq__slice_t s = slice_of(&t, 10, 10, false);
+  const uint8_t* place = s.data;
   release_elsewhere(&s);
-  assert_int_equal(atomic_load(&t.alloc.live), live);
-  test_pool_close(&t);
+  size_t calls = atomic_load(&t.alloc.calls);
+  s = slice_of(&t, 10, 20, false);
+  if (recycling) assert_ptr_equal(s.data, place);
+  assert_int_equal(atomic_load(&t.alloc.calls), calls + !recycling);
+  release_elsewhere(&s);
+  test_pool_close(&t); /* where it lies */
   /* Also when that was the last of everything. */
   test_pool_open(&t);
   s = slice_of(&t, 10, 10, false);
   mcq__pool_close(t.pool);
   mcq__mem_close(t.mem);
   release_elsewhere(&s);
+  assert_int_equal(atomic_load(&t.alloc.live), 0);
+}
+
+/* If nobody fetches them they do not pile up. */
+static void few_wait_to_be_fetched(void** state) {
+  (void) state;
+  enum { SLABS = 40 };
+  test_pool_t t;
+  mcq__slice_t s[SLABS];
+  test_pool_open(&t);
+  for (size_t i = 0; i < SLABS; i++)
+    s[i] = slice_of(&t, MCQ__SLAB_LARGE, 1, false);
+  for (size_t i = 0; i < SLABS; i++) release_elsewhere(&s[i]);
+  assert_in_range(atomic_load(&t.alloc.bytes), 0, 9 * MCQ__SLAB_LARGE);
+  test_pool_close(&t);
+}
+
+#define HANDS 4
+#define THROWS 2000
+
+/* A slab on its way to another thread. */
+typedef struct hand {
+  pthread_t thread;
+  _Atomic(mcq__slab_t*) thrown;
+  atomic_bool over;
+} hand_t;
+
+static void* catch_and_let_go(void* arg) {
+  hand_t* h = (hand_t*) arg;
+  for (;;) {
+    bool over = atomic_load(&h->over);
+    mcq__slab_t* slab = atomic_exchange(&h->thrown, NULL);
+    mcq__slab_release(slab);
+    if (over && slab == NULL) return NULL;
+  }
+}
+
+/* Made here, let go by four others at once, and for a while after the pool has
+ * been closed. */
+static void others_let_go_all_the_time(void** state) {
+  (void) state;
+  static hand_t hands[HANDS];
+  test_pool_t t;
+  test_pool_open(&t);
+  for (size_t i = 0; i < HANDS; i++) {
+    atomic_init(&hands[i].thrown, NULL);
+    atomic_init(&hands[i].over, false);
+    assert_int_equal(
+        pthread_create(&hands[i].thread, NULL, catch_and_let_go, &hands[i]), 0);
+  }
+  for (size_t i = 0; i < THROWS; i++) {
+    mcq__slice_t s = slice_of(&t, 100, 1 + i % 50, false);
+    mcq__slab_release(atomic_exchange(&hands[i % HANDS].thrown, s.slab_));
+  }
+  mcq__pool_close(t.pool);
+  mcq__mem_close(t.mem);
+  for (size_t i = 0; i < HANDS; i++) atomic_store(&hands[i].over, true);
+  for (size_t i = 0; i < HANDS; i++)
+    assert_int_equal(pthread_join(hands[i].thread, NULL), 0);
   assert_int_equal(atomic_load(&t.alloc.live), 0);
 }
 
@@ -663,7 +727,9 @@ int main(void) {
       cmocka_unit_test(opened_windows_are_poisoned),
 #endif
       cmocka_unit_test(slabs_outlive_the_pool),
-      cmocka_unit_test(other_threads_free_instead_of_recycling),
+      cmocka_unit_test(other_threads_send_slabs_home),
+      cmocka_unit_test(few_wait_to_be_fetched),
+      cmocka_unit_test(others_let_go_all_the_time),
       cmocka_unit_test(pool_moves_to_another_thread),
       cmocka_unit_test(foreign_memory_is_given_back_once),
       cmocka_unit_test(release_may_close_the_pool),

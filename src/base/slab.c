@@ -32,6 +32,9 @@ static const bool recycling = true;
 #define SHELVES 4
 #define FOREIGN_SHELF 3
 
+/* Bytes of slabs that were let go on other threads and not yet fetched. */
+#define AWAY_MAX ((size_t) 1 << 21)
+
 static const shelf_plan_t plans[SHELVES] = {
     {MCQ__SLAB_SMALL, 256, 16}, /* 1 MiB, 64 KiB */
     {MCQ__SLAB_MEDIUM, 16, 2},  /* 1 MiB, 128 KiB */
@@ -43,6 +46,8 @@ struct mcq__pool {
   mcq__mem_t* mem;
   atomic_size_t refs; /* slabs that exist, messages, and the opener */
   _Atomic(pthread_t) owner;
+  _Atomic(mcq__slab_t*) away; /* let go on other threads; see send_home */
+  atomic_size_t away_bytes;
   /* The rest belongs to the owner's thread. */
   bool closed;
   struct {
@@ -136,11 +141,68 @@ static bool at_home(mcq__pool_t* pool) {
   return pthread_equal(owner, pthread_self());
 }
 
+/* Where no slab can be: stands in `away` when nobody fetches any more. */
+static mcq__slab_t* shut(mcq__pool_t* pool) {
+  return (mcq__slab_t*) (void*) pool;
+}
+
+static bool shelve(mcq__slab_t* slab) {
+  mcq__pool_t* pool = slab->pool_;
+  unsigned shelf = slab->size_class_;
+  if (pool->shelves[shelf].count >= plans[shelf].keep) return false;
+  veil(slab);
+  slab->next_ = pool->shelves[shelf].idle;
+  pool->shelves[shelf].idle = slab;
+  pool->shelves[shelf].count++;
+  return true;
+}
+
+/* From another thread: leaves the slab where its owner finds it.  Invariant:
+ * until it lies there it keeps the pool alive, and then it is the owner's. */
+static bool send_home(mcq__slab_t* slab) {
+  mcq__pool_t* pool = slab->pool_;
+  size_t size = slab->cap_;
+  if (slab->size_class_ == FOREIGN_SHELF) return false;
+  size_t before =
+      atomic_fetch_add_explicit(&pool->away_bytes, size, memory_order_relaxed);
+  mcq__slab_t* head = atomic_load_explicit(&pool->away, memory_order_relaxed);
+  do {
+    if (before + size > AWAY_MAX || head == shut(pool)) {
+      atomic_fetch_sub_explicit(&pool->away_bytes, size, memory_order_relaxed);
+      return false;
+    }
+    slab->next_ = head;
+  } while (!atomic_compare_exchange_weak_explicit(
+      &pool->away, &head, slab, memory_order_release, memory_order_relaxed));
+  return true;
+}
+
+/* Frees what lies there, or puts it on its shelf. */
+static void put_away(mcq__slab_t* slab, bool keep) {
+  while (slab != NULL) {
+    mcq__slab_t* next = slab->next_;
+    atomic_fetch_sub_explicit(&slab->pool_->away_bytes, slab->cap_,
+                              memory_order_relaxed);
+    if (!keep || !shelve(slab)) unmake(slab);
+    slab = next;
+  }
+}
+
+/* On the owner's thread: all that came home. */
+static void fetch(mcq__pool_t* pool) {
+  mcq__slab_t* head = atomic_load_explicit(&pool->away, memory_order_relaxed);
+  if (head == NULL || head == shut(pool)) return;
+  put_away(atomic_exchange_explicit(&pool->away, NULL, memory_order_acquire),
+           true);
+}
+
 /* Takes an idle slab of the class, or makes one; its count is 1.  Invariant:
  * what lies on a shelf is counted by nobody, so the taker is the only one who
  * can name it. */
 static mcq__slab_t* take(mcq__pool_t* pool, unsigned shelf) {
-  mcq__slab_t* slab = at_home(pool) ? pool->shelves[shelf].idle : NULL;
+  bool home = at_home(pool);
+  if (home && pool->shelves[shelf].idle == NULL) fetch(pool);
+  mcq__slab_t* slab = home ? pool->shelves[shelf].idle : NULL;
   if (slab != NULL) {
     unveil(slab);
     mcq__check(atomic_load(&slab->refs_) == 0);
@@ -157,20 +219,14 @@ static mcq__slab_t* take(mcq__pool_t* pool, unsigned shelf) {
 }
 
 /* Puts a slab that reached zero back on its shelf, or frees it.  Invariant:
- * shelves are touched by the owner's thread alone; a slab let go elsewhere,
- * or after the pool was closed, never gets there. */
+ * shelves are touched by the owner's thread alone; a slab let go elsewhere gets
+ * there by his hands, and after the pool was closed none does. */
 static void put_back(mcq__slab_t* slab) {
   mcq__pool_t* pool = slab->pool_;
-  unsigned shelf = slab->size_class_;
-  if (recycling && at_home(pool) && !pool->closed &&
-      pool->shelves[shelf].count < plans[shelf].keep) {
-    veil(slab);
-    slab->next_ = pool->shelves[shelf].idle;
-    pool->shelves[shelf].idle = slab;
-    pool->shelves[shelf].count++;
-    return;
-  }
-  unmake(slab);
+  bool kept = false;
+  if (recycling)
+    kept = at_home(pool) ? !pool->closed && shelve(slab) : send_home(slab);
+  if (!kept) unmake(slab);
 }
 
 static void thin(mcq__pool_t* pool, unsigned shelf, unsigned leave) {
@@ -191,6 +247,8 @@ int mcq__pool_open(mcq__pool_t** out, mcq__mem_t* mem) {
   pool->mem = mem;
   atomic_init(&pool->owner, pthread_self());
   atomic_init(&pool->refs, 1);
+  atomic_init(&pool->away, NULL);
+  atomic_init(&pool->away_bytes, 0);
   *out = pool;
   return 0;
 }
@@ -198,6 +256,9 @@ int mcq__pool_open(mcq__pool_t** out, mcq__mem_t* mem) {
 void mcq__pool_close(mcq__pool_t* pool) {
   if (pool == NULL) return;
   mcq__check(!pool->closed);
+  put_away(
+      atomic_exchange_explicit(&pool->away, shut(pool), memory_order_acquire),
+      false);
   for (unsigned i = 0; i < SHELVES; i++) thin(pool, i, 0);
   pool->closed = true;
   mcq__pool_release(pool);

@@ -64,8 +64,9 @@ typedef struct mcq__window {
 
 /* ---- pool ---------------------------------------------------------------- */
 
-/* A pool for the calling thread.  Slabs released on other threads are freed,
- * not recycled.  The pool object lives until its last slab is gone. */
+/* A pool for the calling thread.  Slabs released on other threads wait, up to a
+ * bound, until this one takes slabs again.  The pool object lives until its
+ * last slab is gone. */
 int mcq__pool_open(mcq__pool_t** out, mcq__mem_t* mem);
 
 /* The calling thread is the pool's from now on: a loop may be set up on one
