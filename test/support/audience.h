@@ -94,6 +94,7 @@ typedef struct audience {
   size_t count;
   rig_bytes_t messages[MESSAGES]; /* as they travel; 0: the welcome */
   size_t message_count;
+  size_t said; /* bytes of what was published */
   naive_set_t topics;
   fact_t* facts; /* of topics */
   size_t facts_cap;
