@@ -55,7 +55,8 @@ void mcq__actor_cut(mcq__actor_t* a) {
   mcq__io_cancel(&a->pump);
   mcq__io_cancel(&a->fail);
   a->wire->backend->close(a->wire);
-  tell_lost(a);
+  /* With a write in flight what is lost is known only when that has ended. */
+  if (!a->in_flight) tell_lost(a);
 }
 
 void mcq__actor_read(mcq__actor_t* a) {
@@ -176,6 +177,7 @@ static void on_end(mcq__wire_t* wire, int code) {
 
 static void on_closed(mcq__wire_t* wire) {
   mcq__actor_t* a = of_wire(wire);
+  tell_lost(a);
   a->wire = NULL;
   a->in_flight = false;
   mcq__outbox_rewind(&a->outbox);

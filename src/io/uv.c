@@ -38,6 +38,7 @@ typedef struct pump {
   bool ended;  /* nothing more will be read */
   bool failed; /* writing did: on_end would be about the same cause */
   bool full;   /* the last write was cut short: no use trying again */
+  bool undone; /* a write was waiting when it was closed */
   bool closing;
 } pump_t;
 
@@ -194,6 +195,7 @@ static void on_handle_closed(uv_handle_t* handle) {
   pump_t* p = (pump_t*) handle->data;
   if (--p->open != 0) return;
   mcq__mem_t* mem = p->wire.io->mem;
+  if (p->undone) p->wire.events->on_wrote(&p->wire, UV_ECANCELED);
   p->wire.events->on_closed(&p->wire);
   mcq__mem_free(mem, p->stream);
   mcq__mem_free(mem, p);
@@ -283,6 +285,7 @@ static void close_wire(mcq__wire_t* wire) {
   if (p->closing) return;
   p->closing = true;
   p->reading = false;
+  p->undone = p->pieces != 0;
   p->pieces = 0;
   uv_close((uv_handle_t*) &p->poll, on_handle_closed);
   uv_close((uv_handle_t*) p->stream, on_handle_closed);

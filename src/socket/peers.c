@@ -64,6 +64,7 @@ static void hand_over(mcq_socket_t* s, mcq_peer_t displaced, mcq__slice_t id) {
   old->peer = (mcq_peer_t){0, 0};
   if (old->was_up) report_down(s, old, displaced, id, MCQ_EHANDOVER, "");
   old->was_up = false;
+  old->told = true;
   mcq__actor_end(old, MCQ_EHANDOVER, 0);
   moved(s, displaced, (mcq_peer_t){0, 0});
 }
@@ -342,6 +343,7 @@ static void on_pong(mcq__actor_t* a, mcq__slice_t context) {
 static void on_room(mcq__actor_t* a) {
   mcq_socket_t* s = socket_of(a);
   if (a->state == MCQ__ACTOR_ENDING) return; /* closing: gets no more */
+  if (a->state == MCQ__ACTOR_CLOSING && !a->told) return;
   if (a->state != MCQ__ACTOR_UP && (s->options.flags & MCQ_IMMEDIATE)) return;
   s->pattern->seats->room(s, a->peer);
   mcq__socket_drained(s);
