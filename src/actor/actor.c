@@ -315,6 +315,8 @@ int mcq__actor_attach(mcq__actor_t* a, const mcq__transport_t* transport,
 }
 
 void mcq__actor_up(mcq__actor_t* a) {
+  int rc = mcq__actor_protocol(a)->welcome(a->session);
+  if (rc != 0) mcq__actor_fail(a, rc, "out of memory");
   a->state = MCQ__ACTOR_UP;
   a->was_up = true;
   mcq__actor_watch(a);

@@ -121,6 +121,7 @@ static inline void scene_event(mcq_socket_t* s, const mcq_event_t* e) {
     t->failed++;
     t->failure = e->code;
     t->failed_at = told_now(t);
+    snprintf(t->text, sizeof t->text, "%s", e->text);
   }
 }
 
