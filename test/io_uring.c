@@ -117,11 +117,11 @@ static void on_bytes(mcq__wire_t* wire, mcq__slice_t bytes) {
 
 static void on_wrote(mcq__wire_t* wire, ssize_t n) {
   side_t* s = of_wire(wire);
-  assert_false(s->calling || s->closing);
+  assert_false(s->calling);
   s->writes++;
   s->wrote = n;
   if (n > 0) s->written += n;
-  if (s->on_wrote != NULL) s->on_wrote(s);
+  if (s->on_wrote != NULL && !s->closing) s->on_wrote(s);
 }
 
 static void on_end(mcq__wire_t* wire, int code) {

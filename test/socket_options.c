@@ -61,6 +61,19 @@ static void what_makes_no_sense_is_refused(void** state) {
       {.type = MCQ_DEALER, .turn_messages = -1},
       {.type = MCQ_DEALER, .turn_bytes = -1},
       {.type = MCQ_DEALER, .turn_usec = -1},
+      {.type = MCQ_DEALER, .heartbeat_ms = -2},
+      {.type = MCQ_DEALER, .heartbeat_timeout_ms = -2},
+      {.type = MCQ_DEALER, .heartbeat_ttl_ms = -2},
+      /* Their peers would give us up between two questions. */
+      {.type = MCQ_DEALER, .heartbeat_ms = 500, .heartbeat_ttl_ms = 500},
+      {.type = MCQ_DEALER, .heartbeat_ms = 65500, .heartbeat_ttl_ms = 100000},
+      {.type = MCQ_STREAM, .heartbeat_ms = 500},
+      {.type = MCQ_DEALER, .first_message_ms = -2},
+      {.type = MCQ_PUSH, .first_message_ms = 500},
+      {.type = MCQ_DEALER, .idle_ms = -2},
+      {.type = MCQ_DEALER, .reconnect_attempts = -2},
+      {.type = MCQ_DEALER, .reconnect_total_ms = -2},
+      {.type = MCQ_DEALER, .reconnect_stop = 8},
       {.type = MCQ_DEALER, .flags = MCQ_ROUTER_BALANCE},
       {.type = MCQ_PAIR, .flags = MCQ_ROUTER_REFUSE_TWIN},
       {.type = MCQ_ROUTER, .flags = 1 << 30},
@@ -77,6 +90,31 @@ static void what_makes_no_sense_is_refused(void** state) {
     assert_int_equal(make(&g, bad[i]), MCQ_EINVAL);
   assert_int_equal(make(&g, (mcq_socket_options_t){.type = -1}), MCQ_EINVAL);
   assert_int_equal(make(&g, (mcq_socket_options_t){.type = 99}), MCQ_EINVAL);
+  teardown(&g);
+}
+
+/* -1 is none, as everywhere, also where none is the default. */
+static void what_is_off_may_be_switched_off(void** state) {
+  (void) state;
+  static const mcq_socket_options_t good[] = {
+      {.type = MCQ_DEALER,
+       .heartbeat_ms = -1,
+       .heartbeat_timeout_ms = -1,
+       .heartbeat_ttl_ms = -1,
+       .first_message_ms = -1,
+       .idle_ms = -1,
+       .reconnect_attempts = -1,
+       .reconnect_total_ms = -1},
+      {.type = MCQ_DEALER, .heartbeat_ttl_ms = 100}, /* of no consequence */
+      {.type = MCQ_DEALER, .heartbeat_ms = 499, .heartbeat_ttl_ms = 500},
+      {.type = MCQ_DEALER, .heartbeat_ms = INT64_MAX},
+      {.type = MCQ_STREAM, .heartbeat_ms = -1, .idle_ms = 500},
+      {.type = MCQ_PUSH, .first_message_ms = -1},
+  };
+  stage_t g;
+  setup(&g);
+  for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+    assert_int_equal(make(&g, good[i]), 0);
   teardown(&g);
 }
 
@@ -180,6 +218,7 @@ static void the_loop_may_run_elsewhere(void** state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(what_makes_no_sense_is_refused),
+      cmocka_unit_test(what_is_off_may_be_switched_off),
       cmocka_unit_test(without_linger_all_is_dropped_and_counted),
       cmocka_unit_test(with_linger_it_waits),
       cmocka_unit_test(the_loop_may_run_elsewhere),

@@ -358,6 +358,8 @@ exits 1 -b 'tcp://256.0.0.1:1' pull
 exits 4 -b 'tcp://127.0.0.1:*' -n 1 -t 1 pull
 exits 0 -b 'tcp://127.0.0.1:*' pub
 exits 0 -b 'tcp://127.0.0.1:*' push
+exits 0 -b 'tcp://127.0.0.1:*' --heartbeat-interval 100 --heartbeat-timeout 0 pub
+exits 2 -b 'tcp://127.0.0.1:*' --heartbeat-interval soon pub
 
 name="mcqcat --linger=0"
 echo lost | $bounded "$cat" -c tcp://127.0.0.1:1 --linger 0 push >got 2>said

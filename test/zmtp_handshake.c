@@ -563,6 +563,40 @@ static void an_error_may_follow_ready(void** state) {
 /* ---- our refusal
  * ------------------------------------------------------------------- */
 
+/* Who may yet refuse says READY when it does not: to those who come in. */
+static void hesitating(void** state) {
+  (void) state;
+  for (int incoming = 0; incoming < 2; incoming++) {
+    for (int taken = 0; taken < 2; taken++) {
+      mcq__session_config_t c = rig_config(bench.pool);
+      rig_bytes_t b = {0};
+      mcq__event_t ev;
+      c.hesitates = true;
+      c.incoming = incoming;
+      mcq__session_t* s = open_with(&c);
+      drop_out(s);
+      rig_greeting(&b, 3, 1, "NULL");
+      assert_int_equal(feed_one(s, &b, &ev), MCQ__EV_NONE);
+      size_t ready = mcq__zmtp.out(s)->bytes;
+      if (incoming) assert_int_equal(ready, 0);
+      if (!incoming) assert_in_range(ready, 40, 60);
+      drop_out(s);
+      rig_ready(&b, "ROUTER", NULL, 0);
+      assert_int_equal(feed_one(s, &b, &ev), MCQ__EV_READY);
+      assert_int_equal(mcq__zmtp.out(s)->bytes, 0);
+      if (taken) assert_int_equal(mcq__zmtp.welcome(s), 0);
+      if (!taken) assert_int_equal(mcq__zmtp.refuse(s, "twin"), 0);
+      rig_bytes_t out = {0};
+      rig_drain(s, &out);
+      if (taken && incoming) assert_memory_equal(out.data + 2, "\5READY", 6);
+      if (taken && !incoming) assert_int_equal(out.len, 0);
+      if (!taken) assert_memory_equal(out.data, "\4\13\5ERROR\4twin", out.len);
+      rig_free(&out);
+      mcq__zmtp.close(s);
+    }
+  }
+}
+
 static void refusing(void** state) {
   (void) state;
   rig_bytes_t b = {0};
@@ -730,6 +764,7 @@ int main(void) {
       TEST(a_ready_of_64_kib_is_taken),
       TEST(errors_are_refusals),
       TEST(an_error_may_follow_ready),
+      TEST(hesitating),
       TEST(refusing),
       TEST(trickling_does_not_move_the_deadline),
       TEST(there_is_no_deadline_after_ready),

@@ -56,7 +56,8 @@ void mcq__actor_cut(mcq__actor_t* a) {
   mcq__io_cancel(&a->pump);
   mcq__io_cancel(&a->fail);
   a->wire->backend->close(a->wire);
-  tell_lost(a);
+  /* With a write in flight what is lost is known only when that has ended. */
+  if (!a->in_flight) tell_lost(a);
 }
 
 void mcq__actor_read(mcq__actor_t* a) {
@@ -186,6 +187,7 @@ static uint64_t asked(const mcq__actor_t* a) {
 
 static void on_closed(mcq__wire_t* wire) {
   mcq__actor_t* a = of_wire(wire);
+  tell_lost(a);
   a->wire = NULL;
   a->in_flight = false;
   uint64_t before = a->outbox.messages;
@@ -334,6 +336,8 @@ int mcq__actor_attach(mcq__actor_t* a, const mcq__transport_t* transport,
 }
 
 void mcq__actor_up(mcq__actor_t* a) {
+  int rc = mcq__actor_protocol(a)->welcome(a->session);
+  if (rc != 0) mcq__actor_fail(a, rc, "out of memory");
   a->state = MCQ__ACTOR_UP;
   a->was_up = true;
   a->up_at = mcq__io_now(mcq__actor_io(a));

@@ -12,9 +12,10 @@
 /* Writes one connection makes in a row before others have their turn. */
 #define WRITE_ROUNDS 8
 
-/* Ends when what is queued has left, and takes no more. */
+/* Ends when what is queued has left, and takes no more until that is told. */
 static bool draining(const mcq__actor_t* a) {
-  return a->state == MCQ__ACTOR_ENDING && a->flush_all;
+  return a->flush_all && (a->state == MCQ__ACTOR_ENDING ||
+                          (a->state == MCQ__ACTOR_CLOSING && !a->told));
 }
 
 /* Queued bytes that may leave now; the session's own go first and whole, but
@@ -74,7 +75,8 @@ void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control) {
   mcq__outbox_wrote(&a->outbox, n - own);
   mcq__actor_charge(a);
   mcq__actor_sent(a, messages - a->outbox.messages);
-  if (mcq__unlikely(a->pulse.on)) mcq__actor_watch_wrote(a, n, messages);
+  if (mcq__unlikely(a->pulse.on) && a->state == MCQ__ACTOR_UP)
+    mcq__actor_watch_wrote(a, n, messages);
   if (a->state == MCQ__ACTOR_UP) mcq__actor_thin(a); /* it wrote less */
   if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING) && !a->shut) {
     if (a->linger != MCQ__NO_DEADLINE)

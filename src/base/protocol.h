@@ -66,6 +66,7 @@ typedef struct mcq__session_config {
   uint64_t max_handshake; /* bytes the peer may say before READY in what has
                              no fixed size; UINT64_MAX: no limit */
   bool incoming;         /* the connection was accepted, not dialed */
+  bool hesitates;        /* who came in hears of READY when it was taken in */
 } mcq__session_config_t;
 
 #define MCQ__NO_DEADLINE UINT64_MAX
@@ -99,6 +100,10 @@ typedef struct mcq__protocol {
   /* The next event, NONE when hungry.  After a terminal event: NONE for
    * ever, and everything fed is ignored. */
   mcq__event_kind_t (*next)(mcq__session_t* s, mcq__event_t* ev);
+
+  /* After READY: the peer is taken in, and is told where it was not before.
+   * 0 or MCQ_ENOMEM. */
+  int (*welcome)(mcq__session_t* s);
 
   /* While the body of a large frame is awaited: the window that wants the
    * rest of it (its room is what is missing), else NULL.  Only when hungry.

@@ -184,7 +184,8 @@ typedef struct mcq__backend {
    * is in flight. */
   void (*shutdown)(mcq__wire_t* wire);
 
-  /* Ends the connection; idempotent.  Only on_closed comes afterwards. */
+  /* Ends the connection; idempotent.  Afterwards comes on_wrote for a write in
+   * flight, telling what became of it, and then on_closed. */
   void (*close)(mcq__wire_t* wire);
 
   /* Hands prepared work to the kernel at the end of a phase; may be NULL. */

@@ -93,6 +93,7 @@ typedef struct mcq__uring_wire {
   struct mcq__uring_gather* gather; /* of several; NULL until the first */
   bool vectored;                    /* the write is the one in `gather` */
   bool failed; /* a write did: on_end would be about the same cause */
+  bool undone; /* a write was not begun when it was closed */
 
   unsigned cancels; /* cancel requests with the kernel */
   bool closing;

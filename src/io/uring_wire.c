@@ -63,7 +63,10 @@ static bool in_use(const wire_t* w) {
 
 static void ask_closing(wire_t* w) {
   if (w->gone) return;
-  if (w->send == MCQ__URING_SEND_WANTED) w->send = MCQ__URING_SEND_NONE;
+  if (w->send == MCQ__URING_SEND_WANTED) {
+    w->send = MCQ__URING_SEND_NONE;
+    w->undone = true;
+  }
   if (!in_use(w)) {
     w->gone = true;
     close(w->fd);
@@ -91,11 +94,8 @@ void mcq__uring_ask(mcq__uring_t* u) {
 
 static void sent(wire_t* w, int res) {
   w->send = MCQ__URING_SEND_NONE;
-  if (w->closing) {
-    mcq__uring_want(w);
-    return;
-  }
   w->failed = w->failed || res < 0;
+  if (w->closing) mcq__uring_want(w);
   w->wire.events->on_wrote(&w->wire, res);
 }
 
@@ -175,6 +175,7 @@ static void report_closed(mcq__task_t* task) {
   wire_t* w = mcq__container_of(task, wire_t, task);
   mcq__mem_t* mem = w->wire.io->mem;
   mcq__io_unref(w->wire.io);
+  if (w->undone) w->wire.events->on_wrote(&w->wire, UV_ECANCELED);
   w->wire.events->on_closed(&w->wire);
   mcq__list_remove(&w->asking);
   mcq__fifo_dispose(&w->parked);

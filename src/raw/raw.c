@@ -61,6 +61,11 @@ static mcq__event_kind_t next(mcq__session_t* s, mcq__event_t* ev) {
   return MCQ__EV_FRAME;
 }
 
+static int welcome(mcq__session_t* s) {
+  (void) s;
+  return 0;
+}
+
 static mcq__window_t* want(mcq__session_t* s) {
   (void) s;
   return NULL;
@@ -152,6 +157,7 @@ const mcq__protocol_t mcq__raw = {
     .start = start,
     .feed = feed,
     .next = next,
+    .welcome = welcome,
     .want = want,
     .filled = filled,
     .hold = hold,

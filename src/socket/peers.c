@@ -65,6 +65,7 @@ static void hand_over(mcq_socket_t* s, mcq_peer_t displaced, mcq__slice_t id) {
   if (old->was_up) report_down(s, old, displaced, id, MCQ_EHANDOVER, "");
   old->displaced = old->was_up;
   old->was_up = false;
+  old->told = true;
   mcq__actor_end(old, MCQ_EHANDOVER, 0);
   moved(s, displaced, (mcq_peer_t){0, 0});
 }
@@ -363,6 +364,7 @@ static void on_full(mcq__actor_t* a, bool full) {
 static void on_room(mcq__actor_t* a, bool low) {
   mcq_socket_t* s = socket_of(a);
   if (a->state == MCQ__ACTOR_ENDING) return; /* closing: gets no more */
+  if (a->state == MCQ__ACTOR_CLOSING && !a->told) return;
   if (a->state != MCQ__ACTOR_UP && (s->options.flags & MCQ_IMMEDIATE)) return;
   s->pattern->seats->room(s, a->peer);
   if (low) mcq__socket_drained(s);

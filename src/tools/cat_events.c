@@ -101,9 +101,12 @@ static const char* reason(int code) {
     case MCQ_ETYPE:
     case MCQ_EREFUSED:
     case MCQ_EPAIRED:
+    case MCQ_ENOTNOW:
       return "refused";
     case MCQ_EHANDSHAKE:
     case MCQ_ETIMEDOUT:
+    case MCQ_EIDLE:
+    case MCQ_EHEARTBEAT:
       return "timeout";
     default:
       return "lost";

@@ -31,6 +31,8 @@ static const char help_text[] =
     "      --backend=NAME        auto, uv or uring\n"
     "      --max-message-size=N  bytes in all frames; 0: no limit\n"
     "      --handshake-timeout=MS  of the whole handshake; 0: no limit\n"
+    "      --heartbeat-interval=MS  ask silent peers for a sign of life\n"
+    "      --heartbeat-timeout=MS  disconnect those that give none for so long\n"
     "      --sndhwm=N            messages queued for a peer; 0: no limit\n"
     "      --stats               counters on stderr at exit and on SIGUSR1\n"
     "      --help, --version\n"
@@ -43,6 +45,8 @@ enum { /* options without a letter */
        OPT_LINGER,
        OPT_MAX_MESSAGE_SIZE,
        OPT_HANDSHAKE_TIMEOUT,
+       OPT_HEARTBEAT_INTERVAL,
+       OPT_HEARTBEAT_TIMEOUT,
        OPT_SNDHWM,
        OPT_STATS,
        OPT_HELP,
@@ -65,6 +69,8 @@ static const struct option long_options[] = {
     {"linger", required_argument, NULL, OPT_LINGER},
     {"max-message-size", required_argument, NULL, OPT_MAX_MESSAGE_SIZE},
     {"handshake-timeout", required_argument, NULL, OPT_HANDSHAKE_TIMEOUT},
+    {"heartbeat-interval", required_argument, NULL, OPT_HEARTBEAT_INTERVAL},
+    {"heartbeat-timeout", required_argument, NULL, OPT_HEARTBEAT_TIMEOUT},
     {"sndhwm", required_argument, NULL, OPT_SNDHWM},
     {"stats", no_argument, NULL, OPT_STATS},
     {"help", no_argument, NULL, OPT_HELP},
@@ -75,8 +81,6 @@ static const struct option long_options[] = {
     {"curve-server", required_argument, NULL, OPT_ABSENT},
     {"curve-client", required_argument, NULL, OPT_ABSENT},
     {"curve-server-key", required_argument, NULL, OPT_ABSENT},
-    {"heartbeat-interval", required_argument, NULL, OPT_ABSENT},
-    {"heartbeat-timeout", required_argument, NULL, OPT_ABSENT},
     {"rcvhwm", required_argument, NULL, OPT_ABSENT},
     {NULL, 0, NULL, 0}};
 
@@ -229,6 +233,12 @@ static int read_value(cat_options_t* o, int option, const char* word) {
     case OPT_HANDSHAKE_TIMEOUT:
       return read_limit("--handshake-timeout", word, INT32_MAX,
                         &o->handshake_ms);
+    case OPT_HEARTBEAT_INTERVAL:
+      return read_limit("--heartbeat-interval", word, INT32_MAX,
+                        &o->heartbeat_ms);
+    case OPT_HEARTBEAT_TIMEOUT:
+      return read_limit("--heartbeat-timeout", word, INT32_MAX,
+                        &o->heartbeat_timeout_ms);
     case OPT_SNDHWM:
       rc = read_limit("--sndhwm", word, INT32_MAX, &n);
       o->sndhwm = (int32_t) n;

@@ -34,6 +34,8 @@ typedef struct cat_options {
   bool echo;
   bool balance;
   bool stats;
+  int64_t heartbeat_ms;
+  int64_t heartbeat_timeout_ms;
   bool linger_given;
   int64_t linger_ms; /* the rest as in mcq_socket_options_t */
   int64_t max_message_size;

@@ -342,6 +342,8 @@ static int open_socket(cat_t* cat) {
       .handshake_ms = o->handshake_ms,
       .linger_ms = o->linger_ms,
       .reconnect_ms = streams(cat) ? -1 : 0,
+      .heartbeat_ms = o->heartbeat_ms,
+      .heartbeat_timeout_ms = o->heartbeat_timeout_ms,
   };
   int rc = mcq_socket_new(cat->ctx, &options, &cat->socket);
   if (rc == MCQ_ENOTSUP)

@@ -24,7 +24,8 @@ typedef struct mcq__talk {
 
 enum {                      /* what step() says when nothing failed */
        MCQ__TALK_ON = 0,    /* awaits a command */
-       MCQ__TALK_AGREED = 1 /* ours is queued whole, the peer's is complete */
+       MCQ__TALK_AGREED = 1 /* the peer's is complete, ours is queued whole but
+                               for the welcome */
 };
 
 typedef struct mcq__mechanism {
@@ -34,6 +35,10 @@ typedef struct mcq__mechanism {
    * every command of the handshake but ERROR after that, borrowed.  TALK_ON,
    * TALK_AGREED, or the code to fail with. */
   int (*step)(mcq__talk_t* talk, const mcq__command_t* command);
+
+  /* The peer is taken in: queues what was held back for that where the config
+   * hesitates.  0 or MCQ_ENOMEM.  NULL: nothing ever is. */
+  int (*welcome)(mcq__talk_t* talk);
 
   /* The rest is NULL and 0 where frames travel as they are. */
 

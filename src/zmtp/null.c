@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The NULL mechanism: each side says READY with its properties.  Ours goes
  * out as soon as the greetings are exchanged, without waiting: the RFCs differ
- * on who begins and every peer takes either order.  RFC 37, "The NULL Security
+ * on who begins and every peer takes either order.  Unless the peer came in and
+ * may be refused for what it says of itself: one that has heard READY sends
+ * what it has, and all of that would be lost.  RFC 37, "The NULL Security
  * Mechanism". */
 #include "zmtp/mechanism.h"
 
@@ -14,8 +16,12 @@ static int send_ready(mcq__talk_t* talk) {
   return rc;
 }
 
+static bool waits(const mcq__talk_t* talk) {
+  return talk->config->hesitates && talk->config->incoming;
+}
+
 static int step(mcq__talk_t* talk, const mcq__command_t* command) {
-  if (command == NULL) return send_ready(talk);
+  if (command == NULL) return waits(talk) ? MCQ__TALK_ON : send_ready(talk);
   if (command->kind != MCQ__CMD_READY) {
     talk->why = "a command other than READY in the handshake";
     return MCQ_ECOMMAND;
@@ -24,4 +30,9 @@ static int step(mcq__talk_t* talk, const mcq__command_t* command) {
   return MCQ__TALK_AGREED;
 }
 
-const mcq__mechanism_t mcq__mechanism_null = {.name = "NULL", .step = step};
+static int welcome(mcq__talk_t* talk) {
+  return waits(talk) ? send_ready(talk) : 0;
+}
+
+const mcq__mechanism_t mcq__mechanism_null = {
+    .name = "NULL", .step = step, .welcome = welcome};

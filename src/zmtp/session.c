@@ -172,6 +172,11 @@ static mcq__chain_t* out(mcq__session_t* s) {
   return &s->out;
 }
 
+static int welcome(mcq__session_t* s) {
+  mcq__check(s->stage == MCQ__TRAFFIC);
+  return s->mechanism->welcome == NULL ? 0 : s->mechanism->welcome(&s->talk);
+}
+
 static int refuse(mcq__session_t* s, const char* reason) {
   int rc = 0;
   if (s->started && !over(s))
@@ -250,6 +255,7 @@ const mcq__protocol_t mcq__zmtp = {
     .start = start,
     .feed = feed,
     .next = next,
+    .welcome = welcome,
     .want = want,
     .filled = filled,
     .hold = hold,

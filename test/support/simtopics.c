@@ -54,7 +54,9 @@ size_t sim_topics_meant(const sim_sock_t* k, uint32_t words) {
   for (uint32_t slot = 0; slot < roster->used; slot++) {
     if (roster->seats[slot].epoch == 0) continue;
     const mcq__actor_t* a = mcq__actor_of_port(roster->seats[slot].port);
-    if (a->state == MCQ__ACTOR_ENDING && a->flush_all) continue;
+    bool leaves = a->state == MCQ__ACTOR_ENDING ||
+                  (a->state == MCQ__ACTOR_CLOSING && !a->told);
+    if (leaves && a->flush_all) continue;
     bool match = sim_publishes(k) && matches(k, slot, words);
     if (match != inverted) count++;
   }

@@ -29,6 +29,7 @@ struct sim_wire {
   bool shut;
   bool closing;
   bool gone; /* on_closed may come */
+  ssize_t outcome; /* of a write that was in flight then; 0: none was */
 };
 
 /* Memory lent to the library for the length of a callback. */
@@ -288,6 +289,7 @@ static void finish_close(sim_wire_t* w) {
   for (sim_loan_t* l = w->host->loans; l != NULL; l = l->next)
     if (l->wire == w) l->wire = NULL;
   net_of(w)->live--;
+  if (w->outcome != 0) w->wire.events->on_wrote(&w->wire, w->outcome);
   w->wire.events->on_closed(&w->wire);
   sim_end_drop(end);
   mcq__mem_free(mem, w);
@@ -419,8 +421,12 @@ static void close_sim(mcq__wire_t* wire) {
   sim_wire_t* w = of_wire(wire);
   sim_net_t* net = net_of(w);
   if (w->closing) return;
-  if (w->in_flight && w->submitted && w->end->broken == 0)
-    take(w, sim_below(net, fitting(w) + 1));
+  if (w->in_flight) w->outcome = UV_ECANCELED;
+  if (w->in_flight && w->submitted && w->end->broken == 0) {
+    size_t n = sim_below(net, fitting(w) + 1);
+    if (n != 0) w->outcome = (ssize_t) n;
+    take(w, n);
+  }
   w->in_flight = false;
   w->stuck = false;
   w->reading = false;

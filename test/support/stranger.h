@@ -33,8 +33,9 @@ typedef struct heard {
   char order[64]; /* p ping, o pong, f frame with more, m last frame */
 } heard_t;
 
-/* What happened to the socket. */
+/* What happened to a socket. */
 typedef struct told {
+  struct scene* scene;
   unsigned ups, downs, messages, stopped, retries, failed, connecting;
   uint64_t up_at, down_at, failed_at, request_failed_at, stopped_at;
   int reason; /* of the last down */
@@ -62,47 +63,50 @@ typedef struct scene {
 
 /* ---- the socket's side --------------------------------------------------- */
 
-static inline scene_t* scene_of(mcq_socket_t* s) {
-  return (scene_t*) mcq_socket_data(s);
+static inline told_t* told_of(mcq_socket_t* s) {
+  return (told_t*) mcq_socket_data(s);
+}
+
+static inline uint64_t told_now(const told_t* t) {
+  return t->scene->ground.net.now;
 }
 
 static inline void scene_up(mcq_socket_t* s, const mcq_peer_info_t* info) {
-  scene_t* g = scene_of(s);
-  g->told.ups++;
-  g->told.up_at = g->ground.net.now;
-  g->told.peer = info->peer;
+  told_t* t = told_of(s);
+  t->ups++;
+  t->up_at = told_now(t);
+  t->peer = info->peer;
 }
 
 static inline void scene_down(mcq_socket_t* s, const mcq_peer_info_t* info) {
-  scene_t* g = scene_of(s);
-  g->told.downs++;
-  g->told.down_at = g->ground.net.now;
-  g->told.reason = info->reason;
-  g->told.rtt_ns = info->rtt_ns;
-  g->told.unsure += info->unsure_messages;
-  snprintf(g->told.text, sizeof g->told.text, "%s", info->text);
+  told_t* t = told_of(s);
+  t->downs++;
+  t->down_at = told_now(t);
+  t->reason = info->reason;
+  t->rtt_ns = info->rtt_ns;
+  t->unsure += info->unsure_messages;
+  snprintf(t->text, sizeof t->text, "%s", info->text);
 }
 
 static inline void scene_message(mcq_socket_t* s, mcq_peer_t peer,
                                  mcq_msg_t* msg) {
-  scene_t* g = scene_of(s);
+  told_t* t = told_of(s);
   (void) peer;
   mcq_frame_t f = mcq_msg_frame(msg, 0);
-  if (g->told.messages < sizeof g->told.said - 1)
-    g->told.said[g->told.messages] = f.len == 0 ? '-' : *(const char*) f.data;
-  g->told.messages++;
-  if (g->on_message != NULL) g->on_message(g, s);
+  if (t->messages < sizeof t->said - 1)
+    t->said[t->messages] = f.len == 0 ? '-' : *(const char*) f.data;
+  t->messages++;
+  if (t->scene->on_message != NULL) t->scene->on_message(t->scene, s);
 }
 
 static inline void scene_request_failed(mcq_socket_t* s, int code) {
-  scene_t* g = scene_of(s);
-  g->told.failure = code;
-  g->told.request_failed_at = g->ground.net.now;
+  told_t* t = told_of(s);
+  t->failure = code;
+  t->request_failed_at = told_now(t);
 }
 
 static inline void scene_event(mcq_socket_t* s, const mcq_event_t* e) {
-  scene_t* g = scene_of(s);
-  told_t* t = &g->told;
+  told_t* t = told_of(s);
   if (e->kind == MCQ_EVENT_CONNECTING) t->connecting++;
   if (e->kind == MCQ_EVENT_RETRY) {
     if (t->retries < 64) t->waits[t->retries] = e->wait_ms;
@@ -110,19 +114,24 @@ static inline void scene_event(mcq_socket_t* s, const mcq_event_t* e) {
   }
   if (e->kind == MCQ_EVENT_STOPPED) {
     t->stopped++;
-    t->stopped_at = g->ground.net.now;
+    t->stopped_at = told_now(t);
     t->stop_code = e->code;
   }
   if (e->kind == MCQ_EVENT_HANDSHAKE_FAILED) {
     t->failed++;
     t->failure = e->code;
-    t->failed_at = g->ground.net.now;
+    t->failed_at = told_now(t);
+    snprintf(t->text, sizeof t->text, "%s", e->text);
   }
 }
 
-static inline mcq_socket_t* scene_socket(scene_t* g, mcq_socket_options_t o) {
+/* A socket that writes in `t`. */
+static inline mcq_socket_t* scene_socket(scene_t* g, told_t* t,
+                                         mcq_socket_options_t o) {
   mcq_socket_t* s;
-  o.data = g;
+  memset(t, 0, sizeof *t);
+  t->scene = g;
+  o.data = t;
   o.on_peer_up = scene_up;
   o.on_peer_down = scene_down;
   o.on_message = scene_message;
@@ -292,7 +301,7 @@ static inline void scene_open(scene_t* g, const place_t* place) {
 
 /* `o` listens. */
 static inline void scene_listen(scene_t* g, mcq_socket_options_t o) {
-  g->s = scene_socket(g, o);
+  g->s = scene_socket(g, &g->told, o);
   assert_int_equal(mcq_bind(g->s, "sim://here", &g->at), 0);
   scene_settle(g);
 }

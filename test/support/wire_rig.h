@@ -53,7 +53,8 @@ struct side {
   bool inside;      /* a call of the test's own */
   bool ended;
   int end_code;
-  bool asked_to_close; /* after which nothing but the end is heard */
+  bool asked_to_close; /* after which only the end of a write in flight and the
+                          end of all is heard */
   bool closed;
   /* what a test may hook in, after the checks */
   void (*then_bytes)(side_t* s);
@@ -245,7 +246,9 @@ static inline void side_run_sender(mcq__task_t* task) {
 }
 
 static inline void side_on_wrote(mcq__wire_t* wire, ssize_t n) {
-  side_t* s = side_heard(wire);
+  side_t* s = (side_t*) wire->user;
+  assert_ptr_equal(s->wire, wire);
+  assert_false(s->inside);
   if (s->stuck) {
     assert_true(n == 0 && s->flight == 0);
   } else {
@@ -255,6 +258,7 @@ static inline void side_on_wrote(mcq__wire_t* wire, ssize_t n) {
   s->stuck = false;
   s->flight = 0;
   side_account(s, n);
+  if (s->asked_to_close) return;
   if (s->then_wrote != NULL) s->then_wrote(s, n);
   if (!s->asked_to_close && n >= 0) mcq__io_flush(&s->rig->seat.io, &s->sender);
 }
@@ -273,6 +277,7 @@ static inline void side_on_closed(mcq__wire_t* wire) {
   assert_ptr_equal(s->wire, wire);
   assert_false(s->inside);
   assert_true(s->asked_to_close);
+  assert_int_equal(s->flight, 0); /* it was told what became of it */
   side_spoil(s);
   s->wire = NULL;
   s->closed = true;
