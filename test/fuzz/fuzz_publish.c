@@ -10,6 +10,8 @@
 #include "support/audience.h"
 
 #define OPERATIONS 250
+/* Bytes published, for speed. */
+#define SAID_MAX 150000
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
@@ -152,65 +154,82 @@ static bool at_ease(const audience_t* a, const bool meant[VISITORS]) {
   return !a->unsettled;
 }
 
-static void judge(audience_t* a, int rc, const mcq_stats_t* before,
-                  uint64_t meant, bool ease) {
+/* What became of messages in a row: so many were meant to be had, by all who
+ * were meant, and so many were refused. */
+static void judge(audience_t* a, const mcq_stats_t* before, size_t in_a_row,
+                  uint64_t meant, uint64_t refused, bool ease) {
   mcq_stats_t after = audience_stats(a);
   uint64_t took = after.messages_sent - before->messages_sent;
   uint64_t dropped = after.messages_dropped - before->messages_dropped;
-  if (rc == MCQ_EAGAIN) {
-    must(a->slow == MCQ_SLOW_REFUSE && (a->flags & MCQ_CONFLATE) == 0);
-    must(took == 0 && dropped == 0 && !ease);
-    return;
-  }
-  must(rc == 0);
-  if ((a->flags & MCQ_CONFLATE) != 0) {
+  bool conflate = (a->flags & MCQ_CONFLATE) != 0;
+  must(after.sends_refused - before->sends_refused == refused);
+  must(refused == 0 || (a->slow == MCQ_SLOW_REFUSE && !conflate));
+  must((dropped == 0 && refused == 0) || !ease || conflate);
+  if (conflate) {
     must(took == meant);
-    return;
-  }
-  must(dropped == 0 || !ease);
-  if (a->slow == MCQ_SLOW_DROP_OLDEST) {
+  } else if (a->slow == MCQ_SLOW_DROP_OLDEST) {
     must(took <= meant && took + dropped >= meant);
   } else if (a->slow == MCQ_SLOW_DISCONNECT) {
-    must(took + dropped <= meant && took + dropped + a->slowed >= meant);
-    a->slowed += dropped;
+    a->slowed += dropped; /* and who is leaving takes nothing */
+    must(took + dropped <= meant && took + a->slowed * in_a_row >= meant);
   } else {
     must(took + dropped == meant);
     must(dropped == 0 || a->slow == MCQ_SLOW_DROP_NEWEST);
   }
 }
 
-static void publish(audience_t* a) {
-  static const size_t sizes[] = {0, 1, 60, 254, 255, 256, 2100, 9000};
-  static uint8_t body[9000];
-  uint8_t room[4];
-  uint8_t byte = mcq__cursor_u8(&a->script);
-  uint32_t number = (uint32_t) a->message_count;
-  mcq_frame_t frames[3] = {
-      any_text(a, room), {&number, sizeof number}, {body, sizes[byte / 4 % 8]}};
-  size_t count = 1 + byte % 4U % 3;
-  bool meant[VISITORS] = {false};
-  uint64_t n = 0;
-  if (a->message_count == MESSAGES) return;
+static size_t who_is_meant(const audience_t* a, mcq_frame_t topic,
+                           bool meant[VISITORS]) {
+  size_t n = 0;
   for (size_t i = 0; i < a->count; i++) {
     const visitor_t* v = &a->visitors[i];
-    bool match = naive_matches(&v->held, frames[0].data, frames[0].len);
+    bool match = naive_matches(&v->held, topic.data, topic.len);
     bool invert = (a->flags & MCQ_INVERT_MATCHING) != 0;
     meant[i] = audience_seated(v) && !v->ending && match != invert;
     n += meant[i];
   }
-  mcq_stats_t before = audience_stats(a);
-  bool ease = at_ease(a, meant);
+  return n;
+}
+
+/* True: they may have it. */
+static bool publish_one(audience_t* a, const mcq_frame_t* frames, size_t count,
+                        const bool meant[VISITORS]) {
   int rc = audience_call(a, mcq_send(a->s, frames, count));
-  if (a->closed) {
-    must(rc == MCQ_ECLOSED);
-    return;
-  }
-  judge(a, rc, &before, n, ease);
+  must(rc == (a->closed ? MCQ_ECLOSED : 0) || rc == MCQ_EAGAIN);
   if (rc == MCQ_EAGAIN) a->wants_drain = true;
-  if (rc != 0) return;
+  if (rc != 0) return false;
   for (size_t i = 0; i < a->count; i++)
     if (meant[i]) owe(a, &a->visitors[i]);
-  put(&a->messages[a->message_count++], frames, count);
+  put(&a->messages[a->message_count], frames, count);
+  a->said += a->messages[a->message_count++].len;
+  return true;
+}
+
+/* One message, or some in a row that differ in their number alone.  Nobody asks
+ * in between what became of them, and quietly not even afterwards: that shows
+ * when all has settled. */
+static void publish(audience_t* a, bool quietly) {
+  static const size_t sizes[] = {0, 1, 60, 254, 255, 256, 2100, 9000};
+  static uint8_t body[9000];
+  uint8_t room[4];
+  uint8_t byte = mcq__cursor_u8(&a->script);
+  uint32_t number;
+  mcq_frame_t frames[3] = {
+      any_text(a, room), {&number, sizeof number}, {body, sizes[byte / 4 % 8]}};
+  size_t in_a_row = 1 + byte / 32U;
+  size_t done = 0;
+  bool meant[VISITORS] = {false};
+  if (a->message_count + in_a_row > MESSAGES || a->said > SAID_MAX) return;
+  size_t n = who_is_meant(a, frames[0], meant);
+  bool ease = at_ease(a, meant) && in_a_row == 1;
+  mcq_stats_t before = {0};
+  if (a->closed || a->slow == MCQ_SLOW_DISCONNECT) quietly = a->closed;
+  if (!quietly) before = audience_stats(a);
+  for (size_t i = 0; i < in_a_row; i++) {
+    number = (uint32_t) a->message_count;
+    done += publish_one(a, frames, 1 + byte % 4U % 3, meant);
+  }
+  if (!quietly) judge(a, &before, in_a_row, n * done, in_a_row - done, ease);
 }
 
 static void tell(audience_t* a, visitor_t* v) {
@@ -321,7 +340,7 @@ static void operation(audience_t* a) {
         tell(a, v);
         break;
       default:
-        publish(a);
+        publish(a, byte % 16 == 15);
         break;
     }
   }
@@ -429,7 +448,7 @@ static void close_all(audience_t* a) {
   if ((byte & 1) != 0) {
     mcq_close(a->s, on_socket_closed);
     a->closed = true;
-    publish(a);
+    publish(a, true);
   }
   mcq_ctx_close(a->ctx, on_left);
   a->closed = true;

@@ -186,7 +186,7 @@ static void on_down(mcq_socket_t* s, const mcq_peer_info_t* info) {
   v->lost = info->lost_messages;
   v->unsure = info->unsure_messages;
   must(v->unsure <= v->due_count);
-  if (info->reason == MCQ_ESLOW) must(a->slowed-- > 0);
+  if (info->reason == MCQ_ESLOW) must(v->dropped > 0);
   if (info->reason == MCQ_ELIMIT) must(v->over || v->doubt);
   forget(a, v);
 }

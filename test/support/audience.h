@@ -94,13 +94,14 @@ typedef struct audience {
   size_t count;
   rig_bytes_t messages[MESSAGES]; /* as they travel; 0: the welcome */
   size_t message_count;
+  size_t said; /* bytes of what was published */
   naive_set_t topics;
   fact_t* facts; /* of topics */
   size_t facts_cap;
   bool paused, closed;
   bool unsettled; /* something was done since the last step */
   bool wants_drain;
-  uint64_t slowed; /* to be disconnected, not yet down */
+  uint64_t slowed; /* are disconnected in this step */
   uint64_t delivered, discarded, unknown, drops;
   uint64_t lost; /* when it was closed */
   bool doubt;    /* some visitor is in doubt: totals are not exact */

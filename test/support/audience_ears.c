@@ -139,11 +139,15 @@ static void check_visitor(const audience_t* a, const visitor_t* v) {
   bool heard = !a->paused && !v->paused;
   must(v->astray || naive_begins(&v->told, &v->foretold));
   must(v->doubt || v->told.count == v->foretold.count);
-  if (v->end != NULL && !v->over && !v->ending && a->slowed == 0)
-    must(audience_seated(v) || a->slow == MCQ_SLOW_DISCONNECT);
+  if (a->slow == MCQ_SLOW_DISCONNECT && v->dropped > 0)
+    must(v->down);
+  else if (v->end != NULL && !v->over && !v->ending)
+    must(audience_seated(v));
   if ((v->over || v->end == NULL) && heard) must(!audience_seated(v));
   must(v->taken + v->dropped + v->lost <= v->due_count);
-  if (v->down && v->heard_out && (a->flags & MCQ_CONFLATE) == 0)
+  /* Who is to be disconnected is owed nothing of what is said meanwhile. */
+  if (v->down && v->heard_out && (a->flags & MCQ_CONFLATE) == 0 &&
+      a->slow != MCQ_SLOW_DISCONNECT)
     must(v->taken + v->dropped + v->lost + v->unsure >= v->due_count);
   if (!audience_seated(v) || !audience_keeps_up(v)) return;
   if ((a->flags & MCQ_CONFLATE) == 0)
@@ -187,11 +191,11 @@ static void check(const audience_t* a) {
     drained = drained && (!audience_seated(v) || audience_keeps_up(v));
   }
   check_topics(a);
-  must(a->slowed == 0);
   must(stats.peers == peers);
   must(stats.subscriptions == topics_in_force(a));
   must(stats.messages_received == a->delivered);
   must((a->flags & MCQ_CONFLATE) != 0 || stats.messages_dropped == a->drops);
+  if (a->slow == MCQ_SLOW_REFUSE) must(a->drops == 0);
   if (drained) must(stats.messages_queued == 0 && !a->wants_drain);
   if (drained && peers == a->count) must(stats.messages_dropped == missed);
   if (a->doubt) return;
@@ -207,5 +211,6 @@ void audience_settle(audience_t* a) {
   }
   audience_run(a);
   a->unsettled = false;
+  a->slowed = 0;
   check(a);
 }
