@@ -436,6 +436,36 @@ static void promises_are_told_at_once(void** state) {
   mcq__window_close(&w);
 }
 
+/* One that is full is told, and loses, one message after another; that is
+ * nothing to the others. */
+static void promises_are_for_those_with_room(void** state) {
+  bench_t* b = (bench_t*) *state;
+  queue_t queues[3];
+  mcq__window_t w = {0};
+  assert_int_equal(mcq__window_open(&w, b->memory.pool, 4096), 0);
+  for (size_t i = 0; i < 3; i++) {
+    queue_up(b, &queues[i], i == 1 ? 0 : 60);
+    sub(b, queues[i].peer, "");
+  }
+  for (int i = 0; i < 40; i++)
+    assert_int_equal(publish_letter(&b->hub, &w, "a", (char) i, 0), 2);
+  mcq__pubsub_settle(&b->hub);
+  assert_int_equal(queues[1].count, 0);
+  for (size_t i = 0; i < 3; i += 2) {
+    assert_in_range(queues[i].told, 1, 3); /* times, and not forty */
+    assert_int_equal(queues[i].count, 40);
+    for (int n = 0; n < 40; n++) assert_int_equal(queues[i].got[n], n);
+  }
+  queues[1].room = 60; /* it is noticed in time */
+  for (int i = 0; i < 21; i++) {
+    int rc = publish_letter(&b->hub, &w, "a", (char) i, 0);
+    assert_int_equal(rc, i < 20 ? 3 : 1);
+  }
+  mcq__pubsub_settle(&b->hub);
+  assert_int_equal(queues[1].count, 21);
+  mcq__window_close(&w);
+}
+
 /* Changes that concern the audience find it told of all before them. */
 static void promises_are_kept_before_changes(void** state) {
   bench_t* b = (bench_t*) *state;
@@ -538,7 +568,10 @@ static void twins_play(bench_t* b, test_random_t* dice) {
   mcq__window_t w = {0};
   assert_int_equal(mcq__window_open(&w, b->memory.pool, 4096), 0);
   for (size_t i = 0; i < 3; i++)
-    queue_up(b, &twins[i].real, twins[i].room = test_random_below(dice, 12));
+    queue_up(b, &twins[i].real,
+             twins[i].room = test_random_below(dice, 2) == 0
+                                 ? test_random_below(dice, 12)
+                                 : 200);
   for (char step = 0; step < 60; step++) {
     twin_t* t = &twins[test_random_below(dice, 3)];
     uint64_t more = test_random_below(dice, 8);
@@ -1001,6 +1034,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(refusing_tells_all_or_nobody, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(promises_are_told_at_once, set_up,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(promises_are_for_those_with_room, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(promises_are_kept_before_changes, set_up,
                                       tear_down),

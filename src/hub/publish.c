@@ -9,6 +9,10 @@
  * asked again. */
 #define DOUBT 32
 
+/* Room for fewer messages than that is not worth a promise where the others can
+ * have one: whoever is full must not hold them up. */
+#define ENOUGH 32
+
 /* ---- who is meant -------------------------------------------------------- */
 
 static void list(mcq__pubsub_t* h, uint32_t slot) {
@@ -70,12 +74,14 @@ static mcq__port_t* port_of(const mcq__pubsub_t* h, size_t i) {
   return h->roster.seats[h->audience.slots[i]].port;
 }
 
-static int tell_all(mcq__pubsub_t* h, const mcq__body_t* body,
-                    mcq__missed_cb missed, void* arg) {
+/* Those of the audience from `i` on, before `end`. */
+static int tell_some(mcq__pubsub_t* h, size_t i, size_t end,
+                     const mcq__body_t* body, mcq__missed_cb missed,
+                     void* arg) {
   const mcq__peer_cmd_t cmd = {body};
   uint64_t count = body->wired == NULL ? 1 : body->wired->count;
   int told = 0;
-  for (size_t i = 0; i < h->audience.count; i++) {
+  for (; i < end; i++) {
     mcq__port_t* port = port_of(h, i);
     int rc = port->tell(port, &cmd);
     if (mcq__unlikely(rc != 0) && missed != NULL) {
@@ -93,32 +99,64 @@ void mcq__pubsub_settle(mcq__pubsub_t* h) {
   if (p.wired.count == 0) return;
   h->promise.wired = (mcq__wired_t){0};
   mcq__body_t body = {.wired = &p.wired};
-  tell_all(h, &body, p.missed, p.arg);
+  tell_some(h, 0, h->audience.ready, &body, p.missed, p.arg);
   mcq__slice_release(&p.wired.bytes);
 }
 
 /* ---- promising ----------------------------------------------------------- */
 
-static bool is_sure(const mcq__audience_t* a, const mcq__body_t* body) {
+/* With `refuse` all of them have to be ready for it. */
+static bool is_sure(const mcq__audience_t* a, const mcq__body_t* body,
+                    bool refuse) {
   return body->wired != NULL && a->sure > 0 &&
-         body->wired->size <= a->sure_size;
+         body->wired->size <= a->sure_size && (!refuse || a->ready == a->count);
+}
+
+static uint64_t room_of(const mcq__pubsub_t* h, size_t i) {
+  mcq__port_t* port = port_of(h, i);
+  return port->room(port, h->audience.sure_size);
+}
+
+/* Nobody gets it if one of them has no room. */
+static void ask_all(mcq__pubsub_t* h) {
+  mcq__audience_t* a = &h->audience;
+  a->ready = a->count;
+  for (size_t i = 0; i < a->count && a->sure > 0; i++) {
+    uint64_t room = room_of(h, i);
+    if (room < a->sure) a->sure = room;
+  }
+}
+
+/* Those with enough of it come first. */
+static void ask_each(mcq__pubsub_t* h) {
+  mcq__audience_t* a = &h->audience;
+  a->ready = 0;
+  for (size_t i = 0; i < a->count; i++) {
+    uint64_t room = room_of(h, i);
+    if (room < ENOUGH) continue;
+    uint32_t slot = a->slots[i];
+    a->slots[i] = a->slots[a->ready];
+    a->slots[a->ready++] = slot;
+    if (room < a->sure) a->sure = room;
+  }
+  if (a->ready == 0) a->sure = 0;
 }
 
 /* What peers have room for only grows until they are told something, so that
  * they need not be asked before each message.  They are asked for room for
  * somewhat larger ones, of which the next may be. */
-static void ask_for_room(mcq__pubsub_t* h, const mcq__body_t* body) {
+static void ask_for_room(mcq__pubsub_t* h, const mcq__body_t* body,
+                         bool refuse) {
   mcq__audience_t* a = &h->audience;
   size_t size = 64;
   while (body->wired != NULL && size < body->wired->size) size *= 2;
   mcq__pubsub_settle(h);
   a->sure = UINT64_MAX;
   a->sure_size = size;
-  for (size_t i = 0; i < a->count && a->sure > 0; i++) {
-    mcq__port_t* port = port_of(h, i);
-    uint64_t room = port->room(port, size);
-    if (room < a->sure) a->sure = room;
-  }
+  if (refuse)
+    ask_all(h);
+  else
+    ask_each(h);
   a->doubt = a->sure > 1 ? 0 : DOUBT;
 }
 
@@ -144,20 +182,21 @@ static void promise(mcq__pubsub_t* h, const mcq__wired_t* wired,
 int mcq__pubsub_publish(mcq__pubsub_t* h, const mcq__body_t* body, bool refuse,
                         mcq__missed_cb missed, void* arg) {
   mcq__audience_t* a = &h->audience;
-  if (mcq__unlikely(!is_sure(a, body))) {
+  if (mcq__unlikely(!is_sure(a, body, refuse))) {
     bool doubtful = a->doubt > 0;
     if (doubtful) a->doubt--;
-    if (refuse || (!doubtful && body->wired != NULL)) ask_for_room(h, body);
+    if (refuse || (!doubtful && body->wired != NULL))
+      ask_for_room(h, body, refuse);
     if (refuse && a->sure == 0) return MCQ_EAGAIN;
   }
-  if (mcq__likely(is_sure(a, body) && a->doubt == 0)) {
+  if (mcq__likely(is_sure(a, body, refuse) && a->doubt == 0)) {
     a->sure--;
     promise(h, body->wired, missed, arg);
-    return (int) a->count;
+    return (int) a->ready + tell_some(h, a->ready, a->count, body, missed, arg);
   }
   mcq__pubsub_settle(h);
   a->sure = 0;
-  return tell_all(h, body, missed, arg);
+  return tell_some(h, 0, a->count, body, missed, arg);
 }
 
 int mcq__pubsub_tell(mcq__pubsub_t* h, mcq_peer_t peer,

@@ -30,11 +30,12 @@ typedef struct mcq__audience {
   uint32_t* slots;
   size_t cap;
   size_t count;
-  bool known;       /* and nothing has changed since */
-  bool inverted;    /* all others are meant */
-  uint32_t text;    /* the longest prefix, or MCQ__NO_TEXT */
-  unsigned doubt;   /* messages until it may be worth asking for room */
-  uint64_t sure;    /* messages that all of them have room for */
+  size_t ready;   /* of these, the first: to them alone is anything promised */
+  bool known;     /* and nothing has changed since */
+  bool inverted;  /* all others are meant */
+  uint32_t text;  /* the longest prefix, or MCQ__NO_TEXT */
+  unsigned doubt; /* messages until it may be worth asking for room */
+  uint64_t sure;  /* messages that the ready ones have room for */
   size_t sure_size; /* of so many bytes at most */
 } mcq__audience_t;
 
