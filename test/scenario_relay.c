@@ -123,21 +123,20 @@ static bool is_wanted(const row_t* row) {
   return only == NULL || strstr(row->name, only) != NULL;
 }
 
-/* What is played only once is played here and there in turns. */
-static bool is_due(int backend) {
-  static unsigned turns;
+/* What is played only once is played here or there. */
+static bool is_due(size_t pairing, size_t row, unsigned way, int backend) {
   if (all_of_them || !uring_is_here) return true;
-  return (turns++ + (backend == MCQ_BACKEND_URING)) % 2 == 0;
+  return (pairing + row + way) % 2 == (backend == MCQ_BACKEND_URING);
 }
 
-static void play_row(const pairing_t* pairing, const row_t* row, int backend) {
+static void play_row(size_t pairing, size_t row, int backend) {
   unsigned ways[2];
-  unsigned count = crossing_ways(row, ways);
+  unsigned count = crossing_ways(&rows[row], ways);
   for (unsigned i = 0; i < count; i++) {
-    if (!crossing_fits(pairing, row, ways[i]) || !is_due(backend)) continue;
-    if (getenv("MCQ_RELAY_LOUD"))
-      print_message("%s, %s, %u\n", pairing->name, row->name, ways[i]);
-    play(pairing, row, ways[i], backend);
+    if (!crossing_fits(&pairings[pairing], &rows[row], ways[i]) ||
+        !is_due(pairing, row, ways[i], backend))
+      continue;
+    play(&pairings[pairing], &rows[row], ways[i], backend);
     plays++;
   }
 }
@@ -145,7 +144,7 @@ static void play_row(const pairing_t* pairing, const row_t* row, int backend) {
 static void play_all(int backend) {
   for (size_t i = 0; i < pairing_count; i++)
     for (size_t k = 0; k < row_count; k++)
-      if (is_wanted(&rows[k])) play_row(&pairings[i], &rows[k], backend);
+      if (is_wanted(&rows[k])) play_row(i, k, backend);
 }
 
 static void over_uv(void** state) {

@@ -171,7 +171,7 @@ static void account_queue(mcq_socket_t* s, mcq__actor_t* a,
   uint64_t unsure = mcq__outbox_unsure(&a->outbox, &begun);
   info->unsure_messages = unsure;
   /* Else it goes out on the next connection. */
-  if (end_of(a) != NULL && !s->pattern->raw) return;
+  if (end_of(a) != NULL && !s->pattern->fleeting) return;
   if (begun) info->unsure_messages++;
   uint64_t left = a->outbox.messages - info->unsure_messages;
   if (left == 0) return;
@@ -277,7 +277,7 @@ static bool definite(int code) {
 
 static void on_idle(mcq__actor_t* a) {
   mcq_socket_t* s = socket_of(a);
-  if (s->pattern->raw) mcq__outbox_clear(&a->outbox);
+  if (s->pattern->fleeting) mcq__outbox_clear(&a->outbox);
   if (end_of(a) != NULL) {
     mcq__end_idle(end_of(a), !definite(a->code));
     return;

@@ -291,6 +291,11 @@ int mcq_socket_type(const mcq_socket_t* socket) {
 
 /* ---- counting ------------------------------------------------------------ */
 
+/* What waited for its connection is counted as lost already. */
+static bool is_written_off(const mcq_socket_t* s, const mcq__actor_t* a) {
+  return a->end == NULL ? a->peer.epoch == 0 : s->pattern->fleeting && a->told;
+}
+
 void mcq_stats(mcq_socket_t* socket, mcq_stats_t* out) {
   const mcq__tally_t* t = &socket->tally;
   settle_hub(socket);
@@ -307,7 +312,7 @@ void mcq_stats(mcq_socket_t* socket, mcq_stats_t* out) {
   for (mcq__node_t* n = socket->actors.next; n != &socket->actors;
        n = n->next) {
     const mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
-    if (a->end == NULL && a->peer.epoch == 0) continue; /* counted as lost */
+    if (is_written_off(socket, a)) continue;
     out->messages_queued += mcq__outbox_queued(&a->outbox);
     out->bytes_queued += mcq__outbox_queued_bytes(&a->outbox);
   }

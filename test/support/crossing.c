@@ -18,7 +18,7 @@
 #define FRESH 4  /* that show that a new connection works */
 #define FILL 0xEE
 #define BESIDE_EVERY 20 /* turns between messages of the bystander */
-#define PATIENCE 400000u
+#define PATIENCE 30000u
 
 static void fail_play(const crossing_t* x, const char* why) {
   fail_msg("%s, '%s', way %u: %s (sent %u, far %u, near %u, struck %u)",
