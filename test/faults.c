@@ -243,8 +243,10 @@ static void on_nap_over(uv_timer_t* timer) {
 
 /* The system has a clock of its own, for segments it holds back. */
 static void nap(play_t* p) {
-  uv_timer_start(&p->nap, on_nap_over, 1, 0);
-  while (uv_is_active((uv_handle_t*) &p->nap)) uv_run(&p->loop, UV_RUN_ONCE);
+  /* Repeated, or it might be over before the loop sleeps. */
+  uv_timer_start(&p->nap, on_nap_over, 1, 1);
+  uv_run(&p->loop, UV_RUN_ONCE);
+  uv_timer_stop(&p->nap);
 }
 
 static void move_clock(play_t* p) {

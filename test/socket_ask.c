@@ -1366,6 +1366,37 @@ static void req_and_rep(int backend) {
   }
 }
 
+/* Answers, and breaks the connection off before that has left. */
+static void answer_and_break_off(player_t* p, mcq_peer_t peer, mcq_msg_t* msg) {
+  bool first = p->count == 1;
+  (void) msg;
+  assert_int_equal(say(p, first ? "too late" : "in time"), 0);
+  if (first) assert_int_equal(mcq_peer_close(p->s, peer), 0);
+}
+
+/* A REP that dials comes again, but an answer that had not left does not: it
+ * would be taken for that to the next question. */
+static void an_answer_goes_with_its_connection(int backend) {
+  answering_t t;
+  stage_open(&t.g, backend, false);
+  player_open(&t.askers[0], &t.g, PLAIN(MCQ_REQ));
+  player_bind(&t.askers[0]);
+  player_open(&t.rep, &t.g, REP_AND(.linger_ms = MCQ_LINGER_NONE));
+  t.rep.on_message = answer_and_break_off;
+  player_meet(&t.rep, &t.askers[0]);
+  assert_int_equal(say(&t.askers[0], "one"), 0);
+  until(&t.g, t.askers[0].failed == 1 && t.askers[0].ups == 2);
+  assert_int_equal(t.askers[0].code, MCQ_EPEERGONE);
+  assert_int_equal(t.rep.lost, 1);
+  mcq_stats_t stats = player_stats(&t.rep);
+  assert_int_equal(stats.messages_lost, 1);
+  assert_int_equal(stats.messages_queued, 0);
+  assert_int_equal(say(&t.askers[0], "two"), 0);
+  until(&t.g, t.askers[0].count == 1);
+  assert_heard(&t.askers[0], 0, "in time");
+  close_rep(&t);
+}
+
 /* ---- without memory ------------------------------------------------------ */
 
 /* Whatever fails: nothing is lost track of and nothing hangs. */
@@ -1428,6 +1459,7 @@ static const scene_t scenes[] = {
     {"a relaxed question has its own time",
      a_relaxed_question_has_its_own_time},
     {"time runs for what is queued", time_runs_for_what_is_queued},
+    {"an answer goes with its connection", an_answer_goes_with_its_connection},
     {"the server dies", the_server_dies},
     {"a server that came to us dies", a_server_that_came_to_us_dies},
     {"asked before the server is there", asked_before_the_server_is_there},

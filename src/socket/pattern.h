@@ -16,7 +16,8 @@ typedef struct mcq__pattern {
   const mcq__seats_t* seats;
   bool announces_id; /* sends its routing id in the handshake */
   int flags;         /* options.flags the type knows */
-  bool raw;          /* no protocol, and nothing outlives a connection */
+  bool raw;          /* no protocol */
+  bool fleeting;     /* what waits for a connection goes with it */
 
   bool picks;     /* send picks the peer: mcq_send_next works */
   bool by_name;   /* routing ids are addresses: each is one peer's alone */

@@ -209,7 +209,7 @@ static void account_queue(mcq_socket_t* s, mcq__actor_t* a,
   bool begun;
   uint64_t unsure = mcq__outbox_unsure(&a->outbox, &begun);
   /* Else it goes out on the next connection. */
-  bool keeps = end_of(a) != NULL && !s->pattern->raw;
+  bool keeps = end_of(a) != NULL && !s->pattern->fleeting;
   if (begun && !keeps) unsure++;
   info->unsure_messages = unsure;
   if (keeps) return;
@@ -308,7 +308,7 @@ static bool definite(int code) {
 
 static void on_idle(mcq__actor_t* a) {
   mcq_socket_t* s = socket_of(a);
-  if (s->pattern->raw) {
+  if (s->pattern->fleeting) {
     mcq__actor_clear(a);
     a->settled = false;
   }

@@ -118,6 +118,7 @@ const mcq__pattern_t mcq__pattern_rep = {
     .mates = mates,
     .seats = &mcq__seats_router,
     .flags = 0,
+    .fleeting = true, /* who comes again asks again */
     .init = rep_init,
     .fini = rep_fini,
     .send = rep_send,

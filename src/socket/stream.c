@@ -31,6 +31,7 @@ const mcq__pattern_t mcq__pattern_stream = {
     .by_name = true,
     .by_handle = true,
     .raw = true,
+    .fleeting = true,
     .send = stream_send,
     .send_to = stream_send_to,
 };
