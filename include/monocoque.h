@@ -817,6 +817,9 @@ MCQ_EXTERN bool mcq_has(const char* feature);
 /* "DEALER" for MCQ_DEALER; NULL for an unknown number. */
 MCQ_EXTERN const char* mcq_type_name(int type);
 
+/* "handshake-ok" for MCQ_EVENT_HANDSHAKE_OK; NULL for an unknown number. */
+MCQ_EXTERN const char* mcq_event_name(int kind);
+
 #ifdef __cplusplus
 }
 #endif
