@@ -166,7 +166,8 @@ typedef struct mcq_peer_info {
                                all that can be said of them */
 } mcq_peer_info_t;
 
-/* What happens to endpoints and connections, in the order it happens. */
+/* What happens to endpoints and connections, in the order it happens;
+ * doc/events.md has the sequences, and what libzmq's monitor calls them. */
 typedef enum mcq_event_kind {
   MCQ_EVENT_LISTENING = 1,     /* address: the real endpoint */
   MCQ_EVENT_ACCEPTED,          /* a connection came in; handshake begins */

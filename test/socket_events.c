@@ -3,6 +3,7 @@
  * words for a connection that is made, refused, not agreed on, lost and made
  * again, taken over, closed; on every transport, every back end and the
  * simulated network, which all tell the same. */
+#include <ctype.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "support/papers.h"
 #include "support/place.h"
 
 #define DIARY_MAX 1024
@@ -548,6 +550,22 @@ static void everywhere(void** state) {
   }
 }
 
+/* In the tables for users, "HANDSHAKE_OK" for "handshake-ok". */
+static void every_kind_is_in_the_document(void** state) {
+  char* text = paper_read("doc/events.md");
+  (void) state;
+  if (text == NULL) skip();
+  for (int kind = MCQ_EVENT_LISTENING; kind <= MCQ_EVENT_RELIEVED; kind++) {
+    char name[64];
+    snprintf(name, sizeof name, "MCQ_EVENT_%s`", mcq_event_name(kind));
+    for (char* c = name; *c != '\0'; c++)
+      *c = *c == '-' ? '_' : (char) toupper((unsigned char) *c);
+    if (strstr(text, name) == NULL)
+      fail_msg("doc/events.md does not know %s", name);
+  }
+  free(text);
+}
+
 static void every_kind_has_a_name(void** state) {
   (void) state;
   for (int kind = MCQ_EVENT_LISTENING; kind <= MCQ_EVENT_RELIEVED; kind++)
@@ -560,6 +578,7 @@ static void every_kind_has_a_name(void** state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_kind_has_a_name),
+      cmocka_unit_test(every_kind_is_in_the_document),
       cmocka_unit_test(everywhere),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
