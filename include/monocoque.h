@@ -819,7 +819,7 @@ MCQ_EXTERN bool mcq_has(const char* feature);
 MCQ_EXTERN const char* mcq_type_name(int type);
 
 /* "handshake-ok" for MCQ_EVENT_HANDSHAKE_OK; NULL for an unknown number. */
-MCQ_EXTERN const char* mcq_event_name(int kind);
+MCQ_EXTERN const char* mcq_event_name(mcq_event_kind_t kind);
 
 #ifdef __cplusplus
 }

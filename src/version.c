@@ -24,7 +24,7 @@ const char* mcq_type_name(int type) {
   return type < 0 || type > MCQ_STREAM ? NULL : names[type];
 }
 
-const char* mcq_event_name(int kind) {
+const char* mcq_event_name(mcq_event_kind_t kind) {
   static const char* const names[] = {
       [MCQ_EVENT_LISTENING] = "listening",
       [MCQ_EVENT_ACCEPTED] = "accepted",
@@ -46,6 +46,6 @@ const char* mcq_event_name(int kind) {
       [MCQ_EVENT_CONGESTED] = "congested",
       [MCQ_EVENT_RELIEVED] = "relieved",
   };
-  int count = sizeof names / sizeof *names;
-  return kind < 0 || kind >= count ? NULL : names[kind];
+  size_t count = sizeof names / sizeof *names;
+  return (size_t) kind < count ? names[kind] : NULL;
 }

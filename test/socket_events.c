@@ -469,7 +469,7 @@ static void closed_while_it_is_told(scene_t* c) {
     connect_writer(&a[i], &b);
     send_until_full(&a[i]);
     ground_until(&c->g, a[i].closed);
-    assert_non_null(strstr(a[i].diary, mcq_event_name((int) kinds[i])));
+    assert_non_null(strstr(a[i].diary, mcq_event_name(kinds[i])));
   }
   finish(c);
 }
@@ -557,7 +557,8 @@ static void every_kind_is_in_the_document(void** state) {
   if (text == NULL) skip();
   for (int kind = MCQ_EVENT_LISTENING; kind <= MCQ_EVENT_RELIEVED; kind++) {
     char name[64];
-    snprintf(name, sizeof name, "MCQ_EVENT_%s`", mcq_event_name(kind));
+    snprintf(name, sizeof name, "MCQ_EVENT_%s`",
+             mcq_event_name((mcq_event_kind_t) kind));
     for (char* c = name; *c != '\0'; c++)
       *c = *c == '-' ? '_' : (char) toupper((unsigned char) *c);
     if (strstr(text, name) == NULL)
@@ -569,10 +570,10 @@ static void every_kind_is_in_the_document(void** state) {
 static void every_kind_has_a_name(void** state) {
   (void) state;
   for (int kind = MCQ_EVENT_LISTENING; kind <= MCQ_EVENT_RELIEVED; kind++)
-    assert_non_null(mcq_event_name(kind));
-  assert_null(mcq_event_name(0));
-  assert_null(mcq_event_name(-1));
-  assert_null(mcq_event_name(MCQ_EVENT_RELIEVED + 1));
+    assert_non_null(mcq_event_name((mcq_event_kind_t) kind));
+  assert_null(mcq_event_name((mcq_event_kind_t) 0));
+  assert_null(mcq_event_name((mcq_event_kind_t) -1));
+  assert_null(mcq_event_name((mcq_event_kind_t) (MCQ_EVENT_RELIEVED + 1)));
 }
 
 int main(void) {
