@@ -198,7 +198,8 @@ typedef struct mcq_peer_info {
                                all that can be said of them */
 } mcq_peer_info_t;
 
-/* What happens to endpoints and connections, in the order it happens. */
+/* What happens to endpoints and connections, in the order it happens;
+ * doc/events.md has the sequences, and what libzmq's monitor calls them. */
 typedef enum mcq_event_kind {
   MCQ_EVENT_LISTENING = 1,     /* address: the real endpoint */
   MCQ_EVENT_ACCEPTED,          /* a connection came in; handshake begins */
@@ -1010,6 +1011,9 @@ MCQ_EXTERN bool mcq_has(const char* feature);
 
 /* "DEALER" for MCQ_DEALER; NULL for an unknown number. */
 MCQ_EXTERN const char* mcq_type_name(int type);
+
+/* "handshake-ok" for MCQ_EVENT_HANDSHAKE_OK; NULL for an unknown number. */
+MCQ_EXTERN const char* mcq_event_name(mcq_event_kind_t kind);
 
 #ifdef __cplusplus
 }

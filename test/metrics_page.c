@@ -3,6 +3,7 @@
  * sockets are called and do, and that every figure on it is the one that the
  * statistics have.  Over inproc and tcp. */
 #include "support/openmetrics.h"
+#include "support/papers.h"
 #include "support/players.h"
 
 static char page[1 << 20];
@@ -232,6 +233,19 @@ static void check_peer(const player_t* p, const char* labels,
 
 /* ---- the scenes ---------------------------------------------------------- */
 
+/* Each name is in the document for users. */
+static void check_document(const char* text) {
+  for (const char* line = page; *line != '\0';) {
+    char name[140];
+    size_t len = strcspn(line, "{ \n");
+    snprintf(name, sizeof name, "`%.*s`", (int) len, line);
+    if (*line != '#' && strstr(text, name) == NULL)
+      fail_msg("doc/metrics.md does not know %s", name);
+    line += strcspn(line, "\n");
+    line += *line == '\n';
+  }
+}
+
 static void nobody_is_there(void** state) {
   stage_t g;
   (void) state;
@@ -298,6 +312,9 @@ static void figures_are_those_of_the_statistics(void** state) {
   assert_int_equal(stats.messages_queued, 3);
   assert_non_null(strstr(page, "routing_id=\"01fe6d65\""));
   assert_non_null(strstr(page, "} 2.5\n")); /* seconds */
+  char* text = paper_read("doc/metrics.md");
+  if (text != NULL) check_document(text);
+  free(text);
   stage_close(&g);
 }
 

@@ -271,7 +271,8 @@ static bool left_over(const mcq__actor_t* a) {
  * MCQ_IMMEDIATE only those that are there. */
 static void leave_hub(mcq_socket_t* s, mcq__actor_t* a) {
   bool immediate = (s->options.flags & MCQ_IMMEDIATE) != 0;
-  bool lives = end_of(a) != NULL && !end_of(a)->closing && !s->pattern->raw;
+  bool lives =
+      end_of(a) != NULL && !end_of(a)->closing && !s->pattern->fleeting;
   bool waits = lives && (!immediate || left_over(a));
   if (!waits || mcq__peers_queue(s, a) != 0)
     leave(s, a);

@@ -9,52 +9,6 @@
 
 #include "cat_json.h"
 
-static const char* event_name(mcq_event_kind_t kind) {
-  switch (kind) {
-    case MCQ_EVENT_LISTENING:
-      return "listening";
-    case MCQ_EVENT_ACCEPTED:
-      return "accepted";
-    case MCQ_EVENT_ACCEPT_FAILED:
-      return "accept-failed";
-    case MCQ_EVENT_CONNECTING:
-      return "connecting";
-    case MCQ_EVENT_CONNECTED:
-      return "connected";
-    case MCQ_EVENT_CONNECT_FAILED:
-      return "connect-failed";
-    case MCQ_EVENT_RETRY:
-      return "retry";
-    case MCQ_EVENT_HANDSHAKE_OK:
-      return "handshake-ok";
-    case MCQ_EVENT_HANDSHAKE_FAILED:
-      return "handshake-failed";
-    case MCQ_EVENT_DISCONNECTED:
-      return "disconnected";
-    case MCQ_EVENT_STOPPED:
-      return "stopped";
-    case MCQ_EVENT_CLOSED:
-      return "closed";
-    case MCQ_EVENT_COMMAND:
-      return "command";
-    case MCQ_EVENT_BACKEND:
-      return "backend";
-    case MCQ_EVENT_SUBSCRIBED:
-      return "subscribed";
-    case MCQ_EVENT_UNSUBSCRIBED:
-      return "unsubscribed";
-    case MCQ_EVENT_DROPPED:
-      return "dropped";
-    case MCQ_EVENT_REFUSED:
-      return "refused";
-    case MCQ_EVENT_CONGESTED:
-      return "congested";
-    case MCQ_EVENT_RELIEVED:
-      return "relieved";
-  }
-  return "other";
-}
-
 /* Whether the event's address is that of an endpoint and not of a peer. */
 static bool of_endpoint(mcq_event_kind_t kind) {
   switch (kind) {
@@ -152,7 +106,8 @@ static bool has_topic(const mcq_socket_t* socket, const mcq_event_t* event) {
 }
 
 void cat_events_event(const mcq_socket_t* socket, const mcq_event_t* event) {
-  json_t* object = begin(event_name(event->kind));
+  const char* name = mcq_event_name(event->kind);
+  json_t* object = begin(name == NULL ? "other" : name);
   set_text(object, of_endpoint(event->kind) ? "endpoint" : "address",
            event->address);
   if (event->routing_id_len != 0)
