@@ -555,7 +555,7 @@ static void every_kind_is_in_the_document(void** state) {
   char* text = paper_read("doc/events.md");
   (void) state;
   if (text == NULL) skip();
-  for (int kind = MCQ_EVENT_LISTENING; kind <= MCQ_EVENT_RELIEVED; kind++) {
+  for (int kind = MCQ_EVENT_LISTENING; kind <= MCQ_EVENT_REFUSED; kind++) {
     char name[64];
     snprintf(name, sizeof name, "MCQ_EVENT_%s`",
              mcq_event_name((mcq_event_kind_t) kind));
@@ -569,11 +569,11 @@ static void every_kind_is_in_the_document(void** state) {
 
 static void every_kind_has_a_name(void** state) {
   (void) state;
-  for (int kind = MCQ_EVENT_LISTENING; kind <= MCQ_EVENT_RELIEVED; kind++)
+  for (int kind = MCQ_EVENT_LISTENING; kind <= MCQ_EVENT_REFUSED; kind++)
     assert_non_null(mcq_event_name((mcq_event_kind_t) kind));
   assert_null(mcq_event_name((mcq_event_kind_t) 0));
   assert_null(mcq_event_name((mcq_event_kind_t) -1));
-  assert_null(mcq_event_name((mcq_event_kind_t) (MCQ_EVENT_RELIEVED + 1)));
+  assert_null(mcq_event_name((mcq_event_kind_t) (MCQ_EVENT_REFUSED + 1)));
 }
 
 int main(void) {
