@@ -93,13 +93,14 @@ MCQ_EXTERN void mcq_ctx_dump(const mcq_ctx_t* ctx,
  * functions that mcq_msg_wrap was given do, as its copy of the memory is let
  * go.  The context and its sockets are closing from then on.
  *
- * What is left in the loop goes when that runs, which needs uv_loop_fork, as
- * always in a child, before or after this call.  A child that has no use for
- * the loop leaves it alone, and one that ends or executes another program need
- * not even call this: every descriptor is closed then, too.  Two things stay in
- * the loop for good, so that uv_loop_close answers UV_EBUSY: a host's name that
- * was being looked up, and the end that other threads have of it if one of them
- * was inside mcq_post, or the like, at the moment of the fork.
+ * Memory and handles go when the loop runs, which needs uv_loop_fork, as always
+ * in a child, before or after this call.  A child that has no use for the loop
+ * leaves it alone.  One that ends or executes another program need not even
+ * call this: every descriptor is closed then, too, and nothing else happens.
+ *
+ * uv_loop_close answers UV_EBUSY for good if, at the moment of the fork, a
+ * host's name was being looked up or another thread was inside mcq_post or at
+ * the other end of inproc; the child then has to leave that loop alone.
  *
  * Of what the parent has for threads (mcq_inproc_t, mcq_mailbox_t) the child
  * may only give up counts. */

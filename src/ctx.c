@@ -194,6 +194,19 @@ static const char* state_name(mcq__actor_state_t state) {
 
 typedef void (*line_fn)(const char* text, void* arg);
 
+typedef struct dump {
+  line_fn line;
+  void* arg;
+} dump_t;
+
+static void dump_mailbox(uint64_t posts, uint64_t bytes, void* arg) {
+  const dump_t* d = (const dump_t*) arg;
+  char text[80];
+  snprintf(text, sizeof text, "  mailbox: %llu messages and %llu bytes wait",
+           (unsigned long long) posts, (unsigned long long) bytes);
+  d->line(text, d->arg);
+}
+
 static void dump_socket(const mcq_socket_t* s, line_fn line, void* arg) {
   char text[MCQ__ENDPOINT_MAX + 160];
   snprintf(text, sizeof text, "socket %.100s, %s: %llu peers%s", s->name,
@@ -219,6 +232,8 @@ static void dump_socket(const mcq_socket_t* s, line_fn line, void* arg) {
              mcq__outbox_queued_bytes(&a->outbox));
     line(text, arg);
   }
+  dump_t dump = {line, arg};
+  mcq__mailboxes_each(s, dump_mailbox, &dump);
 }
 
 void mcq_ctx_dump(const mcq_ctx_t* ctx,

@@ -591,6 +591,72 @@ static void forking_while_another_thread_posts(void** state) {
   close_stage(g);
 }
 
+/* Holds what the loops share with others, as if it were at work there. */
+typedef struct holder {
+  uv_thread_t thread;
+  uv_barrier_t taken, given;
+  uv_mutex_t* locks[3];
+  size_t count;
+} holder_t;
+
+static void hold(void* arg) {
+  holder_t* h = (holder_t*) arg;
+  for (size_t i = 0; i < h->count; i++) uv_mutex_lock(h->locks[i]);
+  uv_barrier_wait(&h->taken);
+  uv_barrier_wait(&h->given);
+  for (size_t i = 0; i < h->count; i++) uv_mutex_unlock(h->locks[i]);
+}
+
+static void forking_while_another_holds_it_all(void** state) {
+  (void) state;
+  stage_t* g = open_stage();
+  holder_t h = {.count = 2};
+  int status;
+  h.locks[0] = &g->there->host.io.space->lock;
+  h.locks[1] = &g->there->host.io.bell.lock;
+  if (place->two) h.locks[h.count++] = &g->here->host.io.bell.lock;
+  uv_barrier_init(&h.taken, 2);
+  uv_barrier_init(&h.given, 2);
+  assert_int_equal(uv_thread_create(&h.thread, hold, &h), 0);
+  uv_barrier_wait(&h.taken);
+  begin_child(g, while_another_posts);
+  assert_int_equal(waitpid(g->child, &status, 0), g->child);
+  assert_true(WIFEXITED(status));
+  assert_int_equal(WEXITSTATUS(status), 0);
+  uv_barrier_wait(&h.given);
+  assert_int_equal(uv_thread_join(&h.thread), 0);
+  uv_barrier_destroy(&h.taken);
+  uv_barrier_destroy(&h.given);
+  close_stage(g);
+}
+
+static void leave_the_name_alone(stage_t* g) {
+  need(uv_loop_fork(&g->loop) == 0);
+  forget_all(g);
+  for (int i = 0; i < 10; i++) (void) uv_run(&g->loop, UV_RUN_NOWAIT);
+}
+
+/* The thread that looks a name up stays with the parent. */
+static void forking_while_a_name_is_looked_up(void** state) {
+  (void) state;
+  if (strncmp(place->uri, "tcp:", 4) != 0) return; /* has no names */
+  stage_t* g = open_stage();
+  for (int i = 0; i < 3; i++) {
+    char uri[PLACE_URI_MAX];
+    mcq_socket_t* caller = make(g, g->there, MCQ_DEALER, NULL, 1);
+    snprintf(uri, sizeof uri, "tcp://localhost%s", strrchr(g->uri, ':'));
+    assert_int_equal(mcq_connect(caller, uri, NULL, NULL), 0);
+    if (i > 0) (void) uv_run(&g->loop, UV_RUN_NOWAIT);
+    begin_child(g, leave_the_name_alone);
+    talk(g, 5);
+    end_child(g);
+    while (g->ups < 2 + (unsigned) i) step(g);
+    mcq_close(caller, NULL);
+    while (g->downs < 1 + (unsigned) i) step(g);
+  }
+  close_stage(g);
+}
+
 /* ---- main ---------------------------------------------------------------- */
 
 static int run_all(void) {
@@ -606,6 +672,8 @@ static int run_all(void) {
       cmocka_unit_test(forking_while_it_connects),
       cmocka_unit_test(paths_stay),
       cmocka_unit_test(forking_while_another_thread_posts),
+      cmocka_unit_test(forking_while_another_holds_it_all),
+      cmocka_unit_test(forking_while_a_name_is_looked_up),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -167,6 +167,11 @@ static void in_order_and_in_turns(void** state) {
   close_stage(g);
 }
 
+static void find_mailbox(const char* text, void* arg) {
+  if (strstr(text, "mailbox: 20 messages and 80 bytes") != NULL)
+    *(bool*) arg = true;
+}
+
 /* Nobody is there: as much waits as fits in, and goes when somebody comes. */
 static void full_until_somebody_comes(void** state) {
   (void) state;
@@ -176,6 +181,9 @@ static void full_until_somebody_comes(void** state) {
   turns(g, 5);
   assert_int_equal(post(g, 20), MCQ_EAGAIN);
   assert_int_equal(g->drains, 0);
+  bool seen = false;
+  mcq_ctx_dump(g->ground.ctx, find_mailbox, &seen);
+  assert_true(seen);
   connect_in(g, MCQ_PULL);
   until(g, g->heard == 20);
   turns(g, 5);

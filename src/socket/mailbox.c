@@ -254,6 +254,21 @@ void mcq__mailboxes_forget(mcq_socket_t* s) {
   }
 }
 
+void mcq__mailboxes_each(const mcq_socket_t* s,
+                         void (*each)(uint64_t posts, uint64_t bytes,
+                                      void* arg),
+                         void* arg) {
+  const mcq__node_t* head = &s->mailboxes;
+  for (mcq__node_t* n = head->next; n != head; n = n->next) {
+    mcq_mailbox_t* m = mcq__container_of(n, mcq_mailbox_t, node);
+    uv_mutex_lock(&m->lock);
+    uint64_t posts = m->posts;
+    uint64_t bytes = m->bytes;
+    uv_mutex_unlock(&m->lock);
+    each(posts, bytes, arg);
+  }
+}
+
 /* ---- posting ------------------------------------------------------------- */
 
 /* Under the lock. */

@@ -158,6 +158,11 @@ void mcq__socket_forget(mcq_socket_t* s);
 void mcq__mailboxes_close(mcq_socket_t* s);
 /* It has room again. */
 void mcq__mailboxes_room(mcq_socket_t* s);
+/* What waits in each of them. */
+void mcq__mailboxes_each(const mcq_socket_t* s,
+                         void (*each)(uint64_t posts, uint64_t bytes,
+                                      void* arg),
+                         void* arg);
 /* It is the child's of a fork. */
 void mcq__mailboxes_forget(mcq_socket_t* s);
 
