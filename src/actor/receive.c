@@ -96,8 +96,8 @@ static void handle(mcq__actor_t* a, mcq__event_kind_t kind,
       if (!mcq__actor_watch_pong(a, ev->body))
         a->config->events->on_pong(a, ev->body);
       break;
-    case MCQ__EV_TTL:
-      mcq__actor_watch_ttl(a, ev->ttl);
+    case MCQ__EV_PING:
+      mcq__actor_watch_ping(a, ev->ttl);
       break;
     case MCQ__EV_FRAME:
     case MCQ__EV_NONE:

@@ -28,7 +28,6 @@ struct mcq__session {
   uint8_t stage; /* mcq__stage_t */
   bool started;
   uint64_t deadline; /* of the handshake */
-  uint64_t ttl;      /* the peer's, as in its last PING */
   mcq__chain_t out;
   const mcq__mechanism_t* mechanism;
   mcq__talk_t talk;

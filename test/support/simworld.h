@@ -82,6 +82,7 @@ typedef struct sim_ending {
   bool connecting;
   bool closing;
   bool stopped;      /* refused for good */
+  uint32_t made;     /* words that peers there were subscribed to by us */
   unsigned closed;   /* events */
   uint32_t next_seq; /* no earlier letter may follow, on any connection */
 } sim_ending_t;
