@@ -56,14 +56,26 @@ void mcq__actor_thin(mcq__actor_t* a) {
     if (!mcq__actor_shed(a)) return;
 }
 
-void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control) {
-  uint64_t messages = a->outbox.messages;
-  size_t own = n < control ? n : control;
-  if (mcq__unlikely(own != 0))
+static inline void book(mcq__actor_t* a, size_t n, size_t control) {
+  if (mcq__unlikely(control != 0)) {
+    size_t own = n < control ? n : control;
     mcq__chain_drain(mcq__actor_protocol(a)->out(a->session), own);
-  mcq__outbox_wrote(&a->outbox, n - own);
-  if (mcq__unlikely(a->pulse.on) && a->state == MCQ__ACTOR_UP)
-    mcq__actor_watch_wrote(a, n, messages);
+    n -= own;
+  }
+  mcq__outbox_wrote(&a->outbox, n);
+}
+
+static void book_watched(mcq__actor_t* a, size_t n, size_t control) {
+  uint64_t messages = a->outbox.messages;
+  book(a, n, control);
+  if (a->state == MCQ__ACTOR_UP) mcq__actor_watch_wrote(a, n, messages);
+}
+
+void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control) {
+  if (mcq__unlikely(a->pulse.on))
+    book_watched(a, n, control);
+  else
+    book(a, n, control);
   if (a->state == MCQ__ACTOR_UP) mcq__actor_thin(a); /* it wrote less */
   if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING) && !a->shut) {
     if (a->linger != MCQ__NO_DEADLINE)
