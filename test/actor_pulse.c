@@ -206,16 +206,15 @@ static void time_without_eyes_does_not_count(void** state) {
   c.first = 5000;
   c.idle = 6000;
   mcq__pulse_t p = begin(&c);
-  mcq__pulse_announced(&p, 10000, 700);
+  mcq__pulse_pinged(&p, 10000, 700);
   expect_next(&p, 10700);
   mcq__pulse_blind(&p, 10400);
   mcq__pulse_blind(&p, 10500); /* it is already */
-  expect_next(&p, 11000);
-  assert_int_equal(mcq__pulse_due(&p, 10700), MCQ__PULSE_FINE);
-  ask(&p, 11000, 0); /* shows that we live, and asks in vain */
+  expect_next(&p, 10150); /* half of our time-out, as theirs is not known */
+  ask(&p, 10700, 0);      /* shows that we live, and asks in vain */
   leave(&p, 11000, 0);
-  expect_next(&p, 12000);
-  assert_int_equal(mcq__pulse_due(&p, 11999), MCQ__PULSE_FINE);
+  expect_next(&p, 11150);
+  assert_int_equal(mcq__pulse_due(&p, 11149), MCQ__PULSE_FINE);
   mcq__pulse_sight(&p, 30400);
   mcq__pulse_sight(&p, 30500);
   /* Both 300 after eyes were opened. */
@@ -224,12 +223,38 @@ static void time_without_eyes_does_not_count(void** state) {
   mcq__pulse_heard(&p, 30650);
   assert_int_not_equal(mcq__pulse_due(&p, 31349), MCQ__PULSE_EXPIRED);
   assert_int_equal(mcq__pulse_due(&p, 31350), MCQ__PULSE_EXPIRED);
-  mcq__pulse_announced(&p, 31350, 0);
+  mcq__pulse_pinged(&p, 31350, 0);
   mcq__pulse_heard(&p, 34900);
   assert_int_not_equal(mcq__pulse_due(&p, 34999), MCQ__PULSE_MUTE);
   assert_int_equal(mcq__pulse_due(&p, 35000), MCQ__PULSE_MUTE);
   p.first = true;
   assert_int_equal(mcq__pulse_due(&p, 36000), MCQ__PULSE_IDLE);
+}
+
+/* A peer that asks us is shown as often as it seems to count on, also by
+ * somebody who asks nobody else. */
+static void who_cannot_be_heard_is_shown_a_sign(void** state) {
+  (void) state;
+  static const mcq__pulse_config_t none = {.interval = MCQ__NEVER,
+                                           .timeout = MCQ__NEVER,
+                                           .first = MCQ__NEVER,
+                                           .idle = MCQ__NEVER};
+  mcq__pulse_t p = begin(&none);
+  mcq__pulse_pinged(&p, 12000, 0);
+  assert_false(p.on); /* once is no habit */
+  mcq__pulse_pinged(&p, 12400, 0);
+  assert_true(p.on);
+  expect_next(&p, MCQ__NEVER);
+  mcq__pulse_said(&p, 12500, 1);
+  mcq__pulse_blind(&p, 12500);
+  for (uint64_t at = 12700; at < 20000; at += 200) {
+    expect_next(&p, at);
+    ask(&p, at, 0);
+    leave(&p, at, 0);
+  }
+  mcq__pulse_sight(&p, 20000);
+  expect_next(&p, MCQ__NEVER);
+  assert_int_equal(mcq__pulse_due(&p, 1000000), MCQ__PULSE_FINE);
 }
 
 /* ---- suspects ------------------------------------------------------------ */
@@ -284,6 +309,7 @@ int main(void) {
       cmocka_unit_test(alone_on_the_line_there_is_no_excuse),
       cmocka_unit_test(one_that_cannot_leave),
       cmocka_unit_test(time_without_eyes_does_not_count),
+      cmocka_unit_test(who_cannot_be_heard_is_shown_a_sign),
       cmocka_unit_test(a_suspect_has_so_long),
       cmocka_unit_test(the_largest_numbers_do_not_overflow),
   };

@@ -108,8 +108,8 @@ void mcq__actor_watch_wrote(mcq__actor_t* a, size_t n, uint64_t messages);
 /* Reading began or stopped. */
 void mcq__actor_watch_reading(mcq__actor_t* a);
 
-/* The peer announced a time to live. */
-void mcq__actor_watch_ttl(mcq__actor_t* a, uint64_t ttl);
+/* The peer asked, and announced a time to live. */
+void mcq__actor_watch_ping(mcq__actor_t* a, uint64_t ttl);
 
 /* An answer came; false: not to a question of ours. */
 bool mcq__actor_watch_pong(mcq__actor_t* a, mcq__slice_t context);

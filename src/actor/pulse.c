@@ -34,6 +34,8 @@ void mcq__pulse_begin(mcq__pulse_t* p, const mcq__pulse_config_t* config,
                       .doubt = MCQ__NEVER,
                       .said = now,
                       .ttl = MCQ__NEVER,
+                      .theirs = MCQ__NEVER,
+                      .period = MCQ__NEVER,
                       .blind = MCQ__NEVER,
                       .asks = asks};
   p->on = (asks && config->interval != MCQ__NEVER) ||
@@ -80,11 +82,13 @@ void mcq__pulse_sight(mcq__pulse_t* p, uint64_t now) {
   p->blind = MCQ__NEVER;
 }
 
-void mcq__pulse_announced(mcq__pulse_t* p, uint64_t now, uint64_t ttl) {
+void mcq__pulse_pinged(mcq__pulse_t* p, uint64_t now, uint64_t ttl) {
+  if (p->theirs != MCQ__NEVER) p->period = now - p->theirs;
+  p->theirs = now;
   p->ttl = ttl == 0 ? MCQ__NEVER : ttl;
-  if (ttl == 0) return;
+  if (ttl == 0 && p->period == MCQ__NEVER) return;
   turn_on(p, now);
-  p->heard = now; /* it has just said so */
+  p->heard = now; /* it has just spoken */
 }
 
 /* ---- questions ----------------------------------------------------------- */
@@ -164,10 +168,20 @@ static uint64_t idle_due(const mcq__pulse_t* p) {
   return after(p->spoke, p->config->idle);
 }
 
+/* How long we may be silent towards a peer whose questions nobody reads: half
+ * of what it is known to count with, or else of what we would. */
+static uint64_t show(const mcq__pulse_t* p) {
+  uint64_t ours = p->config->interval;
+  if (ours != MCQ__NEVER) ours = earlier(ours, p->timeout);
+  uint64_t known = earlier(ours, p->period);
+  return known == MCQ__NEVER ? known : later(known / 2, 1);
+}
+
 /* An interval after the last word of whoever is silent for longer, but not
  * sooner after the last question. */
 static uint64_t question_due(const mcq__pulse_t* p) {
   if (!p->asks || p->unsent) return MCQ__NEVER;
+  if (p->blind != MCQ__NEVER) return after(p->said, show(p));
   return after(later(p->pinged, earlier(p->heard, p->said)),
                p->config->interval);
 }

@@ -7,7 +7,11 @@
  * Whatever comes is a sign of life, down to a single byte.  The peer is asked
  * when nothing was heard for an interval, or nothing was said for one, so that
  * either side hears from the other.  A deadline is not moved by what comes: it
- * is worked out anew when it is reached. */
+ * is worked out anew when it is reached.
+ *
+ * While nobody reads, nothing can be heard and nobody is judged.  The peer
+ * knows nothing of that, and its questions are not answered: it is shown that
+ * there is somebody, twice in whatever time it may be counting with. */
 #ifndef MCQ__ACTOR_PULSE_H
 #define MCQ__ACTOR_PULSE_H
 
@@ -36,6 +40,8 @@ typedef struct mcq__pulse {
   uint64_t said;   /* when bytes left last */
   uint64_t pinged; /* when the last question was asked */
   uint64_t ttl;    /* what the peer announced */
+  uint64_t theirs; /* when it asked last */
+  uint64_t period; /* between its last two questions */
   uint64_t blind;  /* since when nobody reads */
   uint64_t written;
   int64_t passed;   /* of the bytes written, when that was last looked at, had
@@ -93,8 +99,8 @@ void mcq__pulse_spoke(mcq__pulse_t* p, uint64_t now, bool came);
 void mcq__pulse_blind(mcq__pulse_t* p, uint64_t now);
 void mcq__pulse_sight(mcq__pulse_t* p, uint64_t now);
 
-/* The peer announced a time to live; 0: none any more. */
-void mcq__pulse_announced(mcq__pulse_t* p, uint64_t now, uint64_t ttl);
+/* The peer asked, and announced a time to live; 0: none. */
+void mcq__pulse_pinged(mcq__pulse_t* p, uint64_t now, uint64_t ttl);
 
 /* ---- questions ----------------------------------------------------------- */
 

@@ -13,13 +13,13 @@
 #define LOOK_AFTER ((uint64_t) 10)
 
 /* Handshakes go on while messages are paused. */
-static bool may_read(const mcq__actor_t* a) {
+static inline bool may_read(const mcq__actor_t* a) {
   if (mcq__unlikely(mcq__actor_doomed(a))) return false;
   if (a->state == MCQ__ACTOR_OPENING) return true;
   return a->state == MCQ__ACTOR_UP && !a->paused && !a->config->paused;
 }
 
-static bool may_deliver(const mcq__actor_t* a) {
+static inline bool may_deliver(const mcq__actor_t* a) {
   return may_read(a) && (!a->config->busy || a->state == MCQ__ACTOR_OPENING);
 }
 
@@ -107,8 +107,8 @@ static void handle(mcq__actor_t* a, mcq__event_kind_t kind,
       if (!mcq__actor_watch_pong(a, ev->body))
         a->config->events->on_pong(a, ev->body);
       break;
-    case MCQ__EV_TTL:
-      mcq__actor_watch_ttl(a, ev->ttl);
+    case MCQ__EV_PING:
+      mcq__actor_watch_ping(a, ev->ttl);
       break;
     case MCQ__EV_FRAME:
     case MCQ__EV_NONE:
@@ -306,7 +306,8 @@ void mcq__actor_pump(mcq__actor_t* a) {
     wait_for_turn(a);
   } else if (!rest && a->end_code != 0) {
     mcq__actor_finish(a);
-  } else if (mcq__bridge_hold(&a->bridge) != 0) {
+  } else if (!mcq__bridge_empty(&a->bridge) &&
+             mcq__bridge_hold(&a->bridge) != 0) {
     mcq__actor_fail(a, MCQ_ENOMEM, "out of memory");
   } else if (may_read(a) || goes_on_looking(a)) {
     mcq__actor_read(a);

@@ -66,17 +66,30 @@ void mcq__actor_sent(mcq__actor_t* a, uint64_t n) {
     a->tally.written += n;
 }
 
-void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control) {
+static inline void book(mcq__actor_t* a, size_t n, size_t control) {
   uint64_t messages = a->outbox.messages;
-  size_t own = n < control ? n : control;
   a->tally.wire_out += n;
-  if (mcq__unlikely(own != 0))
+  if (mcq__unlikely(control != 0)) {
+    size_t own = n < control ? n : control;
     mcq__chain_drain(mcq__actor_protocol(a)->out(a->session), own);
-  mcq__outbox_wrote(&a->outbox, n - own);
+    n -= own;
+  }
+  mcq__outbox_wrote(&a->outbox, n);
   mcq__actor_charge(a);
   mcq__actor_sent(a, messages - a->outbox.messages);
-  if (mcq__unlikely(a->pulse.on) && a->state == MCQ__ACTOR_UP)
-    mcq__actor_watch_wrote(a, n, messages);
+}
+
+static void book_watched(mcq__actor_t* a, size_t n, size_t control) {
+  uint64_t messages = a->outbox.messages;
+  book(a, n, control);
+  if (a->state == MCQ__ACTOR_UP) mcq__actor_watch_wrote(a, n, messages);
+}
+
+void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control) {
+  if (mcq__unlikely(a->pulse.on))
+    book_watched(a, n, control);
+  else
+    book(a, n, control);
   if (a->state == MCQ__ACTOR_UP) mcq__actor_thin(a); /* it wrote less */
   if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING) && !a->shut) {
     if (a->linger != MCQ__NO_DEADLINE)

@@ -44,8 +44,8 @@ void mcq__actor_watch_wrote(mcq__actor_t* a, size_t n, uint64_t messages) {
   mcq__actor_arm(a);
 }
 
-void mcq__actor_watch_ttl(mcq__actor_t* a, uint64_t ttl) {
-  mcq__pulse_announced(&a->pulse, now_of(a), ttl);
+void mcq__actor_watch_ping(mcq__actor_t* a, uint64_t ttl) {
+  mcq__pulse_pinged(&a->pulse, now_of(a), ttl);
   if (!a->reading) mcq__pulse_blind(&a->pulse, now_of(a));
   mcq__actor_arm(a);
 }

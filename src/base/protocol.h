@@ -19,7 +19,8 @@ typedef enum mcq__event_kind {
   MCQ__EV_CANCEL,    /* body: the prefix */
   MCQ__EV_COMMAND,   /* an unknown command was ignored; body: its name */
   MCQ__EV_PONG,      /* body: the context that came back */
-  MCQ__EV_TTL,       /* the peer wants to be given up after ttl ms of silence */
+  MCQ__EV_PING,      /* the peer asked and was answered; it wants to be given
+                        up after ttl ms of silence */
   MCQ__EV_REFUSED,   /* the peer sent ERROR; body: its reason; code: whether
                         for good (MCQ_EREFUSED) or not (MCQ_ENOTNOW).  Terminal */
   MCQ__EV_FAILED     /* the peer broke the protocol; code, text.  Terminal */
@@ -29,7 +30,7 @@ typedef struct mcq__event {
   mcq__slice_t body; /* borrowed: good until the next call on the session */
   bool more;         /* FRAME: another frame of the message follows */
   int code;          /* FAILED, REFUSED: an MCQ_E... reason */
-  uint64_t ttl;      /* TTL: ms; 0: no longer */
+  uint64_t ttl;      /* PING: ms; 0: never */
   const char* text;  /* FAILED: what exactly, for people; static or in the
                         session, good until it is closed */
 } mcq__event_t;

@@ -29,7 +29,6 @@ struct mcq__session {
   bool started;
   uint64_t deadline; /* of the handshake */
   uint64_t shake_room; /* bytes the peer may still say in it */
-  uint64_t ttl;      /* the peer's, as in its last PING */
   mcq__chain_t out;
   const mcq__mechanism_t* mechanism;
   mcq__talk_t talk;

@@ -163,10 +163,8 @@ static int heartbeat(mcq__session_t* s, const mcq__command_t* command,
   int rc = pong(s, context);
   if (rc != 0) return mcq__session_fail(s, rc, "answering a PING");
   ev->ttl = mcq__command_ttl(command);
-  if (ev->ttl == s->ttl) return MCQ__AGAIN;
-  s->ttl = ev->ttl;
   ev->body = mcq__slice_static(NULL, 0);
-  return MCQ__EV_TTL;
+  return MCQ__EV_PING;
 }
 
 static int command(mcq__session_t* s, mcq__slice_t body, mcq__event_t* ev) {

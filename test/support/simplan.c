@@ -66,6 +66,17 @@ static void draw_special(sim_plan_t* p, mcq_socket_options_t* o) {
     o->request_ms = sim_one_of(p, 0, 0, 1, 50, 2000);
 }
 
+/* In some worlds people ask each other for signs of life.  Out of the seed
+ * itself, so that all else is as it is in the others. */
+static void draw_heartbeats(const sim_plan_t* p, mcq_socket_options_t* o) {
+  static const int64_t intervals[] = {50, 400, 3000};
+  uint64_t seed = p->world.seed;
+  if (seed % 4 != 3) return;
+  o->heartbeat_ms = intervals[seed / 4 % 3];
+  o->heartbeat_timeout_ms = 1000;
+  if (seed / 12 % 2) o->heartbeat_ttl_ms = o->heartbeat_ms + 1000;
+}
+
 static mcq_socket_options_t draw_options(sim_plan_t* p, int type, int flags) {
   mcq_socket_options_t o = {.type = type, .flags = flags};
   o.flags |= draw_flags(p, type);
@@ -78,6 +89,7 @@ static mcq_socket_options_t draw_options(sim_plan_t* p, int type, int flags) {
   o.reconnect_max_ms = sim_one_of(p, 1, 100, 500);
   o.linger_ms = p->calm ? -1 : sim_one_of(p, 0, MCQ_LINGER_NONE, 1, 50, 3000);
   draw_special(p, &o);
+  draw_heartbeats(p, &o);
   if (p->calm) return o;
   o.handshake_ms = sim_one_of(p, 0, 0, 200, 1000);
   o.connect_ms = sim_one_of(p, 0, 50, 1000);

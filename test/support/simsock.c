@@ -122,6 +122,10 @@ static void check_reason(sim_sock_t* k, const sim_peer_t* p,
     sim_require(in->sock != NULL && in->sock->rude);
     return;
   }
+  if (code == MCQ_EHEARTBEAT) {
+    sim_require(p->record->conn->cut);
+    return;
+  }
   /* Ready here first, and then found not to be wanted there. */
   if (code == MCQ_ENOTNOW) {
     sim_require(in->refusal == MCQ_ETWIN || in->refusal == MCQ_EPAIRED);

@@ -89,7 +89,10 @@ void sim_topics_wanted(const sim_sock_t* k, const sim_dir_t* dir,
   if (has(dir->sock, MCQ_INVERT_MATCHING)) return;
   if (filtered && (words & wants_of(k)) == 0)
     sim_fail("socket %u got what it did not subscribe to", k->number);
-  if ((words & (k->ever | k->granted | dir->made)) == 0)
+  /* What was queued for an earlier connection goes out on this one. */
+  const sim_ending_t* e = sim_find_end(dir->sock, dir->end);
+  uint32_t made = dir->made | (e == NULL ? 0 : e->made);
+  if ((words & (k->ever | made)) == 0)
     sim_fail("socket %u got what it never subscribed to", k->number);
 }
 
@@ -184,12 +187,10 @@ void sim_peer_subscribe(sim_sock_t* k, sim_peer_t* p, size_t word,
   if (rc != 0) return;
   p->holds ^= BIT(word);
   p->tampered = true;
-  if (wanted) {
-    /* What waits when the connection is lost comes over the next one. */
-    sim_sock_t* reader = p->record->dir[!p->side].sock;
-    p->record->dir[p->side].made |= BIT(word);
-    if (reader != NULL) reader->granted |= BIT(word);
-  }
+  if (!wanted) return;
+  sim_ending_t* e = sim_find_end(k, p->end);
+  p->record->dir[p->side].made |= BIT(word);
+  if (e != NULL) e->made |= BIT(word);
 }
 
 /* ---- events -------------------------------------------------------------- */

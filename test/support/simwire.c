@@ -28,7 +28,7 @@ struct sim_wire {
   bool ended; /* on_end was called */
   bool shut;
   bool closing;
-  bool gone; /* on_closed may come */
+  bool gone;       /* on_closed may come */
   ssize_t outcome; /* of a write that was in flight then; 0: none was */
 };
 

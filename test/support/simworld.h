@@ -100,6 +100,7 @@ typedef struct sim_ending {
   bool connecting;
   bool closing;
   bool stopped;      /* refused for good */
+  uint32_t made;     /* words that peers there were subscribed to by us */
   unsigned closed;   /* events */
   uint32_t next_seq; /* no earlier letter may follow, on any connection */
 } sim_ending_t;
@@ -191,7 +192,6 @@ struct sim_sock {
   unsigned wants[SIM_WORDS];
   uint64_t changed[SIM_WORDS]; /* at this step at last */
   uint32_t ever;
-  uint32_t granted; /* words that others ever subscribed it to */
   uint32_t blurred; /* cancelled, and wanted still: publishers need not know */
   uint32_t told;    /* topics with a subscriber, as messages tell */
   int owed[SIM_WORDS]; /* cancellations for peers that are gone */
