@@ -61,6 +61,9 @@ void restart_end(void);
 /* Kills the server `times` times and checks everything. */
 void restart_play(int kind, int backend, int server_backend, unsigned times);
 
+/* As cmocka's teardown: ends the server that a failed test left. */
+int restart_forget(void** state);
+
 /* How often: MCQ_RESTARTS, or 10. */
 unsigned restart_times(void);
 
@@ -72,6 +75,10 @@ void restart_make(uint32_t number, mcq_frame_t out[2]);
 /* One has arrived.  False: it was wrong. */
 bool restart_note(restart_ledger_t* ledger, const mcq_frame_t* frames,
                   size_t count);
+
+/* One has come back. */
+void restart_note_back(restart_ledger_t* ledger, const mcq_frame_t* frames,
+                       size_t count);
 
 /* Whether another one may be sent: not too many are under way; `base` is the
  * first that was sent on this connection. */
