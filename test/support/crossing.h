@@ -25,7 +25,7 @@ typedef struct pairing {
   bool echoes;        /* what is sent comes back */
   bool keeps;         /* what is queued for a lost connection waits */
   bool alone;         /* there is no room for a bystander */
-  size_t prefix;      /* bytes that the type puts before a message */
+  bool asks;          /* its messages come in envelopes */
 } pairing_t;
 
 extern const pairing_t pairings[];
@@ -56,6 +56,7 @@ typedef struct row {
   unsigned spoiled;    /* messages that arrive other than they were sent */
   unsigned where;
   bool large; /* the message is */
+  bool waits; /* somebody may have to wait for the end of the handshake */
 } row_t;
 
 extern const row_t rows[];
@@ -72,7 +73,7 @@ typedef struct lane {
   uint32_t safe_from; /* from here on none may be lost */
   uint32_t limit;
   unsigned pause; /* of the bystander's: until that turn */
-  bool ready; /* who sends has somebody to send to */
+  bool ready;     /* who sends has somebody to send to */
   bool got_far[NUMBERS_MAX];
   bool got_near[NUMBERS_MAX];
 } lane_t;
@@ -112,6 +113,7 @@ struct crossing {
   uint64_t noise; /* counts whatever happens */
   unsigned turns;
   int64_t request_ms, handshake_ms;
+  int request_flags;
   char uri[128]; /* the server's */
 
   /* Of who plays.  One step of the loop: */
@@ -119,8 +121,12 @@ struct crossing {
   /* Instead of a socket of ours, for parties that have `theirs`: */
   void (*open)(party_t* p);
   int (*send)(party_t* p, const mcq_frame_t* frames, size_t count);
-  void (*again)(party_t* p); /* connects anew */
+  void (*part)(party_t* p); /* disconnects, */
+  void (*join)(party_t* p); /* connects */
 };
+
+/* Somebody on this lane wants what `p`, who has no socket of ours, sends. */
+void crossing_ready(party_t* p, int lane);
 
 /* Whether the row makes sense there. */
 bool crossing_fits(const pairing_t* pairing, const row_t* row, unsigned way);
