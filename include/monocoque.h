@@ -927,7 +927,7 @@ MCQ_EXTERN void mcq_ctx_stats_get(const mcq_ctx_t* ctx, mcq_ctx_stats_t* out,
 
 /* All sockets of the context together, those that are gone, too: what is
  * counted does not go back when one is closed. */
-MCQ_EXTERN void mcq_ctx_totals_get(const mcq_ctx_t* ctx, mcq_stats_t* out,
+MCQ_EXTERN void mcq_ctx_totals_get(mcq_ctx_t* ctx, mcq_stats_t* out,
                                    size_t size);
 
 /* The same, with the size that this header knows. */
@@ -946,7 +946,7 @@ static inline int mcq_endpoint_stats(mcq_socket_t* socket,
 static inline void mcq_ctx_stats(const mcq_ctx_t* ctx, mcq_ctx_stats_t* out) {
   mcq_ctx_stats_get(ctx, out, sizeof *out);
 }
-static inline void mcq_ctx_totals(const mcq_ctx_t* ctx, mcq_stats_t* out) {
+static inline void mcq_ctx_totals(mcq_ctx_t* ctx, mcq_stats_t* out) {
   mcq_ctx_totals_get(ctx, out, sizeof *out);
 }
 
@@ -980,7 +980,7 @@ typedef int (*mcq_metrics_cb)(const char* text, size_t len, void* arg);
 /* Hands the text to `sink` in pieces.  0, what `sink` answered, MCQ_ENOMEM, or
  * MCQ_EINVAL: a prefix that is no name, unknown flags.  `options` may be NULL.
  */
-MCQ_EXTERN int mcq_metrics_write(const mcq_ctx_t* ctx,
+MCQ_EXTERN int mcq_metrics_write(mcq_ctx_t* ctx,
                                  const mcq_metrics_options_t* options,
                                  mcq_metrics_cb sink, void* arg);
 
@@ -988,7 +988,7 @@ MCQ_EXTERN int mcq_metrics_write(const mcq_ctx_t* ctx,
  * end, and to `*len` how long it is without that: it was all when that is less
  * than `size`.  `buffer` may be NULL where `size` is 0.  0, MCQ_ENOMEM,
  * MCQ_EINVAL. */
-MCQ_EXTERN int mcq_metrics_format(const mcq_ctx_t* ctx,
+MCQ_EXTERN int mcq_metrics_format(mcq_ctx_t* ctx,
                                   const mcq_metrics_options_t* options,
                                   char* buffer, size_t size, size_t* len);
 

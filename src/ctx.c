@@ -163,7 +163,7 @@ void mcq_ctx_stats_get(const mcq_ctx_t* ctx, mcq_ctx_stats_t* out,
   mcq__mem_answer(out, size, &stats, sizeof stats);
 }
 
-void mcq_ctx_totals_get(const mcq_ctx_t* ctx, mcq_stats_t* out, size_t size) {
+void mcq_ctx_totals_get(mcq_ctx_t* ctx, mcq_stats_t* out, size_t size) {
   mcq_stats_t sum = ctx->host.gone;
   const mcq__node_t* head = &ctx->host.sockets;
   for (const mcq__node_t* n = head->next; n != head; n = n->next) {

@@ -18,7 +18,7 @@ typedef struct snapshot {
 
 typedef struct page {
   mcq__pen_t pen;
-  const mcq_ctx_t* ctx;
+  mcq_ctx_t* ctx;
   const char* prefix;
   int flags;
   snapshot_t* sockets;
@@ -221,6 +221,7 @@ static int take_snapshots(page_t* p) {
   for (const mcq__node_t* n = head->next; n != head; n = n->next) {
     snapshot_t* shot = &p->sockets[p->count++];
     shot->socket = mcq__container_of(n, mcq_socket_t, node);
+    mcq__socket_settle(mcq__container_of(n, mcq_socket_t, node));
     mcq__stats_socket(shot->socket, &shot->stats);
   }
   return 0;
@@ -250,7 +251,7 @@ static int put_page(page_t* p) {
   return mcq__pen_close(&p->pen);
 }
 
-static int settle(page_t* p, const mcq_ctx_t* ctx,
+static int settle(page_t* p, mcq_ctx_t* ctx,
                   const mcq_metrics_options_t* options) {
   static const mcq_metrics_options_t defaults = {0};
   if (options == NULL) options = &defaults;
@@ -261,9 +262,8 @@ static int settle(page_t* p, const mcq_ctx_t* ctx,
   return good_prefix(p->prefix) ? 0 : MCQ_EINVAL;
 }
 
-int mcq_metrics_write(const mcq_ctx_t* ctx,
-                      const mcq_metrics_options_t* options, mcq_metrics_cb sink,
-                      void* arg) {
+int mcq_metrics_write(mcq_ctx_t* ctx, const mcq_metrics_options_t* options,
+                      mcq_metrics_cb sink, void* arg) {
   char piece[PIECE];
   page_t page = {.flags = 0};
   if (sink == NULL) return MCQ_EINVAL;
@@ -274,9 +274,8 @@ int mcq_metrics_write(const mcq_ctx_t* ctx,
   return rc != 0 ? rc : put_page(&page);
 }
 
-int mcq_metrics_format(const mcq_ctx_t* ctx,
-                       const mcq_metrics_options_t* options, char* buffer,
-                       size_t size, size_t* len) {
+int mcq_metrics_format(mcq_ctx_t* ctx, const mcq_metrics_options_t* options,
+                       char* buffer, size_t size, size_t* len) {
   page_t page = {.flags = 0};
   if (buffer == NULL && size != 0) return MCQ_EINVAL;
   mcq__pen_open(&page.pen, buffer, size == 0 ? 0 : size - 1);

@@ -13,11 +13,13 @@ void mcq__stats_failed(mcq_socket_t* s, int code) {
       c->handshakes_timed_out++;
       break;
     case MCQ_EREFUSED:
+    case MCQ_ENOTNOW:
       c->handshakes_refused++;
       break;
     case MCQ_ETYPE:
     case MCQ_ETWIN:
     case MCQ_EPAIRED:
+    case MCQ_ECROWDED:
     case MCQ_EMECHANISM:
     case MCQ_ECLOSED:
     case MCQ_ELOCAL:
