@@ -9,7 +9,7 @@
 static char page[1 << 20];
 
 /* The page as it is now, found to be well-formed. */
-static void look(const mcq_ctx_t* ctx, int flags) {
+static void look(mcq_ctx_t* ctx, int flags) {
   mcq_metrics_options_t o = {.flags = flags};
   size_t len = 0;
   assert_int_equal(mcq_metrics_format(ctx, &o, page, sizeof page, &len), 0);
@@ -375,7 +375,7 @@ static int gather(const char* text, size_t len, void* arg) {
 
 /* A page takes memory for a moment, and counts that: once it has three digits
  * the figure is as long as the next one. */
-static void warm_up(const mcq_ctx_t* ctx) {
+static void warm_up(mcq_ctx_t* ctx) {
   size_t len;
   for (int i = 0; i < 100; i++)
     assert_int_equal(mcq_metrics_format(ctx, NULL, NULL, 0, &len), 0);

@@ -319,6 +319,7 @@ sim_sock_t* sim_sock_new(sim_world_t* w, sim_seat_t* seat,
   k->options.on_request_failed = sim_asks_failed;
   k->options.on_event = on_event;
   k->options.turn_usec = INT32_MAX; /* real time has no say here */
+  if (k->options.type == MCQ_STREAM) k->options.heartbeat_ms = 0;
   k->welcomes = options->welcome_len > 0;
   sim_begin(w);
   int rc = mcq_socket_new(seat->ctx, &k->options, &k->s);
