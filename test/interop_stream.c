@@ -355,21 +355,6 @@ static void on_down(mcq_socket_t* s, const mcq_peer_info_t* info) {
   if (++side->downs == m->peers) mcq_ctx_close(side->ctx, NULL);
 }
 
-static void join_ends(side_t* side, const venue_t* venue, const duo_t* duo) {
-  char uri[URI_MAX];
-  if (side->match->we_bind) {
-    mcq_endpoint_t at;
-    venue_uri(venue, uri);
-    assert_int_equal(mcq_bind(side->socket, uri, &at), 0);
-    uri_tell(duo->out, mcq_endpoint_uri(side->socket, at));
-    return;
-  }
-  for (int k = 0; k < side->match->peers; k++) {
-    assert_true(uri_hear(duo->in, uri));
-    assert_int_equal(mcq_connect(side->socket, uri, NULL, NULL), 0);
-  }
-}
-
 static void our_side(const match_t* m, const venue_t* venue, const duo_t* duo) {
   uv_loop_t loop;
   side_t side = {.match = m};
@@ -383,7 +368,8 @@ static void our_side(const match_t* m, const venue_t* venue, const duo_t* duo) {
   assert_int_equal(uv_loop_init(&loop), 0);
   assert_int_equal(mcq_ctx_new(&loop, &seat, &side.ctx), 0);
   assert_int_equal(mcq_socket_new(side.ctx, &o, &side.socket), 0);
-  join_ends(&side, venue, duo);
+  venue_join(venue, duo, side.socket, side.match->we_bind,
+             (unsigned) side.match->peers);
   assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
   assert_int_equal(uv_loop_close(&loop), 0);
   assert_int_equal(side.downs, m->peers);

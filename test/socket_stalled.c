@@ -304,21 +304,6 @@ static const scene_t scenes[] = {
     {"now_and_then", now_and_then},
 };
 
-static void on_libuv(void** state) {
-  (void) state;
-  play_scenes(scenes, sizeof scenes / sizeof *scenes, MCQ_BACKEND_UV);
-}
-
-static void on_io_uring(void** state) {
-  (void) state;
-  if (!backend_is_here(MCQ_BACKEND_URING)) skip();
-  play_scenes(scenes, sizeof scenes / sizeof *scenes, MCQ_BACKEND_URING);
-}
-
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(on_libuv),
-      cmocka_unit_test(on_io_uring),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return play_on_both(scenes, sizeof scenes / sizeof *scenes);
 }

@@ -136,11 +136,12 @@ static int spread(mcq_socket_t* s, const mcq__body_t* body, bool inverted) {
   mcq__pubsub_t* hub = &s->hub.pubsub;
   size_t many = mcq__pubsub_find(hub, mcq__body_frame(body, 0), inverted);
   if (many == 0) return 0;
+  if (many == 1) return publish(s, body);
   mcq__wired_t wired = {.count = 1, .frames = body->count};
   mcq__body_t whole = {.count = body->count, .wired = &wired};
   size_t payload;
   size_t size = measure(body, &payload);
-  if (many == 1 || !worth_sharing(body, size)) return publish(s, body);
+  if (!worth_sharing(body, size)) return publish(s, body);
   int rc = put_together(s, body, size, &wired.bytes);
   if (rc != 0) return rc;
   wired.size = wired.bytes.len;

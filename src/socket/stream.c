@@ -4,14 +4,10 @@
  * nothing.  One empty frame ends the connection after what is queued. */
 #include "socket/socket.h"
 
-static int end_peer(mcq_socket_t* s, mcq_peer_t peer) {
-  return mcq_peer_close(s, peer);
-}
-
 static int stream_send_to(mcq_socket_t* s, mcq_peer_t peer,
                           const mcq__body_t* body) {
   if (body->count == 1 && mcq__body_frame(body, 0).len == 0)
-    return end_peer(s, peer);
+    return mcq_peer_close(s, peer);
   return s->pattern->seats->tell(s, peer, body);
 }
 

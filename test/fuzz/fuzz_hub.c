@@ -10,13 +10,14 @@
 #include "base/cursor.h"
 #include "hub/router.h"
 #include "support/hub_peers.h"
+#include "support/scarce.h"
 
 #define PORTS 16
 #define KEPT 32
 
 typedef struct rig {
   mcq__cursor_t script;
-  int memory_left; /* allocations until memory runs out; -1: never */
+  scarce_t memory;
   mcq__mem_t* mem;
   mcq__pool_t* pool;
   uint64_t epochs;
@@ -27,26 +28,6 @@ typedef struct rig {
   mcq_peer_t kept[KEPT]; /* handles that were good once */
   size_t kept_at;
 } rig_t;
-
-#define must(truth)                                               \
-  do {                                                            \
-    if (!(truth)) {                                               \
-      fprintf(stderr, "line %d: not so: %s\n", __LINE__, #truth); \
-      abort();                                                    \
-    }                                                             \
-  } while (0)
-
-static void* take(size_t size, void* arg) {
-  rig_t* r = (rig_t*) arg;
-  if (r->memory_left == 0) return NULL;
-  if (r->memory_left > 0) r->memory_left--;
-  return malloc(size);
-}
-
-static void give(void* block, void* arg) {
-  (void) arg;
-  free(block);
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
@@ -115,7 +96,7 @@ static void event_up(rig_t* r, bool cheating) {
     must(rc == MCQ_EPEERGONE || rc == MCQ_ETWIN || rc == MCQ_ENOMEM);
     must((rc == MCQ_EPEERGONE) == stale);
     must(rc != MCQ_ETWIN || (r->hub.refuse_twins && holder.epoch != 0));
-    must(rc != MCQ_ENOMEM || r->memory_left == 0);
+    must(rc != MCQ_ENOMEM || r->memory.left == 0);
     must(is_nobody(displaced) && r->epochs == before);
     return;
   }
@@ -224,7 +205,7 @@ static void check(const rig_t* r) {
 static void operation(rig_t* r) {
   static const int answers[] = {0, MCQ_EAGAIN, MCQ_ENOMEM, MCQ_EAGAIN};
   uint8_t byte = mcq__cursor_u8(&r->script);
-  r->memory_left = byte < 224 ? -1 : byte % 4;
+  r->memory.left = byte < 224 ? -1 : byte % 4;
   switch (byte % 16) {
     case 0:
     case 1:
@@ -263,16 +244,16 @@ static void operation(rig_t* r) {
       command(r, MCQ__TO_ANYONE);
       break;
   }
-  r->memory_left = -1;
+  r->memory.left = -1;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const uint64_t seed[2] = {0, 0};
   rig_t rig;
   memset(&rig, 0, sizeof rig);
-  rig.memory_left = -1;
+  rig.memory.left = -1;
   rig.script = mcq__cursor(mcq__slice_static(data, size));
-  mcq_allocator_t allocator = {take, give, &rig};
+  mcq_allocator_t allocator = scarce_allocator(&rig.memory);
   must(mcq__mem_open(&rig.mem, &allocator) == 0);
   must(mcq__pool_open(&rig.pool, rig.mem) == 0);
   for (int i = 0; i < PORTS; i++) fake_init(&rig.fakes[i]);

@@ -9,6 +9,7 @@
 
 #include "base/cursor.h"
 #include "support/prefix_fault.h"
+#include "support/scarce.h"
 
 #define SLOTS 8
 #define BUCKETS 64
@@ -29,32 +30,12 @@ typedef struct bucket {
 
 typedef struct rig {
   mcq__cursor_t script;
-  int memory_left; /* allocations until memory runs out; -1: never */
+  scarce_t memory;
   mcq__mem_t* mem;
   mcq__prefix_t table;
   bucket_t* buckets;
   size_t count;
 } rig_t;
-
-#define must(truth)                                               \
-  do {                                                            \
-    if (!(truth)) {                                               \
-      fprintf(stderr, "line %d: not so: %s\n", __LINE__, #truth); \
-      abort();                                                    \
-    }                                                             \
-  } while (0)
-
-static void* take(size_t size, void* arg) {
-  rig_t* r = (rig_t*) arg;
-  if (r->memory_left == 0) return NULL;
-  if (r->memory_left > 0) r->memory_left--;
-  return malloc(size);
-}
-
-static void give(void* block, void* arg) {
-  (void) arg;
-  free(block);
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
@@ -110,7 +91,7 @@ static void add(rig_t* r, uint32_t slot, mcq_frame_t text) {
   bool held = find(r, slot, text, &holders) != NULL;
   int rc = mcq__prefix_add(&r->table, slot, text, &first);
   must((rc == MCQ_EEXIST) == held);
-  must(rc == 0 || held || (rc == MCQ_ENOMEM && r->memory_left == 0));
+  must(rc == 0 || held || (rc == MCQ_ENOMEM && r->memory.left == 0));
   must(first == (rc == 0 && holders == 0));
   if (rc != 0) return;
   held_t* h = &b->held[b->count++];
@@ -209,7 +190,7 @@ static void operation(rig_t* r) {
   uint8_t other = mcq__cursor_u8(&r->script);
   uint32_t slot = other % SLOTS;
   uint8_t room[TEXT_MAX];
-  r->memory_left = byte < 240 ? -1 : byte % 4;
+  r->memory.left = byte < 240 ? -1 : byte % 4;
   switch (byte % 8) {
     case 0:
     case 1:
@@ -234,7 +215,7 @@ static void operation(rig_t* r) {
       match(r, any_text(r));
       break;
   }
-  r->memory_left = -1;
+  r->memory.left = -1;
 }
 
 static void check(const rig_t* r) {
@@ -247,10 +228,10 @@ static void check(const rig_t* r) {
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   rig_t rig;
   memset(&rig, 0, sizeof rig);
-  rig.memory_left = -1;
+  rig.memory.left = -1;
   rig.script = mcq__cursor(mcq__slice_static(data, size));
   rig.buckets = (bucket_t*) malloc(BUCKETS * sizeof(bucket_t));
-  mcq_allocator_t allocator = {take, give, &rig};
+  mcq_allocator_t allocator = scarce_allocator(&rig.memory);
   must(rig.buckets != NULL);
   for (size_t i = 0; i < BUCKETS; i++) rig.buckets[i].count = 0;
   must(mcq__mem_open(&rig.mem, &allocator) == 0);

@@ -23,18 +23,11 @@
 #include "ctx.h"
 #include "monocoque.h"
 #include "support/naive.h"
+#include "support/scarce.h"
 #include "support/simnet.h"
 
 #define VISITORS 8
 #define MESSAGES 300
-
-#define must(truth)                                                       \
-  do {                                                                    \
-    if (!(truth)) {                                                       \
-      fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #truth); \
-      abort();                                                            \
-    }                                                                     \
-  } while (0)
 
 /* One subscriber, and what is known of it. */
 typedef struct visitor {

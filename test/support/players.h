@@ -352,4 +352,31 @@ static inline bool backend_is_here(int backend) {
   return rc == 0;
 }
 
+/* What a program plays on each back end. */
+typedef struct bill {
+  const scene_t* scenes;
+  size_t count;
+} bill_t;
+
+static inline void play_on_libuv(void** state) {
+  const bill_t* bill = (const bill_t*) *state;
+  play_scenes(bill->scenes, bill->count, MCQ_BACKEND_UV);
+}
+
+static inline void play_on_io_uring(void** state) {
+  const bill_t* bill = (const bill_t*) *state;
+  if (!backend_is_here(MCQ_BACKEND_URING)) skip();
+  play_scenes(bill->scenes, bill->count, MCQ_BACKEND_URING);
+}
+
+/* main's work. */
+static inline int play_on_both(const scene_t* scenes, size_t count) {
+  bill_t bill = {scenes, count};
+  const struct CMUnitTest tests[] = {
+      {"on_libuv", play_on_libuv, NULL, NULL, &bill},
+      {"on_io_uring", play_on_io_uring, NULL, NULL, &bill},
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
 #endif

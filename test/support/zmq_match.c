@@ -167,22 +167,6 @@ static void open_side(side_t* side, uv_loop_t* loop, int backend) {
   assert_int_equal(mcq_socket_new(side->ctx, &o, &side->socket), 0);
 }
 
-static void join_ends(side_t* side, const venue_t* venue, const duo_t* duo) {
-  const match_t* m = side->match;
-  char uri[URI_MAX];
-  if (m->we_bind) {
-    mcq_endpoint_t at;
-    venue_uri(venue, uri);
-    assert_int_equal(mcq_bind(side->socket, uri, &at), 0);
-    uri_tell(duo->out, mcq_endpoint_uri(side->socket, at));
-    return;
-  }
-  for (int k = 0; k < m->peers; k++) {
-    assert_true(uri_hear(duo->in, uri));
-    assert_int_equal(mcq_connect(side->socket, uri, NULL, NULL), 0);
-  }
-}
-
 /* With one peer of its own a socket that queues need not wait for it. */
 static bool may_begin(const match_t* m) {
   return m->we_drive && m->peers == 1 && !m->we_bind && m->ours != MCQ_ROUTER;
@@ -200,7 +184,8 @@ static void our_side(const match_t* m, const venue_t* venue, const duo_t* duo) {
   }
   uv_loop_init(&loop);
   open_side(side, &loop, venue->backend);
-  join_ends(side, venue, duo);
+  venue_join(venue, duo, side->socket, side->match->we_bind,
+             (unsigned) side->match->peers);
   if (may_begin(m)) drive(side->socket);
   assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
   assert_int_equal(uv_loop_close(&loop), 0);

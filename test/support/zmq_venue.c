@@ -120,3 +120,19 @@ int venues_play(const scene_t* scenes, size_t count) {
   close_home();
   return failed;
 }
+
+void venue_join(const venue_t* venue, const duo_t* duo, mcq_socket_t* socket,
+                bool we_bind, unsigned peers) {
+  char uri[URI_MAX];
+  if (we_bind) {
+    mcq_endpoint_t at;
+    venue_uri(venue, uri);
+    assert_int_equal(mcq_bind(socket, uri, &at), 0);
+    uri_tell(duo->out, mcq_endpoint_uri(socket, at));
+    return;
+  }
+  for (unsigned k = 0; k < peers; k++) {
+    assert_true(uri_hear(duo->in, uri));
+    assert_int_equal(mcq_connect(socket, uri, NULL, NULL), 0);
+  }
+}

@@ -25,6 +25,11 @@ typedef struct venue {
  * The real address may be another. */
 void venue_uri(const venue_t* venue, char out[URI_MAX]);
 
+/* Our socket binds and tells the other process where, or hears it from there as
+ * often as it is to connect. */
+void venue_join(const venue_t* venue, const duo_t* duo, mcq_socket_t* socket,
+                bool we_bind, unsigned peers);
+
 typedef struct scene {
   const char* name;
   void (*play)(const venue_t* venue);
