@@ -17,7 +17,8 @@ struct mcq__budget {
   mcq__io_t* io;
   uint64_t max;
   uint64_t used;
-  bool held;        /* what is being told is told to all of them */
+  bool many;        /* a message to many is being told: */
+  bool held;        /* what one was let in with, all are */
   bool is_short;    /* somebody was refused */
   bool told;        /* and on_short was called for it */
   mcq__node_t node; /* above: short of the budget there */
@@ -49,14 +50,16 @@ void mcq__budget_refuse(mcq__budget_t* b);
 /* What one outbox holds changes. */
 void mcq__budget_move(mcq__budget_t* b, uint64_t from, uint64_t to);
 
-/* If there is anything left there will be until it is released: a message to
- * many is let in for all of them or for nobody. */
-static inline void mcq__budget_hold(mcq__budget_t* b) {
-  b->held = !mcq__budget_full(b);
+/* A message to many is being told: where there is anything left for one of them
+ * there is for all, until it is over. */
+static inline void mcq__budget_many(mcq__budget_t* b, bool many) {
+  b->many = many;
+  b->held = many && !mcq__budget_full(b);
 }
 
-static inline void mcq__budget_release(mcq__budget_t* b) {
-  b->held = false;
+/* Somebody is let in, or will be. */
+static inline void mcq__budget_enter(mcq__budget_t* b) {
+  b->held = b->many;
 }
 
 #endif
