@@ -17,8 +17,8 @@ struct mcq__budget {
   mcq__io_t* io;
   uint64_t max;
   uint64_t used;
-  bool many;        /* a message to many is being told: */
-  bool held;        /* what one was let in with, all are */
+  bool whole;       /* a message is told to all of many or to nobody: */
+  bool held;        /* one was let in, so all are */
   bool is_short;    /* somebody was refused */
   bool told;        /* and on_short was called for it */
   mcq__node_t node; /* above: short of the budget there */
@@ -50,16 +50,22 @@ void mcq__budget_refuse(mcq__budget_t* b);
 /* What one outbox holds changes. */
 void mcq__budget_move(mcq__budget_t* b, uint64_t from, uint64_t to);
 
-/* A message to many is being told: where there is anything left for one of them
- * there is for all, until it is over. */
-static inline void mcq__budget_many(mcq__budget_t* b, bool many) {
-  b->many = many;
-  b->held = many && !mcq__budget_full(b);
+/* A message to many begins to be told: if there is anything left it is for
+ * all of them, or the last to be told would always miss it.  `whole`: also if
+ * there is only when some of them have written what they had. */
+static inline void mcq__budget_begin(mcq__budget_t* b, bool whole) {
+  b->whole = whole;
+  b->held = !mcq__budget_full(b);
+}
+
+static inline void mcq__budget_end(mcq__budget_t* b) {
+  b->whole = false;
+  b->held = false;
 }
 
 /* Somebody is let in, or will be. */
 static inline void mcq__budget_enter(mcq__budget_t* b) {
-  b->held = b->many;
+  b->held = b->held || b->whole;
 }
 
 #endif
