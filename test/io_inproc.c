@@ -166,7 +166,6 @@ static void on_wrote(mcq__wire_t* wire, ssize_t n) {
 
 static void on_end(mcq__wire_t* wire, int code) {
   side_t* s = heard(wire);
-  assert_true(s->reading);
   s->ends++;
   s->end_code = code;
   s->reading = false;
@@ -1121,7 +1120,8 @@ static void closing_while_the_peer_waits(void** state) {
     turns(&a, 20);
     /* That the other says no more may have been read before; that it does not
      * listen any more is another thing. */
-    unsigned words = (how & 5) == 5 ? 2 : 1;
+    bool read_up = (how & 1) || !(how & 2);
+    unsigned words = (how & 4) && read_up ? 2 : 1;
     assert_int_equal(a.ends, words);
     assert_int_equal(a.write_error, UV_EPIPE);
     if (how & 1) assert_int_equal(a.got, (how & 2) ? 10000 : 0);

@@ -126,7 +126,7 @@ static void on_wrote(mcq__wire_t* wire, ssize_t n) {
 
 static void on_end(mcq__wire_t* wire, int code) {
   side_t* s = of_wire(wire);
-  assert_false(s->calling || s->stopped || s->closing);
+  assert_false(s->calling || s->closing);
   s->end = code;
   s->ends++;
 }

@@ -17,8 +17,8 @@ struct mcq__budget {
   mcq__io_t* io;
   uint64_t max;
   uint64_t used;
-  bool holds;       /* what is being told is told to all of them */
-  bool held;        /* and there was room for it */
+  bool whole;       /* a message is told to all of many or to nobody: */
+  bool held;        /* one was let in, so all are */
   bool is_short;    /* somebody was refused */
   bool told;        /* and on_short was called for it */
   mcq__node_t node; /* above: short of the budget there */
@@ -50,21 +50,22 @@ void mcq__budget_refuse(mcq__budget_t* b);
 /* What one outbox holds changes. */
 void mcq__budget_move(mcq__budget_t* b, uint64_t from, uint64_t to);
 
-/* If there is anything left there will be until it is released: a message to
- * many is let in for all of them or for nobody. */
-static inline void mcq__budget_hold(mcq__budget_t* b) {
-  b->holds = true;
+/* A message to many begins to be told: if there is anything left it is for
+ * all of them, or the last to be told would always miss it.  `whole`: also if
+ * there is only when some of them have written what they had. */
+static inline void mcq__budget_begin(mcq__budget_t* b, bool whole) {
+  b->whole = whole;
   b->held = !mcq__budget_full(b);
 }
 
-/* One of them was found to have room, perhaps after a write. */
-static inline void mcq__budget_hold_on(mcq__budget_t* b) {
-  b->held = b->holds;
+static inline void mcq__budget_end(mcq__budget_t* b) {
+  b->whole = false;
+  b->held = false;
 }
 
-static inline void mcq__budget_release(mcq__budget_t* b) {
-  b->holds = false;
-  b->held = false;
+/* Somebody is let in, or will be. */
+static inline void mcq__budget_enter(mcq__budget_t* b) {
+  b->held = b->held || b->whole;
 }
 
 #endif

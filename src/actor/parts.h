@@ -63,6 +63,10 @@ uint64_t mcq__actor_room(mcq__port_t* port, size_t size);
  * to have been begun. */
 void mcq__actor_thin(mcq__actor_t* a);
 
+/* It is ending, however long that takes: what arrived and will not be delivered
+ * may lie in memory that others need. */
+void mcq__actor_abandon(mcq__actor_t* a);
+
 /* The flush task's: writes what is queued. */
 void mcq__actor_flush(mcq__task_t* task);
 
@@ -78,6 +82,7 @@ static inline void mcq__actor_charge(mcq__actor_t* a) {
   mcq__budget_t* b = a->config->budget;
   if (mcq__likely(b == NULL)) return;
   uint64_t now = a->let_go ? 0 : a->outbox.chain.bytes;
+  if (now > a->charged) mcq__budget_enter(b);
   mcq__budget_move(b, a->charged, now);
   a->charged = now;
 }

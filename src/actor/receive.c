@@ -298,6 +298,7 @@ static void pull(mcq__actor_t* a) {
 void mcq__actor_pump(mcq__actor_t* a) {
   if (a->delivering || !mcq__actor_talking(a)) return;
   pull(a);
+  if (mcq__unlikely(mcq__actor_doomed(a))) mcq__actor_abandon(a);
   if (!mcq__actor_talking(a)) return;
   if (mcq__actor_protocol(a)->out(a->session)->bytes != 0)
     mcq__io_flush(mcq__actor_io(a), &a->flush);

@@ -160,9 +160,8 @@ static bool all_written(const mcq__actor_t* a) {
          (!a->flush_all || a->outbox.chain.bytes == 0);
 }
 
-/* ENDING, however long that takes: what arrived and will not be delivered may
- * lie in memory that others need.  Without memory for a copy it stays there. */
-static void let_go(mcq__actor_t* a) {
+/* Without memory for a copy it stays there. */
+void mcq__actor_abandon(mcq__actor_t* a) {
   mcq__bridge_reset(&a->bridge);
   mcq__ahead_clear(&a->ahead);
   (void) mcq__actor_protocol(a)->hold(a->session);
@@ -214,7 +213,7 @@ static void relieve(mcq__actor_t* a) {
 
 void mcq__actor_flush(mcq__task_t* task) {
   mcq__actor_t* a = mcq__container_of(task, mcq__actor_t, flush);
-  if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING)) let_go(a);
+  if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING)) mcq__actor_abandon(a);
   if (can_write(a) && write_some(a)) mcq__io_later(mcq__actor_io(a), &a->flush);
   mcq__outbox_rest(&a->outbox);
   if (a->state == MCQ__ACTOR_ENDING && !a->shut && can_write(a) &&
@@ -290,14 +289,14 @@ static bool make_room(mcq__actor_t* a) {
 uint64_t mcq__actor_room(mcq__port_t* port, size_t size) {
   mcq__actor_t* a = mcq__actor_of_port(port);
   if (draining(a)) return UINT64_MAX;
-  mcq__budget_t* budget = a->config->budget;
-  if (make_room(a)) {
-    if (budget == NULL) return mcq__outbox_room(&a->outbox, size);
-    mcq__budget_hold_on(budget);
-    return 1; /* others may use it up meanwhile */
+  if (!make_room(a)) {
+    starve(a);
+    return 0;
   }
-  starve(a);
-  return 0;
+  if (mcq__likely(a->config->budget == NULL))
+    return mcq__outbox_room(&a->outbox, size);
+  mcq__budget_enter(a->config->budget);
+  return 1; /* others may use it up meanwhile */
 }
 
 static inline bool queue_quickly(mcq__outbox_t* o, const mcq__body_t* body,

@@ -57,11 +57,12 @@ static void run_work(mcq__task_t* task) {
   if (e->in.bytes <= PENDING / 2) unblock(e->peer, 0);
   if (e->closing) return;
   fail_writing(e);
-  if (e->closing || !e->reading) return;
-  if (e->in.bytes > 0)
-    mcq__io_later(e->io, &e->work);
-  else if (e->fin)
+  if (e->closing || e->ended) return;
+  if (e->wire.events == NULL) return; /* nobody has adopted it yet */
+  if (e->in.bytes == 0 && e->fin)
     end_reading(e);
+  else if (e->in.bytes > 0 && e->reading)
+    mcq__io_later(e->io, &e->work);
 }
 
 /* ---- the table ----------------------------------------------------------- */

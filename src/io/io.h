@@ -130,7 +130,8 @@ typedef struct mcq__wire_events {
    * same cause).  0: there was no room, and now there may be. */
   void (*on_wrote)(mcq__wire_t* wire, ssize_t n);
 
-  /* Nothing more will be read: UV_EOF or an error.  Once. */
+  /* Nothing more will be read: UV_EOF or an error.  Once, after the last
+   * bytes: where those were read, to one that is stopped too. */
   void (*on_end)(mcq__wire_t* wire, int code);
 
   /* close() is complete: both pumps rest, no slice of this wire's writes is

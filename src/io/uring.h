@@ -152,7 +152,8 @@ void mcq__uring_hung_up(mcq__uring_wire_t* w);
 /* Drops what is parked. */
 void mcq__uring_unpark_all(mcq__uring_wire_t* w);
 
-/* Delivers what is parked: a wire's task while it is open. */
+/* Delivers what is parked, or the end when nothing is: a wire's task while it
+ * is open. */
 void mcq__uring_deliver_parked(mcq__task_t* task);
 
 /* Finds buffers for starved wires and lets them read again. */

@@ -9,6 +9,7 @@
  * in, or, when somebody else needs those, in memory of its own. */
 #include <errno.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include "io/uring.h"
 
@@ -121,9 +122,9 @@ void mcq__uring_relieve(mcq__uring_t* u) {
 
 /* ---- delivering ---------------------------------------------------------- */
 
-/* The end is told after all bytes, and only to a reader. */
+/* The end is told after all bytes. */
 static void tell_end(wire_t* w) {
-  if (w->end == 0 || w->end_told || !w->reading || w->closing) return;
+  if (w->end == 0 || w->end_told || w->closing) return;
   if (w->parked.count != 0) return;
   w->end_told = true;
   if (!w->failed) w->wire.events->on_end(&w->wire, w->end);
@@ -163,6 +164,19 @@ static void deliver(wire_t* w, mcq__slice_t* s) {
   }
 }
 
+/* Nobody reads, and the peer has gone: is there anything to be read before
+ * that?  If so, it and the end are for a receive. */
+static void look_for_end(wire_t* w) {
+  char byte;
+  if (w->reading || w->receiving || w->hangup != MCQ__URING_HANGUP_SEEN) return;
+  if (w->end != 0 || w->closing || w->parked.count != 0) return;
+  ssize_t n = recv(w->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (n == 0)
+    end(w, UV_EOF);
+  else if (n < 0 && errno != EAGAIN && errno != EINTR)
+    end(w, -errno);
+}
+
 void mcq__uring_deliver_parked(mcq__task_t* task) {
   wire_t* w = mcq__container_of(task, wire_t, task);
   while (w->reading && w->parked.count != 0) {
@@ -171,6 +185,7 @@ void mcq__uring_deliver_parked(mcq__task_t* task) {
     mcq__slice_release(&s);
   }
   mcq__uring_want(w);
+  look_for_end(w);
   tell_end(w);
 }
 
@@ -183,6 +198,7 @@ static void receive_over(wire_t* w, int res) {
   w->renew = false;
   if (!w->closing) w->cancelling = false;
   mcq__uring_want(w);
+  if (!w->reading && !w->closing) mcq__io_work(w->wire.io, &w->task);
   if (res > 0 || res == -ECANCELED || res == -EINTR) return;
   if (res != -ENOBUFS) {
     end(w, res == 0 ? UV_EOF : res);
@@ -222,6 +238,7 @@ void mcq__uring_hung_up(wire_t* w) {
   w->hangup = MCQ__URING_HANGUP_SEEN;
   w->renew = w->receiving;
   mcq__uring_want(w);
+  if (!w->reading && !w->closing) mcq__io_work(w->wire.io, &w->task);
 }
 
 /* ---- the table's --------------------------------------------------------- */
@@ -240,4 +257,6 @@ void mcq__uring_read_stop(mcq__wire_t* wire) {
   wire_t* w = mcq__uring_of(wire);
   w->reading = false;
   mcq__list_remove(&w->starved);
+  if (w->hangup == MCQ__URING_HANGUP_SEEN && !w->closing)
+    mcq__io_work(wire->io, &w->task);
 }

@@ -30,6 +30,7 @@ typedef struct pump {
   int armed;     /* events polled for */
   unsigned open; /* 1; 2 after a fork */
   bool reading;
+  bool hung_up; /* stopped: the peer's end was seen, with bytes before it */
   bool waiting; /* for room to write */
   bool ended;   /* nothing more will be read */
   bool failed;  /* writing did: on_end would be about the same cause */
@@ -48,7 +49,9 @@ static pump_t* of_wire(mcq__wire_t* wire) {
 static void on_poll(uv_poll_t* poll, int status, int events);
 
 static int wanted(const pump_t* p) {
-  return (p->reading ? UV_READABLE : 0) | (p->waiting ? UV_WRITABLE : 0);
+  int in = UV_READABLE;
+  if (!p->reading) in = p->ended || p->hung_up ? 0 : UV_DISCONNECT;
+  return in | (p->waiting ? UV_WRITABLE : 0);
 }
 
 static int poll_for(pump_t* p, int events) {
@@ -127,6 +130,19 @@ static bool read_once(pump_t* p) {
   return (size_t) n == room && room < READ_BYTES_MAX;
 }
 
+/* Nobody reads, and the peer has gone: is there anything to be read before
+ * that? */
+static void look_for_end(pump_t* p) {
+  char byte;
+  if (p->reading || p->ended || p->closing) return;
+  ssize_t n = recv(p->fd, &byte, 1, MSG_PEEK);
+  p->hung_up = n > 0;
+  if (n == 0)
+    end_reading(p, UV_EOF);
+  else if (n < 0 && errno != EAGAIN && errno != EINTR)
+    end_reading(p, uv_translate_sys_error(errno));
+}
+
 static void read_some(pump_t* p) {
   for (int i = 0; i < READS_MAX && may_read(p); i++)
     if (!read_once(p)) return;
@@ -170,10 +186,12 @@ static void on_poll(uv_poll_t* poll, int status, int events) {
     /* The socket has an error; reading and writing tell which.  libuv has
      * stopped polling for us. */
     p->armed = 0;
-    events = UV_READABLE | UV_WRITABLE;
+    events = UV_READABLE | UV_WRITABLE | UV_DISCONNECT;
   }
   if ((events & UV_WRITABLE) != 0 && p->waiting) go_on_writing(p);
   if ((events & UV_READABLE) != 0) read_some(p);
+  if (p->closing || p->forgotten) return;
+  if ((events & UV_DISCONNECT) != 0) look_for_end(p);
   if (p->closing || p->forgotten) return;
   int want = wanted(p);
   if ((want & ~p->armed) == 0 && (events & p->armed & ~want) == 0) return;

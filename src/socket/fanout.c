@@ -126,9 +126,9 @@ static void clean_up_later(mcq_socket_t* s) {
 
 static int publish(mcq_socket_t* s, const mcq__body_t* body) {
   bool refuse = s->options.slow_peer == MCQ_SLOW_REFUSE;
-  mcq__budget_hold(&s->budget);
+  mcq__budget_begin(&s->budget, refuse);
   int told = mcq__pubsub_publish(&s->hub.pubsub, body, refuse, on_missed, s);
-  mcq__budget_release(&s->budget);
+  mcq__budget_end(&s->budget);
   return told < 0 ? told : 0;
 }
 

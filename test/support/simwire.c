@@ -172,6 +172,13 @@ static void deliver(sim_wire_t* w) {
   }
 }
 
+/* Nobody reads, and there will never be anything to read. */
+static bool over(const sim_wire_t* w) {
+  const sim_pipe_t* p = sim_in(w->end);
+  if (w->reading || w->ended || w->closing) return false;
+  return p->arrived == 0 && (p->error != 0 || p->end_there);
+}
+
 static void read_once(sim_wire_t* w) {
   const sim_pipe_t* p = sim_in(w->end);
   if (p->arrived != 0)
@@ -270,7 +277,7 @@ static ssize_t write_sim(mcq__wire_t* wire, const mcq__iov_t* iov, size_t count,
 /* ---- what is due --------------------------------------------------------- */
 
 static bool due(const sim_wire_t* w) {
-  return w->closing ? w->gone : readable(w) || writable(w);
+  return w->closing ? w->gone : readable(w) || writable(w) || over(w);
 }
 
 static void post(sim_wire_t* w) {
@@ -306,6 +313,7 @@ static void look(sim_wire_t* w) {
   if (write_first) finish_write(w);
   for (size_t i = 1 + sim_below(net, 3); i > 0 && readable(w); i--)
     read_once(w);
+  if (over(w)) read_once(w);
   if (!write_first) finish_write(w);
   if (!w->closing && due(w)) post(w);
 }
@@ -398,7 +406,9 @@ static int read_start(mcq__wire_t* wire) {
 }
 
 static void read_stop(mcq__wire_t* wire) {
-  of_wire(wire)->reading = false;
+  sim_wire_t* w = of_wire(wire);
+  w->reading = false;
+  sim_wire_wake(w);
 }
 
 static size_t unsent(const mcq__wire_t* wire) {
