@@ -106,8 +106,9 @@ void mcq__actor_fail(mcq__actor_t* a, int code, const char* text) {
 }
 
 void mcq__actor_goodbye(mcq__actor_t* a) {
+  uint64_t patience = a->linger < FAREWELL ? a->linger : FAREWELL;
   a->shut = true;
-  a->stop_at = mcq__io_now(mcq__actor_io(a)) + FAREWELL;
+  a->stop_at = mcq__io_now(mcq__actor_io(a)) + patience;
   mcq__actor_arm(a);
   a->wire->backend->shutdown(a->wire);
 }
@@ -347,10 +348,22 @@ void mcq__actor_up(mcq__actor_t* a) {
   if (a->outbox.chain.bytes != 0) mcq__io_flush(mcq__actor_io(a), &a->flush);
 }
 
+/* It is ending already, and nobody will wait longer than this. */
+static void hurry(mcq__actor_t* a, int code, uint64_t linger) {
+  if (linger == 0) {
+    mcq__actor_fail(a, code, "");
+    return;
+  }
+  uint64_t now = mcq__io_now(mcq__actor_io(a));
+  if (linger >= a->linger || now + linger >= a->stop_at) return;
+  a->linger = linger;
+  a->stop_at = now + linger;
+  mcq__actor_arm(a);
+}
+
 void mcq__actor_end(mcq__actor_t* a, int code, uint64_t linger) {
   if (!mcq__actor_talking(a)) {
-    if (a->state == MCQ__ACTOR_ENDING && linger == 0)
-      mcq__actor_fail(a, code, "");
+    if (a->state == MCQ__ACTOR_ENDING) hurry(a, code, linger);
     return;
   }
   if (a->state == MCQ__ACTOR_OPENING || linger == 0) {

@@ -299,10 +299,8 @@ static void close_dialed(mcq__end_t* end) {
   uint64_t linger = mcq__socket_linger(s);
   s->pattern->seats->rest(s, a->peer);
   be_patient(end);
-  if (a->state == MCQ__ACTOR_UP) {
+  if (a->state == MCQ__ACTOR_UP || a->state == MCQ__ACTOR_ENDING) {
     mcq__actor_end(a, MCQ_ELOCAL, linger);
-  } else if (a->state == MCQ__ACTOR_ENDING) {
-    if (linger == 0) mcq__actor_end(a, MCQ_ELOCAL, 0);
   } else if (a->outbox.messages == 0 || linger == 0 || end->stopped) {
     give_up(end);
   } else {

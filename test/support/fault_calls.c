@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -216,9 +217,37 @@ SEEN int epoll_pwait(int fd, struct epoll_event* events, int max, int ms,
 typedef int (*lookup_fn)(const char*, const char*, const struct addrinfo*,
                          struct addrinfo**);
 
+static pthread_mutex_t hang_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t hang_over = PTHREAD_COND_INITIALIZER;
+static bool hangs;
+static unsigned hanging;
+
+void fault_hang_lookups(bool on) {
+  pthread_mutex_lock(&hang_lock);
+  hangs = on;
+  pthread_cond_broadcast(&hang_over);
+  pthread_mutex_unlock(&hang_lock);
+}
+
+unsigned fault_hanging(void) {
+  pthread_mutex_lock(&hang_lock);
+  unsigned n = hanging;
+  pthread_mutex_unlock(&hang_lock);
+  return n;
+}
+
+static void hang(void) {
+  pthread_mutex_lock(&hang_lock);
+  hanging++;
+  while (hangs) pthread_cond_wait(&hang_over, &hang_lock);
+  hanging--;
+  pthread_mutex_unlock(&hang_lock);
+}
+
 SEEN int getaddrinfo(const char* host, const char* port,
                      const struct addrinfo* hints, struct addrinfo** out) {
   NEXT(lookup_fn, getaddrinfo);
+  hang();
   if (!strikes(FAULT_LOOKUP)) return next(host, port, hints, out);
   errno = EMFILE; /* behind EAI_SYSTEM */
   return code;

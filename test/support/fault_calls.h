@@ -39,6 +39,12 @@ void fault_arm(fault_call_t call, unsigned first, unsigned count, int error);
 /* All succeed again; the counts stay. */
 void fault_disarm(void);
 
+/* From here on lookups begin and do not end, until this is taken back. */
+void fault_hang_lookups(bool on);
+
+/* How many hang now. */
+unsigned fault_hanging(void);
+
 /* Calls of the armed kind that were made to fail. */
 unsigned fault_hits(void);
 
