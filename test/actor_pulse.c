@@ -257,6 +257,30 @@ static void who_cannot_be_heard_is_shown_a_sign(void** state) {
   assert_int_equal(mcq__pulse_due(&p, 1000000), MCQ__PULSE_FINE);
 }
 
+static void a_time_to_live_stands_still_meanwhile(void** state) {
+  (void) state;
+  mcq__pulse_config_t c = config;
+  c.interval = MCQ__NEVER;
+  mcq__pulse_t p = begin(&c);
+  mcq__pulse_pinged(&p, 10000, 700);
+  mcq__pulse_blind(&p, 10600);
+  mcq__pulse_sight(&p, 50600);
+  expect_next(&p, 50700);
+  assert_int_equal(mcq__pulse_due(&p, 50699), MCQ__PULSE_FINE);
+  assert_int_equal(mcq__pulse_due(&p, 50700), MCQ__PULSE_EXPIRED);
+}
+
+/* Within the same ms, too. */
+static void what_comes_at_once_is_an_answer(void** state) {
+  (void) state;
+  mcq__pulse_t p = begin(&config);
+  ask(&p, 11000, 0);
+  leave(&p, 11000, 0);
+  mcq__pulse_heard(&p, 11000);
+  expect_next(&p, 12000);
+  assert_int_equal(mcq__pulse_due(&p, 11300), MCQ__PULSE_FINE);
+}
+
 /* ---- suspects ------------------------------------------------------------ */
 
 static void a_suspect_has_so_long(void** state) {
@@ -310,6 +334,8 @@ int main(void) {
       cmocka_unit_test(one_that_cannot_leave),
       cmocka_unit_test(time_without_eyes_does_not_count),
       cmocka_unit_test(who_cannot_be_heard_is_shown_a_sign),
+      cmocka_unit_test(a_time_to_live_stands_still_meanwhile),
+      cmocka_unit_test(what_comes_at_once_is_an_answer),
       cmocka_unit_test(a_suspect_has_so_long),
       cmocka_unit_test(the_largest_numbers_do_not_overflow),
   };

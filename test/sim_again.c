@@ -265,6 +265,29 @@ static void the_living_keep_their_place(void** state) {
   scene_close(g);
 }
 
+/* Who cannot be heard because of a pause of ours is not judged. */
+static void a_suspect_must_be_heard(void** state) {
+  scene_t* g = begin(state);
+  told_t first, second;
+  static uint8_t body[60000];
+  scene_listen(g, jealous);
+  mcq_socket_t* s = dial(g, &first, named);
+  scene_wait(g, 100);
+  assert_int_equal(mcq_pause(g->s), 0);
+  for (int i = 0; i < 5; i++)
+    assert_int_equal(mcq_send_bytes(s, body, sizeof body), 0);
+  scene_wait(g, 100);
+  dial(g, &second, named);
+  scene_wait(g, 60000);
+  assert_true(second.failed > 5);
+  assert_int_equal(g->told.downs, 0);
+  assert_int_equal(mcq_resume(g->s), 0);
+  scene_wait(g, 60000);
+  assert_int_equal(g->told.downs, 0);
+  assert_int_equal(g->told.messages, 5);
+  scene_close(g);
+}
+
 static void a_pair_is_no_different(void** state) {
   scene_t* g = begin(state);
   told_t t;
@@ -366,6 +389,7 @@ int main(void) {
       EVERYWHERE(who_is_told_no_does_not_ask_again),
       EVERYWHERE(a_ghost_makes_room),
       EVERYWHERE(the_living_keep_their_place),
+      EVERYWHERE(a_suspect_must_be_heard),
       EVERYWHERE(a_pair_is_no_different),
       EVERYWHERE(begun_is_sent_again_and_done_is_not),
       EVERYWHERE(nothing_is_forgotten),

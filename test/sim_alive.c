@@ -464,6 +464,32 @@ static void who_asks_is_shown_that_we_live(void** state) {
   scene_close(g);
 }
 
+/* A question behind a subscription asks whether that is in force. */
+static void a_subscription_is_not_answered_for(void** state) {
+  mcq_socket_options_t o = {.type = MCQ_PUB};
+  scene_t* g = begin(state, o, "SUB", 1);
+  rig_bytes_t b = {0};
+  assert_int_equal(mcq_pause(g->s), 0);
+  stranger_ping(g, 0);
+  scene_wait(g, 100);
+  assert_int_equal(g->heard.pongs, 1);
+  rig_command(&b, "SUBSCRIBE", "a", 1);
+  stranger_say_bytes(g, &b);
+  stranger_ping(g, 0);
+  scene_wait(g, 100);
+  assert_int_equal(mcq_send_text(g->s, "a"), 0);
+  scene_wait(g, 100);
+  assert_int_equal(g->heard.pongs, 1);
+  assert_int_equal(g->heard.messages, 0);
+  assert_int_equal(mcq_resume(g->s), 0);
+  scene_wait(g, 100);
+  assert_int_equal(g->heard.pongs, 2);
+  assert_int_equal(mcq_send_text(g->s, "a"), 0);
+  scene_wait(g, 100);
+  assert_int_equal(g->heard.messages, 1);
+  scene_close(g);
+}
+
 /* Found dead with messages that the user has not taken: first these. */
 static void its_last_words_come_first(void** state) {
   scene_t* g = begin(state, beating, "ROUTER", 1);
@@ -592,6 +618,24 @@ static void answers_go_between_frames(void** state) {
 
 /* ---- life of the socket -------------------------------------------------- */
 
+/* A deadline of before does not cut short what is granted to a close. */
+static void lingering_has_its_own_time(void** state) {
+  mcq_socket_options_t o = beating;
+  o.linger_ms = 3000;
+  scene_t* g = begin(state, o, "ROUTER", 1);
+  static uint8_t body[20000];
+  sim_in(g->end)->room = g->rate = 1000;
+  assert_int_equal(mcq_send_bytes(g->s, body, sizeof body), 0);
+  scene_wait(g, 100);
+  mcq_close(g->s, NULL);
+  for (int i = 0; i < 25; i++) {
+    scene_wait(g, 2000);
+    stranger_read(g, g->rate);
+  }
+  assert_int_equal(g->heard.messages, 1);
+  scene_close(g);
+}
+
 static void closing_in_every_state(void** state) {
   for (int when = 0; when < 60; when++) {
     scene_t* g = begin(state, beating, "ROUTER", 1);
@@ -634,12 +678,14 @@ int main(void) {
       EVERYWHERE(a_pause_holds_a_flood_off),
       EVERYWHERE(the_unheard_are_not_judged),
       EVERYWHERE(who_asks_is_shown_that_we_live),
+      EVERYWHERE(a_subscription_is_not_answered_for),
       EVERYWHERE(its_last_words_come_first),
       EVERYWHERE(an_end_is_noticed_in_a_pause),
       EVERYWHERE(a_broken_rule_waits_its_turn),
       EVERYWHERE(pausing_stays_exact),
       EVERYWHERE(pauses_in_a_row_hide_nobody),
       EVERYWHERE(answers_go_between_frames),
+      EVERYWHERE(lingering_has_its_own_time),
       EVERYWHERE(closing_in_every_state),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
