@@ -314,7 +314,7 @@ static void ready_and_then_no(int backend) {
       raw_accept(&raw);
       raw_hello(&raw, 1, "ROUTER");
       until(&g, f.p.ups == i + 1);
-      raw_command(&raw, "ERROR", good ? "\3400" : "\7300 no!");
+      raw_command(&raw, "ERROR", good ? "\3" "400" : "\7" "300 no!");
       until(&g, f.p.downs == i + 1);
       assert_int_equal(f.p.reason, good ? MCQ_EREFUSED : MCQ_ENOTNOW);
       raw_hang_up(&raw);
