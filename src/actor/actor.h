@@ -118,7 +118,7 @@ struct mcq__actor {
   bool in_flight;  /* a write is */
   bool starved;    /* somebody was told MCQ_EAGAIN */
   bool delivering; /* inside pump */
-  bool flush_all;  /* ENDING: the outbox leaves too */
+  bool flush_all;  /* ENDING: the outbox leaves too, and nothing is added */
   bool shut;       /* our side was shut down */
   bool was_up;     /* this connection was */
   bool told;       /* on_lost was called for it */
