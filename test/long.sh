@@ -5,6 +5,9 @@
 # last line is "N passed, N failed": tests, fuzzed targets and builds.
 #
 #   FUZZ_SECONDS   for each fuzz target, 60
+#   FUZZ_SEED      of all of them, 1: the same tree gets the same inputs in the
+#                  same order, and only how many depends on the machine; who
+#                  explores gives another, 0 for one that is drawn
 #   MCQ_SEEDS      how many seeds each test that draws its scenarios gets, 20
 #   MCQ_SIMS       how many the whole sockets on a simulated network get, 10000
 #   SOAK_SECONDS   how long sockets come and go while memory is watched, 20
@@ -22,22 +25,29 @@ if test "${1:-}" = --list; then
   exit 0
 fi
 
-# fuzz TARGET SECONDS SOURCE RESULT: one target of the build in the current
-# directory, starting from its corpus.  A process of its own, for xargs.
+# fuzz TARGET SECONDS SEED SOURCE RESULT: one target of the build in the current
+# directory, starting from its corpus.  A process of its own, for xargs.  What
+# it draws depends on the order of the files, on what it reads back of its own
+# and on addresses: these are always the same.
 fuzz() {
   name=${1##*/fuzz_}
   mkdir -p "corpus/$name" || exit 1
-  ASAN_OPTIONS=detect_leaks=1 timeout -k 10 $(($2 + 120)) \
-    "./$1" -max_total_time="$2" -timeout=10 -rss_limit_mb=2048 \
-    -print_final_stats=1 -artifact_prefix="corpus/$name-" \
-    "corpus/$name" "$3/test/corpus/$name" >"$1.fuzz.log" 2>&1
+  find "$4/test/corpus/$name" -type f | LC_ALL=C sort | paste -sd , - \
+    >"corpus/$name.seeds" || exit 1
+  setarch -R true 2>/dev/null && still='setarch -R' || still=
+  # shellcheck disable=SC2086 # a command of two words
+  ASAN_OPTIONS=detect_leaks=1 timeout -k 10 $(($2 + 120)) $still \
+    "./$1" -max_total_time="$2" -seed="$3" -reload=0 -timeout=10 \
+    -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="corpus/$name-" \
+    -seed_inputs="@corpus/$name.seeds" "corpus/$name" >"$1.fuzz.log" 2>&1
   status=$?
   runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$1.fuzz.log")
   if test $status = 0 && test "${runs:-0}" -gt 1000; then
-    echo "fuzzed: $name, $runs inputs" >>"$4"
+    echo "fuzzed: $name, $runs inputs" >>"$5"
   else
     tail -n 40 "$1.fuzz.log"
-    echo "FAILED: fuzz_$name: exit status $status, ${runs:-no} inputs" >>"$4"
+    echo "FAILED: fuzz_$name: exit status $status, seed $3, ${runs:-no} inputs" \
+      >>"$5"
   fi
 }
 # seed PROGRAM SEED RESULT: the same for a test that draws its scenarios.
@@ -123,6 +133,7 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
 src=$(dirname "$here")
 jobs=${MCQ_JOBS:-2}
 seconds=${FUZZ_SECONDS:-60}
+fuzz_seed=${FUZZ_SEED:-1}
 seeds=${MCQ_SEEDS:-20}
 sims=${MCQ_SIMS:-10000}
 SOAK_SECONDS=${SOAK_SECONDS:-20}
@@ -332,7 +343,7 @@ step_fuzz() {
   for target in $(names fuzz_tests); do
     echo "$target"
   done | xargs -P "$jobs" -I '{}' sh "$here/long.sh" --fuzz \
-    '{}' "$seconds" "$src" "$top/fuzz.result"
+    '{}' "$seconds" "$fuzz_seed" "$src" "$top/fuzz.result"
   fuzzed=$(grep -c '^fuzzed: ' "$top/fuzz.result")
   broken=$(grep -c '^FAILED: ' "$top/fuzz.result")
   echo "tally $fuzzed $broken 0" >>"$top/fuzz.result"
