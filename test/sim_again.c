@@ -370,9 +370,39 @@ static void nothing_is_forgotten(void** state) {
   scene_close(g);
 }
 
-#define EVERYWHERE(test)                                       \
+static bool closed;
+
+static void on_closed(const mcq_close_info_t* info) {
+  (void) info;
+  closed = true;
+}
+
+/* What stops an endpoint stops one that is closing, however patient. */
+static void a_close_does_not_wait_for_who_refuses(void** state) {
+  for (int what = 0; what < 2; what++) {
+    scene_t* g = begin(state);
+    told_t t;
+    mcq_socket_t* s =
+        dial(g, &t,
+             (mcq_socket_options_t){
+                 .type = MCQ_DEALER,
+                 .linger_ms = -1,
+                 .reconnect_stop = what == 0 ? 0 : MCQ_STOP_REFUSED});
+    assert_int_equal(mcq_send_text(s, "never"), 0);
+    closed = false;
+    mcq_close(s, on_closed);
+    scene_wait(g, 60000);
+    assert_int_equal(closed, what);
+    if (what == 0) scene_listen(g, (mcq_socket_options_t){.type = MCQ_DEALER});
+    scene_wait(g, 60000);
+    assert_true(closed);
+    scene_close(g);
+  }
+}
+
+#define EVERYWHERE(test)                                                   \
   {#test ", polling", test, NULL, NULL, (void*) &places[PLACE_POLLING]}, { \
-#test ", as a ring", test, NULL, NULL, (void*) &places[PLACE_RING]  \
+#test ", as a ring", test, NULL, NULL, (void*) &places[PLACE_RING]     \
   }
 
 int main(void) {
@@ -393,6 +423,7 @@ int main(void) {
       EVERYWHERE(a_pair_is_no_different),
       EVERYWHERE(begun_is_sent_again_and_done_is_not),
       EVERYWHERE(nothing_is_forgotten),
+      EVERYWHERE(a_close_does_not_wait_for_who_refuses),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -464,6 +464,25 @@ static void who_asks_is_shown_that_we_live(void** state) {
   scene_close(g);
 }
 
+/* And what is only to show that is not for anybody to answer. */
+static void who_is_shown_that_we_live_need_not_answer(void** state) {
+  mcq_socket_options_t o = {.type = MCQ_DEALER, .heartbeat_timeout_ms = 500};
+  scene_t* g = begin(state, o, "ROUTER", 1);
+  for (int i = 0; i < 3; i++) {
+    stranger_ping(g, 0);
+    scene_wait(g, 400);
+  }
+  scene_wait(g, 5000);
+  assert_int_equal(mcq_pause(g->s), 0);
+  scene_wait(g, 10000);
+  assert_true(g->heard.pings > 0);
+  assert_int_equal(g->told.downs, 0);
+  assert_int_equal(mcq_resume(g->s), 0);
+  scene_wait(g, 10000);
+  assert_int_equal(g->told.downs, 0);
+  scene_close(g);
+}
+
 /* A question behind a subscription asks whether that is in force. */
 static void a_subscription_is_not_answered_for(void** state) {
   mcq_socket_options_t o = {.type = MCQ_PUB};
@@ -678,6 +697,7 @@ int main(void) {
       EVERYWHERE(a_pause_holds_a_flood_off),
       EVERYWHERE(the_unheard_are_not_judged),
       EVERYWHERE(who_asks_is_shown_that_we_live),
+      EVERYWHERE(who_is_shown_that_we_live_need_not_answer),
       EVERYWHERE(a_subscription_is_not_answered_for),
       EVERYWHERE(its_last_words_come_first),
       EVERYWHERE(an_end_is_noticed_in_a_pause),

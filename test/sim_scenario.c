@@ -21,6 +21,9 @@
  * no pinned one before them is. */
 #define OTHERS_EACH 7
 
+/* So many have one with limits, deadlines and mailboxes. */
+#define STRICT_EACH 5
+
 /* In so many runs everything that is to be seen must have been seen. */
 #define SIGHTS_FROM 200
 
@@ -94,6 +97,7 @@ static void check_drains(const sim_sock_t* k) {
   for (size_t i = 0; i < k->peer_count; i++) {
     const sim_peer_t* p = &k->peers[i];
     if (!p->up || p->ending) continue;
+    if (sim_dead(p)) return; /* who it is for nobody knows */
     there = there || p->handle.epoch == k->refused_epoch;
     if (k->refused_epoch != 0 ? p->handle.epoch == k->refused_epoch
                               : p->handle.epoch <= k->refused_last)
@@ -112,16 +116,26 @@ static const sim_sock_t* socket_at(const sim_world_t* w, const char* uri) {
   return NULL;
 }
 
+/* It shows people out that do nothing wrong. */
+static bool limited(const sim_sock_t* k) {
+  const mcq_socket_options_t* o = &k->options;
+  return o->max_connections > 0 || o->max_handshakes > 0 || o->idle_ms > 0 ||
+         o->first_message_ms > 0;
+}
+
 /* Who dials somebody that listens has reached him. */
 static void check_reached(const sim_sock_t* k) {
-  if (k->options.type == MCQ_PAIR || k->options.reconnect_ms < 0) return;
+  if (k->options.reconnect_ms < 0 || limited(k)) return;
   if (k->options.max_subscriptions > 0) return;
   for (size_t i = 0; i < k->end_count; i++) {
     const sim_ending_t* e = &k->ends[i];
     if (!e->connecting || e->closing || e->stopped) continue;
     const sim_sock_t* to = socket_at(k->world, e->uri);
-    if (to == NULL || to->options.type == MCQ_PAIR) continue;
+    if (to == NULL || limited(to)) continue;
     if (sim_streams(to) != sim_streams(k)) continue;
+    if (k->options.type == MCQ_PAIR && to->options.type == MCQ_PAIR && to != k)
+      sim_limits_pair(k, to);
+    if (k->options.type == MCQ_PAIR || to->options.type == MCQ_PAIR) continue;
     /* Who wants more than it may have is shown out each time. */
     if (to->options.max_subscriptions > 0) continue;
     bool up = false;
@@ -136,6 +150,8 @@ static void check_delivered(sim_sock_t* k) {
   const mcq__node_t* head = &k->s->actors;
   for (const mcq__node_t* n = head->next; n != head; n = n->next) {
     const mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
+    const sim_peer_t* p = sim_find_peer(k, a->peer);
+    if (p != NULL && p->up && sim_dead(p)) continue;
     if (a->state == MCQ__ACTOR_UP && a->outbox.messages != 0)
       sim_fail("socket %u: %llu messages wait for no reason", k->number,
                (unsigned long long) a->outbox.messages);
@@ -164,6 +180,8 @@ static void check_quiet(sim_sock_t* k) {
   check_reached(k);
   sim_topics_quiet(k);
   sim_asks_quiet(k);
+  sim_mail_quiet(k);
+  sim_limits_quiet(k, k->world->calm);
 }
 
 static void calm_down(sim_plan_t* p) {
@@ -175,7 +193,10 @@ static void calm_down(sim_plan_t* p) {
   w->settling = true;
   for (size_t i = 0; i < w->sock_count; i++)
     if (sim_sock_usable(w->socks[i])) sim_asks_settle(w->socks[i]);
+  w->calm = w->net.now;
   sim_world_run(w, w->net.now + 12000);
+  /* A PAIR asks for ten seconds whether its peer is there. */
+  if (p->strict && !p->calm) sim_world_run(w, w->net.now + 15000);
   sim_world_audit(w);
   for (size_t i = 0; i < w->sock_count; i++)
     if (sim_sock_open(w->socks[i]) && !p->twins) check_quiet(w->socks[i]);
@@ -248,6 +269,9 @@ static uint64_t run_seed(uint64_t seed) {
   p.abrupt = !p.calm && sim_plan_odds(&p, 500);
   p.chatty = sim_plan_odds(&p, 300);
   p.others = seed % OTHERS_EACH == 0;
+  p.strict = seed % STRICT_EACH == STRICT_EACH - 1;
+  p.dice.state = seed;
+  p.heartbeat_ms = sim_strict_of(&p, 0, 50, 400, 3000);
   w->net.starving = !p.calm && sim_plan_odds(&p, 200);
   sim_plan_faults(&p);
   w->lossy = !p.calm;
@@ -319,6 +343,12 @@ static void check_sights(void) {
          (unsigned long long) sights.welcomes);
   printf("streams: %llu chunks end inside a letter, %llu have more than one\n",
          (unsigned long long) sights.torn, (unsigned long long) sights.merged);
+  printf("limits: %llu stops, %llu crowds, %llu idle, %llu dead, %llu posts\n",
+         (unsigned long long) sights.stops, (unsigned long long) sights.crowds,
+         (unsigned long long) sights.idlers, (unsigned long long) sights.ghosts,
+         (unsigned long long) sights.posts);
+  sim_require(sights.stops != 0 && sights.crowds != 0 && sights.posts != 0);
+  sim_require(sights.idlers != 0 && sights.ghosts != 0);
   sim_require(sights.passed != 0 && sights.lapsed != 0);
   sim_require(sights.welcomes != 0 && sights.torn != 0 && sights.merged != 0);
   sim_require(sights.missed != 0 && sights.shed != 0 && sights.requeued != 0);

@@ -178,14 +178,23 @@ static bool stops_at(const mcq__end_t* end, int what) {
   return (end->socket->options.reconnect_stop & what) != 0;
 }
 
+static void give_up(mcq__end_t* end);
+
+/* For good: a closing one goes with what it has, as nobody will come for it. */
+static void end_dialing(mcq__end_t* end, int code) {
+  if (end->closing)
+    give_up(end);
+  else
+    stop_dialing(end, code);
+}
+
 static void on_dial_failed(mcq__dialer_t* d, int code) {
   mcq__end_t* end = end_of_dialer(d);
   end->code = code;
   connect_failed(end, code);
-  if (end->closing || code != UV_ECONNREFUSED) return;
-  if (!stops_at(end, MCQ_STOP_REFUSED)) return;
+  if (code != UV_ECONNREFUSED || !stops_at(end, MCQ_STOP_REFUSED)) return;
   mcq__dialer_stop(d);
-  stop_dialing(end, code);
+  end_dialing(end, code);
 }
 
 static void on_retry(mcq__dialer_t* d, uint64_t ms) {
@@ -199,15 +208,10 @@ static void on_dialer_closed(mcq__dialer_t* d) {
   check_gone(end);
 }
 
-static void give_up(mcq__end_t* end);
-
 /* As often, or for as long, as it may. */
 static void on_stopped(mcq__dialer_t* d) {
   mcq__end_t* end = end_of_dialer(d);
-  if (end->closing)
-    give_up(end);
-  else
-    stop_dialing(end, end->code);
+  end_dialing(end, end->code);
 }
 
 static const mcq__dialer_events_t dialer_events = {

@@ -129,7 +129,9 @@ static uint64_t when_set(int64_t value) {
 static void configure_pulse(mcq__pulse_config_t* p,
                             const mcq_socket_options_t* o) {
   p->interval = when_set(o->heartbeat_ms);
-  p->timeout = when_set(o->heartbeat_timeout_ms);
+  /* Who is not asked need not answer. */
+  p->timeout = p->interval == MCQ__NEVER ? MCQ__NEVER
+                                         : when_set(o->heartbeat_timeout_ms);
   p->first = when_set(o->first_message_ms);
   p->idle = when_set(o->idle_ms);
   if (o->heartbeat_ms > 0 && o->heartbeat_ttl_ms > 0)

@@ -50,6 +50,7 @@ static bool speaks(const sim_sock_t* k) {
 int sim_plan_send(sim_plan_t* p, sim_sock_t* k) {
   sim_peer_t* to = sim_sock_peer(k, true);
   if (!speaks(k)) return -1;
+  if (k->mail.used) return sim_mail_post(k);
   if (!by_name(k) && (!by_handle(k) || sim_plan_odds(p, 850)))
     return sim_sock_send(k);
   if (to == NULL) return -1;
@@ -177,6 +178,14 @@ static void use_wrongly(sim_plan_t* p, sim_sock_t* k) {
   }
 }
 
+/* Whether side `s` may never learn that the connection is cut: it finds out by
+ * itself, or because the other one comes back. */
+static bool finds_out(const sim_record_t* record, int s) {
+  const sim_sock_t* k = record->dir[s].sock;
+  if (k == NULL || sim_streams(k)) return false;
+  return k->options.heartbeat_ms > 0 || (s == 1 && k->options.type == MCQ_PAIR);
+}
+
 static void cut_some(sim_plan_t* p) {
   static const int codes[] = {UV_ECONNRESET, UV_ETIMEDOUT, UV_EOF};
   size_t count = 0;
@@ -189,6 +198,10 @@ static void cut_some(sim_plan_t* p) {
   for (int s = 0; s < 2; s++) {
     after[s] = (uint64_t) sim_one_of(p, 0, 1, 20, 500, 8000);
     code[s] = codes[sim_plan_below(p, 3)];
+    bool known = c->id < p->world.record_cap && p->world.records[c->id] != NULL;
+    if (known && finds_out(p->world.records[c->id], s) &&
+        sim_strict_odds(p, 500))
+      after[s] = UINT64_C(1) << 40;
   }
   sim_world_cut(&p->world, c, after, code);
 }
@@ -229,6 +242,8 @@ static void pause_some(sim_plan_t* p, sim_sock_t* k) {
 
 static void act_gently(sim_plan_t* p, sim_sock_t* k) {
   if (act_special(p, k)) return;
+  if (k->mail.used && sim_strict_odds(p, 200)) sim_mail_call(k);
+  if (k->mail.used && sim_strict_odds(p, 10)) sim_mail_release(k);
   if (sim_plan_odds(p, 850))
     send_some(p, k);
   else

@@ -18,7 +18,7 @@ sim_letter_t sim_letter_of(const sim_sock_t* sender, uint32_t seq) {
                         .question = fate->question};
 }
 
-static uint32_t new_letter(sim_sock_t* k) {
+uint32_t sim_books_letter(sim_sock_t* k) {
   if (k->letters == k->fate_cap) {
     k->fate_cap = k->fate_cap * 2 + 64;
     k->fates = (sim_fate_t*) realloc(k->fates, k->fate_cap * sizeof *k->fates);
@@ -443,7 +443,7 @@ static int hand_in_bytes(sim_sock_t* k, const mcq_frame_t* frames, size_t count,
  * it, of many. */
 static int send_letter(sim_sock_t* k, const sim_parcel_t* how, size_t* meant) {
   mcq_frame_t frames[SIM_FRAMES_MAX + 3];
-  uint32_t seq = new_letter(k);
+  uint32_t seq = sim_books_letter(k);
   size_t count = put_together(k, seq, how, frames);
   sim_letter_t letter = sim_letter_of(k, seq);
   *meant = 0;

@@ -308,6 +308,7 @@ void sim_conn_cut(sim_conn_t* conn, const uint64_t after[2],
   sim_net_t* net = conn->net;
   if (conn->cut) return;
   conn->cut = true;
+  conn->cut_at = net->now;
   sim_log(net, "conn %u cut", conn->id);
   for (int s = 0; s < 2; s++) {
     sim_pipe_t* p = &conn->pipe[s];

@@ -95,6 +95,7 @@ typedef struct sim_end {
   mcq__io_t* io;
   sim_wire_t* wire; /* while one exists */
   bool held;        /* somebody has the stream, or will have it */
+  bool closing;     /* its wire is: what goes out now nobody is told of */
   bool left;        /* it was closed: only its holder's end is missing */
   int broken;       /* what writes fail with; 0: they do not */
   int told;         /* the code its user was given first; 0: none yet */
@@ -116,6 +117,7 @@ struct sim_conn {
   struct sim_door* door; /* waits there to be accepted */
   sim_conn_t* next_waiting;
   bool cut;
+  uint64_t cut_at; /* ms */
   char address[2][32]; /* what side s sees of the other */
 };
 

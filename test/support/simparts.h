@@ -81,6 +81,7 @@ typedef struct sim_parcel {
 } sim_parcel_t;
 
 int sim_books_send(sim_sock_t* k, const sim_parcel_t* how);
+uint32_t sim_books_letter(sim_sock_t* k); /* the next one */
 void sim_books_refused(sim_sock_t* k, int rc, uint64_t epoch);
 /* A whole message has left a socket. */
 void sim_books_handed(const sim_record_t* record, sim_dir_t* dir,
@@ -104,6 +105,31 @@ void sim_stats_audit(sim_sock_t* k, const mcq_stats_t* stats);
 void sim_stats_closed(sim_sock_t* k, const mcq_stats_t* stats);
 /* All sockets that a context ever had. */
 void sim_stats_seat(const sim_seat_t* seat);
+
+/* ---- simtimers.c --------------------------------------------------------- */
+void sim_timers_audit(const sim_seat_t* seat);
+
+/* ---- simstale.c ---------------------------------------------------------- */
+/* A peer is up; it is about to be down. */
+void sim_stale_up(sim_sock_t* k, const sim_peer_t* p);
+void sim_stale_down(const sim_sock_t* k, const sim_peer_t* p,
+                    const mcq_peer_info_t* info);
+void sim_stale_audit(sim_sock_t* k);
+
+/* ---- simmail.c ----------------------------------------------------------- */
+/* What was sent meanwhile is in the socket's books now. */
+void sim_mail_adopt(sim_sock_t* k);
+void sim_mail_audit(const sim_sock_t* k, const mcq_stats_t* stats);
+/* What the close could not send any more. */
+uint64_t sim_mail_lost(const sim_sock_t* k, const mcq_stats_t* stats);
+void sim_mail_closed(const sim_sock_t* k);
+
+/* ---- simlimits.c --------------------------------------------------------- */
+void sim_limits_event(sim_sock_t* k, const mcq_event_t* ev);
+void sim_limits_audit(const sim_sock_t* k, const mcq_stats_t* stats);
+/* A peer was shown out because it is silent. */
+void sim_limits_idle(const sim_sock_t* k, const sim_peer_t* p,
+                     const char* text);
 
 /* ---- simtopics.c --------------------------------------------------------- */
 /* Peers that are to get a message, by what the hub says. */
@@ -157,7 +183,8 @@ void sim_stream_claim(sim_dir_t* dir);
 void sim_stream_add(sim_sock_t* k, sim_dir_t* dir, const mcq_frame_t* frames,
                     size_t count);
 void sim_stream_retract(sim_sock_t* k, sim_dir_t* dir);
-void sim_stream_feed(sim_dir_t* dir, const uint8_t* data, size_t len);
+/* Bytes enter the network; true: with the end of a letter. */
+bool sim_stream_feed(sim_dir_t* dir, const uint8_t* data, size_t len);
 void sim_stream_chunk(sim_sock_t* k, const sim_peer_t* p, const mcq_msg_t* msg);
 /* All that came out of the network was delivered; all that went in. */
 bool sim_stream_all_read(const sim_peer_t* p);

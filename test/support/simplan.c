@@ -77,6 +77,28 @@ static void draw_heartbeats(const sim_plan_t* p, mcq_socket_options_t* o) {
   if (seed / 12 % 2) o->heartbeat_ttl_ms = o->heartbeat_ms + 1000;
 }
 
+/* Absolute ones, and numbers.  Where all has to arrive nobody is shown out.
+ * Of heartbeats all have the same idea: who does not read cannot know how soon
+ * somebody else would give him up. */
+static void draw_limits(sim_plan_t* p, mcq_socket_options_t* o) {
+  if (!p->strict) return;
+  o->heartbeat_ms = p->heartbeat_ms;
+  o->heartbeat_timeout_ms = p->heartbeat_ms == 400 ? 0 : 1000;
+  o->heartbeat_ttl_ms = 0;
+  if (sim_strict_odds(p, 300)) o->heartbeat_ttl_ms = o->heartbeat_ms + 1000;
+  if (p->calm) return;
+  o->idle_ms = sim_strict_of(p, 0, 0, 0, 300, 5000);
+  if (o->type != MCQ_PUSH)
+    o->first_message_ms = sim_strict_of(p, 0, 0, 0, 200, 3000);
+  o->max_connections = (int32_t) sim_strict_of(p, 0, 0, 0, 1, 2, 4);
+  o->max_handshakes = (int32_t) sim_strict_of(p, 0, 0, 1, 2);
+  o->reconnect_attempts = (int32_t) sim_strict_of(p, 0, 0, 0, 1, 3, 8);
+  o->reconnect_total_ms = sim_strict_of(p, 0, 0, 0, 300, 3000);
+  o->reconnect_stop = (int) sim_strict_of(
+      p, 0, 0, 0, 0, MCQ_STOP_REFUSED, MCQ_STOP_HANDSHAKE, MCQ_STOP_LOST,
+      MCQ_STOP_HANDSHAKE | MCQ_STOP_LOST);
+}
+
 static mcq_socket_options_t draw_options(sim_plan_t* p, int type, int flags) {
   mcq_socket_options_t o = {.type = type, .flags = flags};
   o.flags |= draw_flags(p, type);
@@ -90,6 +112,7 @@ static mcq_socket_options_t draw_options(sim_plan_t* p, int type, int flags) {
   o.linger_ms = p->calm ? -1 : sim_one_of(p, 0, MCQ_LINGER_NONE, 1, 50, 3000);
   draw_special(p, &o);
   draw_heartbeats(p, &o);
+  draw_limits(p, &o);
   if (p->calm) return o;
   o.handshake_ms = sim_one_of(p, 0, 0, 200, 1000);
   o.connect_ms = sim_one_of(p, 0, 50, 1000);
@@ -107,6 +130,17 @@ static sim_kind_t kind_of(const sim_plan_t* p, int type) {
   if (type == MCQ_DEALER && p->type == MCQ_REP) return SIM_ENVELOPED;
   if (type == MCQ_STREAM || (type == MCQ_PUSH && p->others)) return SIM_MARKED;
   return type == MCQ_REQ || type == MCQ_XSUB ? SIM_MARKED : SIM_PLAIN;
+}
+
+/* Where one that picks may leave its letters. */
+static void draw_mailbox(sim_plan_t* p, sim_sock_t* k) {
+  int type = k->options.type;
+  if (type != MCQ_DEALER && type != MCQ_PUSH && type != MCQ_PAIR) return;
+  if ((k->options.flags & MCQ_CONFLATE) != 0 || k->kind == SIM_ENVELOPED)
+    return;
+  if (!sim_strict_odds(p, 500)) return;
+  int32_t hwm = (int32_t) sim_strict_of(p, 0, 1, 5, 50);
+  sim_mail_open(k, hwm, sim_strict_of(p, 0, 0, 3000));
 }
 
 static sim_sock_t* add(sim_plan_t* p, mcq_socket_options_t* o, sim_seat_t* seat,
@@ -130,6 +164,7 @@ sim_sock_t* sim_plan_add(sim_plan_t* p, int type, int flags, const char* name) {
   sim_world_t* w = &p->world;
   mcq_socket_options_t o = draw_options(p, type, flags);
   sim_sock_t* k = add(p, &o, &w->seats[sim_plan_below(p, w->seat_count)], name);
+  if (k != NULL) draw_mailbox(p, k);
   for (int i = 0; i < 3 && k != NULL && sim_subscribes(k); i++)
     sim_sock_subscribe(k, sim_plan_below(p, SIM_WORDS), true);
   return k;

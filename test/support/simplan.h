@@ -20,6 +20,9 @@ typedef struct sim_plan {
   int flags;
   bool serves;                       /* a ROUTER in the middle answers */
   bool others;                       /* proxies, welcomes and streams */
+  bool strict;                       /* limits, deadlines and mailboxes */
+  test_random_t dice;                /* for these */
+  int64_t heartbeat_ms;              /* in a strict one */
   bool linked[SIM_SOCKS][SIM_SOCKS]; /* by number, either way */
 } sim_plan_t;
 
@@ -30,6 +33,19 @@ static inline size_t sim_plan_below(sim_plan_t* p, size_t n) {
 static inline bool sim_plan_odds(sim_plan_t* p, unsigned in_a_thousand) {
   return sim_odds(&p->world.net, in_a_thousand);
 }
+
+/* The same for what only strict worlds have: all else is as in the others. */
+static inline size_t sim_strict_below(sim_plan_t* p, size_t n) {
+  return test_random_below(&p->dice, n);
+}
+
+static inline bool sim_strict_odds(sim_plan_t* p, unsigned in_a_thousand) {
+  return p->strict && sim_strict_below(p, 1000) < in_a_thousand;
+}
+
+#define sim_strict_of(p, ...)                         \
+  (((const int64_t[]){__VA_ARGS__})[sim_strict_below( \
+      p, sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))])
 
 #define sim_one_of(p, ...)                          \
   (((const int64_t[]){__VA_ARGS__})[sim_plan_below( \

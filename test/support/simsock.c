@@ -94,6 +94,8 @@ static void on_peer_up(mcq_socket_t* s, const mcq_peer_info_t* info) {
   sim_require((p->end == 0) == info->incoming);
   p->brief = p->end != 0 && sim_find_end(k, p->end)->closing;
   p->ending = p->brief;
+  p->up_at = k->world->net.now;
+  sim_stale_up(k, p);
   sim_maybe(k);
 }
 
@@ -122,9 +124,14 @@ static void check_reason(sim_sock_t* k, const sim_peer_t* p,
     sim_require(in->sock != NULL && in->sock->rude);
     return;
   }
+  if (code == MCQ_EIDLE) {
+    sim_limits_idle(k, p, info->text);
+    return;
+  }
   if (code == MCQ_EHEARTBEAT) {
     /* Who runs out of memory while he is paused has not heard of it yet. */
     sim_require(p->record->conn->cut || k->world->net.starving);
+    k->world->sights->ghosts++;
     return;
   }
   /* Ready here first, and then found not to be wanted there. */
@@ -168,6 +175,7 @@ static void on_peer_down(mcq_socket_t* s, const mcq_peer_info_t* info) {
   sim_require(info->routing_id_len == p->id_len);
   if (p->id_len != 0)
     sim_require(memcmp(info->routing_id, p->id, p->id_len) == 0);
+  sim_stale_down(k, p, info);
   sim_bridge_adopt(k);
   check_reason(k, p, info);
   sim_topics_left(k, p);
@@ -239,6 +247,7 @@ static void on_event(mcq_socket_t* s, const mcq_event_t* e) {
   }
   sim_topics_event(k, e);
   sim_stats_event(k, e);
+  sim_limits_event(k, e);
   if (e->kind == MCQ_EVENT_HANDSHAKE_FAILED) {
     sim_dir_t* dir = dir_at(k->world, e->address);
     if (dir != NULL) dir->refusal = e->code;
@@ -281,6 +290,9 @@ static void on_close(const mcq_close_info_t* info) {
   if (k->closed) sim_fail("closed twice");
   sim_require(k->closing && k->with_cb);
   mcq_stats(k->s, &stats);
+  sim_mail_adopt(k);
+  sim_mail_audit(k, &stats);
+  sim_mail_closed(k);
   sim_require(stats.messages_queued == 0 && stats.peers == 0);
   sim_require(stats.messages_sent == k->accepted);
   sim_stats_closed(k, &stats);
@@ -289,7 +301,7 @@ static void on_close(const mcq_close_info_t* info) {
   for (size_t i = 0; i < k->end_count; i++) sim_require(k->ends[i].closed == 1);
   sim_books_catch_up(k);
   k->world->sights->requeued += stats.messages_requeued;
-  sim_books_settle(k, k->lost + info->lost_messages);
+  sim_books_settle(k, k->lost + info->lost_messages - sim_mail_lost(k, &stats));
   check_close_time(k);
   k->closed = true;
   k->s = NULL;

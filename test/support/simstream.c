@@ -72,8 +72,7 @@ void sim_stream_retract(sim_sock_t* k, sim_dir_t* dir) {
   sim_require(raw->at <= raw->len);
 }
 
-/* Bytes enter the network. */
-void sim_stream_feed(sim_dir_t* dir, const uint8_t* data, size_t len) {
+bool sim_stream_feed(sim_dir_t* dir, const uint8_t* data, size_t len) {
   sim_raw_t* raw = dir->raw;
   sim_sock_t* k = dir->sock;
   if (len > raw->len - raw->at)
@@ -81,6 +80,7 @@ void sim_stream_feed(sim_dir_t* dir, const uint8_t* data, size_t len) {
   if (memcmp(raw->bytes + raw->at, data, len) != 0)
     sim_fail("socket %u: other bytes than were sent", k->number);
   raw->at += len;
+  size_t before = raw->handed;
   while (raw->handed < raw->mark_count &&
          raw->marks[raw->handed].end <= raw->at) {
     uint8_t* fate = &k->fates[raw->marks[raw->handed++].seq].flags;
@@ -88,6 +88,7 @@ void sim_stream_feed(sim_dir_t* dir, const uint8_t* data, size_t len) {
     *fate |= SIM_HANDED;
     k->handed++;
   }
+  return raw->handed != before;
 }
 
 /* ---- arriving ------------------------------------------------------------ */

@@ -105,6 +105,7 @@ static void audit_sums(sim_sock_t* k, const mcq_stats_t* stats) {
 void sim_books_catch_up(sim_sock_t* k) {
   mcq_stats_t stats;
   sim_bridge_adopt(k);
+  sim_mail_adopt(k);
   uint64_t known = k->missed + k->shed;
   mcq_stats(k->s, &stats);
   sim_require(stats.messages_dropped >= known);
@@ -118,7 +119,10 @@ void sim_books_audit(sim_sock_t* k) {
   const char* fault = hub_fault(k);
   if (fault != NULL) sim_fail("socket %u: %s", k->number, fault);
   sim_bridge_adopt(k);
+  sim_mail_adopt(k);
   mcq_stats(k->s, &stats);
+  sim_mail_audit(k, &stats);
+  sim_limits_audit(k, &stats);
   sim_require(stats.peers == k->up);
   sim_require(stats.messages_sent == k->accepted);
   sim_require(stats.messages_received == k->received);

@@ -431,6 +431,7 @@ static void close_sim(mcq__wire_t* wire) {
   sim_wire_t* w = of_wire(wire);
   sim_net_t* net = net_of(w);
   if (w->closing) return;
+  w->end->closing = true;
   if (w->in_flight) w->outcome = UV_ECANCELED;
   if (w->in_flight && w->submitted && w->end->broken == 0) {
     size_t n = sim_below(net, fitting(w) + 1);

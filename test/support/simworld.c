@@ -10,6 +10,10 @@
 /* How many times the loops may turn while the clock stands still. */
 #define TURNS_MAX 200000
 
+/* What a letter has beside what is drawn for it: heads of frames, a mark, a
+ * topic or an envelope. */
+#define LETTER_HEADS ((size_t) 1024)
+
 /* ---- records ------------------------------------------------------------- */
 
 sim_record_t* sim_record_of(sim_world_t* w, sim_conn_t* conn) {
@@ -29,6 +33,11 @@ sim_record_t* sim_record_of(sim_world_t* w, sim_conn_t* conn) {
   return *slot;
 }
 
+static void note_time(uint64_t at[2], uint64_t now) {
+  if (at[0] != now) at[1] = at[0];
+  at[0] = now;
+}
+
 static void on_taken(sim_end_t* e, const uint8_t* data, size_t len) {
   sim_world_t* w = (sim_world_t*) e->conn->net->user;
   sim_record_t* record = sim_record_of(w, e->conn);
@@ -36,10 +45,13 @@ static void on_taken(sim_end_t* e, const uint8_t* data, size_t len) {
   size_t before = dir->tap.count;
   if (dir->sock != NULL) dir->sock->moved_at = w->net.now;
   if (dir->raw != NULL) {
-    sim_stream_feed(dir, data, len);
+    bool ended = sim_stream_feed(dir, data, len);
+    if (ended && !e->closing) note_time(dir->handed_at, w->net.now);
     return;
   }
   sim_tap_feed(&dir->tap, data, len);
+  if (dir->tap.count != before && !e->closing)
+    note_time(dir->handed_at, w->net.now);
   for (; before < dir->tap.count; before++)
     sim_books_handed(record, dir, &dir->tap.seen[before]);
 }
@@ -54,10 +66,12 @@ static size_t ends_between(const sim_tap_t* tap, uint64_t from, uint64_t to) {
 
 static void on_read(sim_end_t* e, const uint8_t* data, size_t len) {
   sim_world_t* w = (sim_world_t*) e->conn->net->user;
-  const sim_dir_t* dir = &sim_record_of(w, e->conn)->dir[!sim_side(e)];
+  sim_dir_t* dir = &sim_record_of(w, e->conn)->dir[!sim_side(e)];
   const sim_tap_t* tap = &dir->tap;
   uint64_t from = sim_in(e)->read;
   (void) data;
+  if (dir->raw != NULL || ends_between(tap, from, from + len) != 0)
+    note_time(dir->read_at, w->net.now);
   if (dir->raw != NULL) return;
   if (len == 1) w->sights->crumbs++;
   if (ends_between(tap, from + len - 1, from + len) == 0) w->sights->halves++;
@@ -106,6 +120,7 @@ static void on_ctx_close(void* data) {
     sim_sock_t* k = w->socks[i];
     if (k->ctx != seat || k->closed) continue;
     if (k->with_cb) sim_fail("on_close of socket %u never came", k->number);
+    sim_mail_closed(k);
     sim_require(k->up == 0);
     k->closed = true;
     k->s = NULL;
@@ -121,7 +136,8 @@ void sim_seat_close(sim_seat_t* seat) {
     k->closing = true;
     k->moved_at = w->net.now;
   }
-  sim_sock_t* joined = seat->closing ? NULL : w->bridge.front;
+  bool first = !seat->closing;
+  sim_sock_t* joined = first ? w->bridge.front : NULL;
   seat->closing = true;
   if (joined != NULL && joined->ctx != seat) joined = NULL;
   if (joined != NULL) sim_bridge_closing(&w->bridge);
@@ -129,8 +145,11 @@ void sim_seat_close(sim_seat_t* seat) {
   mcq_ctx_close(seat->ctx, on_ctx_close);
   sim_end(w);
   if (joined != NULL) sim_bridge_closed(&w->bridge, joined);
-  for (size_t i = 0; i < w->sock_count; i++)
-    if (w->socks[i]->ctx == seat) sim_asks_forget(w->socks[i]);
+  for (size_t i = 0; i < w->sock_count; i++) {
+    if (w->socks[i]->ctx != seat) continue;
+    if (first && !w->socks[i]->closed) sim_mail_adopt(w->socks[i]);
+    sim_asks_forget(w->socks[i]);
+  }
 }
 
 /* ---- time ---------------------------------------------------------------- */
@@ -139,7 +158,11 @@ static bool loop_idle(const sim_world_t* w, const uv_loop_t* loop) {
   for (size_t i = 0; i < w->seat_count; i++) {
     const sim_seat_t* seat = &w->seats[i];
     if (seat->ctx == NULL || seat->loop != loop) continue;
-    if (!sim_io_idle(&seat->ctx->host.io)) return false;
+    const mcq__io_t* io = &seat->ctx->host.io;
+    bool rung = io->bell.open && !mcq__list_empty(&io->bell.rung);
+    if (sim_io_idle(io) && !rung) continue;
+    /* Neither mailboxes nor timers keep a loop going. */
+    if (uv_loop_alive(loop)) return false;
   }
   return true;
 }
@@ -151,6 +174,8 @@ static void turn_loop(sim_world_t* w, uv_loop_t* loop) {
     if (seat->ctx == NULL || seat->loop != loop) continue;
     if (seat->ctx->host.io.pump != NULL)
       sim_host_turned((sim_host_t*) seat->ctx->host.io.pump);
+    /* What goes leaves nothing behind. */
+    if (seat->closing) sim_timers_audit(seat);
   }
 }
 
@@ -170,7 +195,7 @@ static bool turn(sim_world_t* w) {
 static uint64_t next_time(const sim_world_t* w) {
   uint64_t next = sim_net_next(&w->net);
   for (size_t i = 0; i < w->seat_count; i++) {
-    if (w->seats[i].ctx == NULL) continue;
+    if (w->seats[i].ctx == NULL || !uv_loop_alive(w->seats[i].loop)) continue;
     uint64_t at = sim_io_next(&w->seats[i].ctx->host.io);
     if (at < next) next = at;
   }
@@ -188,6 +213,7 @@ void sim_world_run(sim_world_t* w, uint64_t until) {
   for (;;) {
     settle(w);
     uint64_t next = next_time(w);
+    if (next < w->net.now) sim_fail("what was due has not happened");
     if (next > until) break;
     w->net.now = next;
   }
@@ -223,7 +249,8 @@ static void audit_budget(const sim_sock_t* k) {
   }
   sim_require(sum == b->used && !b->held);
   if (b->max == UINT64_MAX || k->s->config.conflate) return;
-  if (b->used >= b->max + SIM_LETTER_MAX * (many ? peers : 1))
+  size_t most = SIM_LETTER_MAX + LETTER_HEADS;
+  if (b->used >= b->max + most * (many ? peers : 1))
     sim_fail("socket %u: %llu bytes wait where %llu may", k->number,
              (unsigned long long) b->used, (unsigned long long) b->max);
 }
@@ -236,9 +263,13 @@ void sim_world_audit(sim_world_t* w) {
     audit_budget(k);
     sim_topics_audit(k);
     sim_asks_audit(k);
+    sim_stale_audit(k);
   }
-  for (size_t i = 0; i < w->seat_count; i++)
-    if (w->seats[i].ctx != NULL) sim_stats_seat(&w->seats[i]);
+  for (size_t i = 0; i < w->seat_count; i++) {
+    if (w->seats[i].ctx == NULL) continue;
+    sim_stats_seat(&w->seats[i]);
+    sim_timers_audit(&w->seats[i]);
+  }
 }
 
 /* ---- the whole ----------------------------------------------------------- */
@@ -270,6 +301,7 @@ void sim_world_open(sim_world_t* w, uint64_t seed, size_t seats, size_t loops,
 
 void sim_world_dispose(sim_world_t* w) {
   sim_bridge_dispose(&w->bridge);
+  for (size_t i = 0; i < w->sock_count; i++) sim_mail_release(w->socks[i]);
   for (size_t i = 0; i < w->loop_count; i++) {
     sim_require(uv_run(&w->loops[i], UV_RUN_NOWAIT) == 0);
     if (uv_loop_close(&w->loops[i]) != 0) sim_fail("the loop does not close");

@@ -11,7 +11,9 @@
  * simsock.c is a socket's life and its peers', simbooks.c its messages,
  * simsums.c whether they add up, simstats.c whether the library says so,
  * simtopics.c who subscribed to what, simasks.c who asked what, simproxy.c two
- * sockets that are joined, simstream.c bytes without ends. */
+ * sockets that are joined, simstream.c bytes without ends, simtimers.c what is
+ * set to ring, simstale.c handles that are good no more, simlimits.c who is
+ * over a limit, simmail.c what is posted. */
 #ifndef TEST_SUPPORT_SIMWORLD_H
 #define TEST_SUPPORT_SIMWORLD_H
 
@@ -50,6 +52,11 @@ typedef struct sim_sights {
   uint64_t welcomes;  /* heard by subscribers */
   uint64_t torn;      /* chunks of streams that end inside a message, */
   uint64_t merged;    /* and that have two or more */
+  uint64_t posts;     /* letters that went by a mailbox */
+  uint64_t stops;     /* endpoints that gave up dialing */
+  uint64_t crowds;    /* told of those that were one too many */
+  uint64_t idlers;    /* shown out because they said nothing, */
+  uint64_t ghosts;    /* or were dead */
 } sim_sights_t;
 
 /* Who sent the last letter that went this way through a proxy, and on which
@@ -61,14 +68,17 @@ typedef struct sim_onward {
 
 typedef struct sim_dir {
   sim_tap_t tap;
-  sim_sock_t* sock;    /* who writes; known when it is up */
-  mcq_endpoint_t end;  /* of his, 0: accepted */
-  uint32_t force;      /* the writer has been told these words */
-  uint32_t made;       /* words that the writer subscribed the reader to */
-  uint32_t next_seq;   /* no earlier letter may follow */
-  size_t delivered;    /* of the tap's messages, by the reader */
-  int refusal;         /* why the writer's side did not take the peer in */
-  struct sim_raw* raw; /* a STREAM writes; else NULL */
+  sim_sock_t* sock;      /* who writes; known when it is up */
+  mcq_endpoint_t end;    /* of his, 0: accepted */
+  uint32_t force;        /* the writer has been told these words */
+  uint32_t made;         /* words that the writer subscribed the reader to */
+  uint32_t next_seq;     /* no earlier letter may follow */
+  size_t delivered;      /* of the tap's messages, by the reader */
+  int refusal;           /* why the writer's side did not take the peer in */
+  uint64_t handed_at[2]; /* when the last message of it went out, ms, and one
+                            at some other time before that; */
+  uint64_t read_at[2];   /* the same of those that came in */
+  struct sim_raw* raw;   /* a STREAM writes; else NULL */
   sim_onward_t onward[SIM_SOCKS]; /* by sender */
 } sim_dir_t;
 
@@ -92,6 +102,7 @@ typedef struct sim_peer {
   uint32_t asked;            /* those we were told of by messages */
   uint64_t since[SIM_WORDS]; /* it is or is not, in steps */
   mcq_endpoint_t end;        /* it was dialed by; 0: accepted */
+  uint64_t up_at;            /* ms */
 } sim_peer_t;
 
 typedef struct sim_ending {
@@ -99,10 +110,15 @@ typedef struct sim_ending {
   char uri[64];
   bool connecting;
   bool closing;
-  bool stopped;      /* refused for good */
-  uint32_t made;     /* words that peers there were subscribed to by us */
-  unsigned closed;   /* events */
-  uint32_t next_seq; /* no earlier letter may follow, on any connection */
+  bool stopped;          /* refused for good */
+  uint32_t made;         /* words that peers there were subscribed to by us */
+  unsigned closed;       /* events */
+  uint32_t next_seq;     /* no earlier letter may follow, on any connection */
+  bool must_stop;        /* before it dials again */
+  uint64_t tries;        /* in a row, */
+  uint64_t since;        /* the first of them: ms; */
+  uint64_t tries_before; /* the same of the row before */
+  uint64_t since_before;
 } sim_ending_t;
 
 enum {
@@ -138,6 +154,19 @@ typedef struct sim_ask {
 } sim_ask_t;
 
 #define SIM_HELD 16
+
+/* A socket's mailbox, by which all it says goes. */
+typedef struct sim_mail {
+  mcq_mailbox_t* box; /* NULL: there is none, or nobody holds it */
+  bool used;          /* there is or was one */
+  bool starved;       /* it was full, and on_drain has not come */
+  uint64_t hwm;
+  uint64_t hwm_bytes;
+  uint64_t posted; /* letters */
+  uint64_t failed; /* of these, as on_failed told */
+  uint64_t calls;  /* posted, */
+  uint64_t called; /* and come */
+} sim_mail_t;
 
 struct sim_sock {
   sim_world_t* world;
@@ -208,6 +237,8 @@ struct sim_sock {
   struct sim_bridge* bridge; /* the proxy it is or was part of */
   bool welcomes;             /* XPUB: says so to everybody */
   uint64_t welcomed;         /* how often that was accepted */
+  sim_mail_t mail;
+  uint64_t crowded; /* who was one too many, as told */
 };
 
 /* Two sockets, of one context, that are joined from their first day to the end
@@ -252,6 +283,7 @@ struct sim_world {
   uint64_t step;
   bool settling; /* what is asked is answered at once */
   bool lossy;    /* connections may break */
+  uint64_t calm; /* since when all is well, ms */
   sim_bridge_t bridge;
   void (*whim)(sim_sock_t* sock); /* what is done then */
   sim_sights_t* sights;
@@ -322,6 +354,21 @@ uint64_t sim_bridge_passed(const sim_bridge_t* b);
 /* Nothing is lost, nothing is under way. */
 void sim_bridge_quiet(const sim_bridge_t* b);
 
+/* ---- mailboxes (simmail.c) ----------------------------------------------- */
+void sim_mail_open(sim_sock_t* k, int32_t hwm, int64_t hwm_bytes);
+int sim_mail_post(sim_sock_t* k);
+void sim_mail_call(sim_sock_t* k);
+/* Nobody holds it any more. */
+void sim_mail_release(sim_sock_t* k);
+/* Nothing waits in it that need not. */
+void sim_mail_quiet(const sim_sock_t* k);
+
+/* ---- limits (simlimits.c) ------------------------------------------------ */
+/* All is well since `calm`: nobody is over one. */
+void sim_limits_quiet(const sim_sock_t* k, uint64_t calm);
+/* Both PAIRs, and one dials the other. */
+void sim_limits_pair(const sim_sock_t* k, const sim_sock_t* to);
+
 /* ---- streams (simstream.c) ----------------------------------------------- */
 /* A message of no bytes; the end of a connection as a message. */
 void sim_stream_nothing(sim_sock_t* k, const sim_peer_t* p);
@@ -347,6 +394,12 @@ static inline bool sim_subscribes(const sim_sock_t* k) {
 
 static inline bool sim_streams(const sim_sock_t* k) {
   return k->options.type == MCQ_STREAM;
+}
+
+/* Its connection is cut, and nobody here has learned of it. */
+static inline bool sim_dead(const sim_peer_t* p) {
+  const sim_conn_t* conn = p->record->conn;
+  return conn == NULL || (conn->cut && conn->end[p->side].broken == 0);
 }
 
 static inline bool sim_same(mcq_peer_t a, mcq_peer_t b) {
