@@ -98,6 +98,7 @@ sims() {
     if MCQ_SIM_FIRST=$at MCQ_SIM_SEEDS=$((end - at)) \
       sh "$here/run.sh" $program >"$log" 2>&1; then
       echo "ran: $at to $((end - 1))" >>"$3"
+      rm -f "$log"
       break
     fi
     tail -n 20 "$log"

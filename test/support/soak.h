@@ -23,6 +23,7 @@ typedef struct soak_talker {
   uint64_t topics; /* a bit for each it follows */
   mcq_msg_t* kept; /* one it was told, for a while */
   uint64_t heard, said, refused;
+  uint64_t dead;  /* peers that heartbeats found so */
   uint64_t until; /* the test's: when it leaves */
   bool closing, closed;
 } soak_talker_t;

@@ -174,6 +174,11 @@ static void on_up(mcq_socket_t* s, const mcq_peer_info_t* info) {
   if (begins && !t->serves) count(t, mcq_send_to(s, info->peer, &hello, 1));
 }
 
+static void on_down(mcq_socket_t* s, const mcq_peer_info_t* info) {
+  soak_talker_t* t = (soak_talker_t*) mcq_socket_data(s);
+  if (info->reason == MCQ_EHEARTBEAT) t->dead++;
+}
+
 static void on_failed(mcq_socket_t* s, int code) {
   (void) code;
   ((soak_talker_t*) mcq_socket_data(s))->asking = false;
@@ -196,6 +201,7 @@ void soak_open(soak_talker_t* t, mcq_ctx_t* ctx, int type, bool serves,
                             .data = t,
                             .on_message = on_message,
                             .on_peer_up = on_up,
+                            .on_peer_down = on_down,
                             .on_request_failed = on_failed,
                             .sndhwm = 100,
                             .sndhwm_bytes = 1 << 20,
