@@ -463,8 +463,7 @@ int mcq_peer_writable(mcq_socket_t* socket, mcq_peer_t peer) {
   if (!socket->pattern->by_handle) return MCQ_ENOTSUP;
   mcq__port_t* port = mcq__roster_port(socket->roster, peer);
   if (port == NULL) return MCQ_EPEERGONE;
-  if (mcq__actor_leaving(mcq__actor_of_port(port)))
-    return MCQ_EPEERGONE;
+  if (mcq__actor_leaving(mcq__actor_of_port(port))) return MCQ_EPEERGONE;
   if (port->room(port, 0) != 0) return 1;
   socket->wants_drain = true;
   return 0;

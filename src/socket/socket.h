@@ -98,13 +98,13 @@ struct mcq_socket {
   uint64_t lost_bytes;
   bool wants_drain; /* a send was answered MCQ_EAGAIN */
   bool mail_waits;  /* and so was a mailbox */
-  bool leaving;   /* takes no more to send: it drains or drained, or ... */
+  bool leaving;     /* takes no more to send: it drains or drained, or ... */
   bool closing;
-  bool draining;  /* until that was told */
-  bool paused; /* by the user */
-  bool held;   /* by a proxy, for a while */
-  bool unref;  /* by the user */
-  bool keeps;  /* counts in io as a reason to run */
+  bool draining; /* until that was told */
+  bool paused;   /* by the user */
+  bool held;     /* by a proxy, for a while */
+  bool unref;    /* by the user */
+  bool keeps;    /* counts in io as a reason to run */
 };
 
 /* mcq_socket_new once the context is known. */
