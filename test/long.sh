@@ -6,15 +6,19 @@
 #
 #   FUZZ_SECONDS   for each fuzz target, 60
 #   MCQ_SEEDS      how many seeds each test that draws its scenarios gets, 20
+#   MCQ_SIMS       how many the whole sockets on a simulated network get, 10000
+#   SOAK_SECONDS   how long sockets come and go while memory is watched, 20
 #   MCQ_JOBS       at once, 2
 #   MCQ_STEPS      which steps, all
 #
 #   long.sh --list   names the steps
 set -u
 
-all_steps="gcc clang asan nopool nouring tsan valgrind seeds fuzz dist"
+all_steps="gcc clang asan nopool nouring tsan valgrind seeds sims relay
+  restarts link soak fuzz dist"
 if test "${1:-}" = --list; then
-  echo "$all_steps"
+  # shellcheck disable=SC2086 # on one line
+  echo $all_steps
   exit 0
 fi
 
@@ -51,8 +55,63 @@ seed() {
     } >>"$3"
   fi
 }
+# play PROGRAM RESULT: one test, as it is set by its surroundings.
+play() {
+  here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
+  name=$(basename "$1")
+  log=${2%.result}.$name.log
+  sh "$here/run.sh" "$1" >"$log" 2>&1
+  status=$?
+  case $status in
+    0) echo "ran: $name" >>"$2" ;;
+    77) echo "skipped: $name: $(grep . "$log" | tail -n 1)" >>"$2" ;;
+    *)
+      tail -n 40 "$log"
+      {
+        echo "FAILED: $name: exit status $status"
+        tail -n 20 "$log" | sed 's/^/    /'
+      } >>"$2"
+      ;;
+  esac
+}
+# sims FIRST COUNT RESULT: so many seeds of the simulated network.  One that
+# fails ends the program; the others get their turn all the same, unless there
+# is no end of it.
+sims() {
+  here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
+  program=test/sim_scenario
+  log=${3%.result}.$1.log
+  at=$1
+  end=$(($1 + $2))
+  tries=10
+  while test "$at" -lt "$end"; do
+    if MCQ_SIM_FIRST=$at MCQ_SIM_SEEDS=$((end - at)) \
+      sh "$here/run.sh" $program >"$log" 2>&1; then
+      echo "ran: $at to $((end - 1))" >>"$3"
+      break
+    fi
+    tail -n 20 "$log"
+    bad=$(sed -n 's/^replay: MCQ_SIM_FIRST=\([0-9]*\) .*/\1/p' "$log" |
+      tail -n 1)
+    tries=$((tries - 1))
+    if test -z "$bad"; then
+      echo "FAILED: $program, a seed from $at to $((end - 1))" >>"$3"
+      break
+    fi
+    {
+      echo "FAILED: $program, seed $bad: $(sed -n 's/^sim: //p' "$log" |
+        tail -n 1)"
+      echo "    replay: MCQ_SIM_FIRST=$bad MCQ_SIM_SEEDS=1 $program"
+    } >>"$3"
+    at=$((bad + 1))
+    test $tries -gt 0 || {
+      echo "FAILED: $program, $at to $((end - 1)) not tried any more" >>"$3"
+      break
+    }
+  done
+}
 case ${1:-} in
-  --fuzz | --seed)
+  --fuzz | --seed | --play | --sims)
     call=${1#--}
     shift
     $call "$@"
@@ -65,13 +124,16 @@ src=$(dirname "$here")
 jobs=${MCQ_JOBS:-2}
 seconds=${FUZZ_SECONDS:-60}
 seeds=${MCQ_SEEDS:-20}
+sims=${MCQ_SIMS:-10000}
+SOAK_SECONDS=${SOAK_SECONDS:-20}
+export SOAK_SECONDS
 unset MAKEFLAGS MFLAGS MAKELEVEL
 # Sanitizers take their time, more so on a busy machine.
 MCQ_TEST_TIMEOUT=${MCQ_TEST_TIMEOUT:-900}
 export MCQ_TEST_TIMEOUT
 mkdir -p long && cd long || exit 1
 top=$(pwd)
-rm -f tally
+rm -f tally fast.ready
 passed=0
 failed=0
 
@@ -102,6 +164,41 @@ run_tests() {
 # build VARIABLE=VALUE...: everything, the test programs too.
 build() {
   make -j"$jobs" all check TESTS= "$@"
+}
+
+# fast: the build of those that take real time or very many turns, made once.
+fast() {
+  if test -f "$top/fast.ready"; then
+    cd "$top/fast" || return 1
+    return 0
+  fi
+  step=fast setup --enable-debug CFLAGS='-g -O2' && build &&
+    : >"$top/fast.ready"
+}
+
+# conclude: what the lines of this step's result come to.
+conclude() {
+  result=$top/$step.result
+  good=$(grep -c '^ran: ' "$result")
+  broken=$(grep -c '^FAILED: ' "$result")
+  left_out=$(grep -c '^skipped: ' "$result")
+  sed -i '/^ran: /d' "$result"
+  echo "tally $good $broken $left_out" >>"$result"
+  test $((good + left_out)) -gt 0 && test "$broken" = 0
+}
+
+# play_all TEST...: of the build in the current directory, if it has them.
+play_all() {
+  : >"$top/$step.result"
+  for program; do
+    if test -f "$program"; then
+      echo "$program"
+    else
+      echo "skipped: $program: not in this build" >>"$top/$step.result"
+    fi
+  done | xargs -P "$jobs" -I '{}' \
+    sh "$here/long.sh" --play '{}' "$top/$step.result"
+  conclude
 }
 
 # ---- the steps ----------------------------------------------------------------
@@ -180,6 +277,51 @@ step_seeds() {
   echo "tally $good $broken 0" >>"$top/seeds.result"
   test "$good" = $(($(echo "$programs" | wc -w) * seeds)) &&
     test "$good" -gt 0
+}
+
+# Whole sockets of all types, out of ten thousand seeds; so few at a time that
+# what has to be seen in many of them is not asked for.
+step_sims() {
+  fast || return 1
+  : >"$top/sims.result"
+  first=1
+  each=100
+  while test $first -le "$sims"; do
+    echo "$first $each"
+    first=$((first + each))
+  done | xargs -P "$jobs" -L 1 sh -c \
+    'exec sh "$0/long.sh" --sims "$2" "$3" "$1"' "$here" "$top/sims.result"
+  conclude
+}
+
+# Connections through a relay that misbehaves: every row of the table, with
+# every pairing, on every back end.
+step_relay() {
+  fast || return 1
+  MCQ_RELAY=all
+  export MCQ_RELAY
+  play_all test/scenario_relay test/interop_relay
+}
+
+# A hundred deaths of every server.
+step_restarts() {
+  fast || return 1
+  MCQ_RESTARTS=100
+  export MCQ_RESTARTS
+  play_all test/socket_restart test/interop_restart
+}
+
+# A network that goes away and comes back.
+step_link() {
+  fast || return 1
+  play_all "$here/link_down.sh"
+}
+
+# Sockets of all types come and go; memory and descriptors stay.
+step_soak() {
+  fast || return 1
+  MCQ_TEST_TIMEOUT=$((SOAK_SECONDS + 120))
+  play_all test/soak
 }
 
 step_fuzz() {

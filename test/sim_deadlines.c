@@ -99,6 +99,28 @@ static void one_message_is_enough(void** state) {
   scene_close(g);
 }
 
+/* The beginning of the next one in the same breath does not undo it. */
+static void a_message_with_half_a_next_one_is_enough(void** state) {
+  for (int idle = 0; idle < 2; idle++) {
+    mcq_socket_options_t o = {.type = MCQ_DEALER};
+    if (idle)
+      o.idle_ms = 3000;
+    else
+      o.first_message_ms = 3000;
+    scene_t* g = begin(state, o);
+    rig_bytes_t b = {0};
+    stranger_join(g, "ROUTER", 1);
+    scene_wait(g, 2000);
+    rig_frame(&b, 0, "hello", 5);
+    for (int i = 0; i < 3; i++) rig_frame(&b, 1, "part", 4);
+    stranger_say_bytes(g, &b);
+    scene_wait(g, 2000);
+    assert_int_equal(g->told.messages, 1);
+    assert_int_equal(g->told.downs, 0);
+    scene_close(g);
+  }
+}
+
 /* Who subscribes has said what it came to say, in either form. */
 static void a_subscription_will_do(void** state) {
   for (unsigned minor = 0; minor < 2; minor++) {
@@ -244,6 +266,7 @@ int main(void) {
       EVERYWHERE(who_says_nothing_is_shown_out),
       EVERYWHERE(nothing_less_than_a_message_will_do),
       EVERYWHERE(one_message_is_enough),
+      EVERYWHERE(a_message_with_half_a_next_one_is_enough),
       EVERYWHERE(a_subscription_will_do),
       EVERYWHERE(pauses_do_not_count),
       EVERYWHERE(the_idle_are_shown_out),

@@ -142,7 +142,8 @@ struct mcq__actor {
   bool told_full;  /* and on_full was called for that */
   bool let_go;     /* what it holds is charged no more */
   bool delivering; /* inside pump */
-  bool flush_all;  /* DRAINING, ENDING: the outbox leaves too */
+  bool flush_all;  /* DRAINING, ENDING: the outbox leaves too, and nothing is
+                      added */
   bool shut;       /* our side was shut down */
   bool was_up;     /* this connection was */
   bool greeting;   /* its type has a word with it before the user hears of it:

@@ -277,23 +277,16 @@ static bool used_up(mcq__actor_t* a) {
   return a->hungry;
 }
 
-/* Notes whether a whole message came: frames that are not in the bridge any
- * more were part of one. */
-static void note_words(mcq__actor_t* a, uint64_t frames, size_t held) {
-  uint64_t came = a->tally.frames_in - frames + held;
-  if (came > a->bridge.count) mcq__actor_spoke(a);
-}
-
 static void pull(mcq__actor_t* a) {
-  uint64_t frames = a->tally.frames_in;
-  size_t held = a->bridge.count;
+  uint64_t messages = a->tally.messages_in;
   a->delivering = true;
   if (mcq__unlikely(a->pause != MCQ__PAUSE_NONE) && may_deliver(a))
     end_pause(a);
   deliver_all(a);
   if (mcq__unlikely(a->pause == MCQ__PAUSE_LONG)) put_off(a);
   a->delivering = false;
-  if (mcq__unlikely(a->pulse.on)) note_words(a, frames, held);
+  if (mcq__unlikely(a->pulse.on) && a->tally.messages_in != messages)
+    mcq__actor_spoke(a);
 }
 
 /* What the session has to say leaves, if we still can. */

@@ -12,10 +12,11 @@
 /* Writes one connection makes in a row before others have their turn. */
 #define WRITE_ROUNDS 8
 
-/* Ends when what is queued has left, and takes no more until that is told. */
+/* Ends when what is queued has left, and takes no more: not at its very end
+ * either, when hubs tell what they had kept for many. */
 static bool draining(const mcq__actor_t* a) {
-  return a->flush_all && (mcq__actor_leaving(a) ||
-                          (a->state == MCQ__ACTOR_CLOSING && !a->told));
+  return a->flush_all &&
+         (mcq__actor_leaving(a) || a->state == MCQ__ACTOR_CLOSING);
 }
 
 /* Queued bytes that may leave now; the session's own go first and whole, but

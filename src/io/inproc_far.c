@@ -133,10 +133,12 @@ static void run(mcq__far_t* e) {
     e->waiting = false;
     e->wire.events->on_wrote(&e->wire, e->failed ? UV_EPIPE : 0);
   }
-  if (e->closing || !e->reading) return;
-  if (e->in.bytes > 0 || e->more)
+  if (e->closing || e->ended) return;
+  if (e->wire.events == NULL) return; /* nobody has adopted it yet */
+  bool rest = e->in.bytes > 0 || e->more;
+  if (rest && e->reading)
     mcq__io_later(e->io, &e->work);
-  else if (e->fin)
+  else if (!rest && e->fin)
     end_reading(e);
 }
 

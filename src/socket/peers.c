@@ -278,6 +278,7 @@ static void leave_hub(mcq_socket_t* s, mcq__actor_t* a) {
     leave(s, a);
   else if (immediate)
     s->pattern->seats->rest(s, a->peer);
+  a->flush_all = false; /* what it is told now is for its next connection */
 }
 
 static mcq_peer_t heir(const mcq__actor_t* a) {

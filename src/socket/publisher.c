@@ -206,6 +206,7 @@ static void told(mcq_socket_t* s, mcq__actor_t* a, mcq_frame_t topic,
     if (rc == 0 && !manual) tell_event(s, a, topic, wanted);
     if (harmless) return;
   }
+  mcq__fanout_settle(s); /* what was sent before */
   mcq__actor_end(a, rc == MCQ_EMSGLIMIT ? MCQ_ELIMIT : rc, 0);
 }
 

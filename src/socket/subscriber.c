@@ -28,13 +28,19 @@ void mcq__subscriber_fini(mcq_socket_t* s) {
 
 /* ---- telling publishers -------------------------------------------------- */
 
-/* A publisher that could not be told is left; it is told all when it is back.
- */
+/* A publisher that could not be told is left, when it has been sent all that
+ * was meant for it; it is told all when it is back. */
+static void give_up(mcq__actor_t* a, int code) {
+  mcq_socket_t* s = (mcq_socket_t*) a->owner;
+  s->pattern->seats->rest(s, a->peer);
+  mcq__actor_end(a, code, 0);
+}
+
 static void tell(mcq__actor_t* a, mcq_frame_t topic, bool wanted) {
   if (a->state != MCQ__ACTOR_UP) return;
   mcq__slice_t prefix = mcq__slice_static(topic.data, topic.len);
   int rc = mcq__actor_subscribe(a, prefix, wanted);
-  if (rc != 0) mcq__actor_end(a, rc, 0);
+  if (rc != 0) give_up(a, rc);
 }
 
 static void tell_all(const mcq_socket_t* s, mcq_frame_t topic, bool wanted) {
@@ -57,7 +63,7 @@ static void run_ask(mcq__task_t* task) {
     mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
     if (!answers_pings(a)) continue;
     int rc = mcq__actor_ping(a, mcq__slice_static(context, sizeof context));
-    if (rc != 0) mcq__actor_end(a, rc, 0);
+    if (rc != 0) give_up(a, rc);
   }
 }
 
