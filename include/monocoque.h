@@ -429,7 +429,8 @@ MCQ_EXTERN void mcq_close(mcq_socket_t* socket, mcq_close_cb on_close);
  * MCQ_LINGER_NONE: connections are cut at once.  An endpoint that has a queue
  * and no connection goes on dialing for so long.  A connection that does not
  * make it goes down as at mcq_close, with MCQ_ELOCAL.  Nobody is heard while he
- * is paused.
+ * is paused.  A proxy hands on what still comes, and drops and counts what it
+ * has for this socket.
  *
  * `on_drained` (may be NULL) runs on a later turn, exactly once, when all peers
  * are gone; what could not be delivered is in its `info`.  The socket is still

@@ -387,6 +387,80 @@ static void alone(const place_t* place) {
   leave(&g, &a, &b);
 }
 
+/* ---- mailboxes and proxies ----------------------------------------------- */
+
+static void on_call(mcq_socket_t* s, void* arg) {
+  assert_int_equal(side_of(s)->drained, 0);
+  ++*(unsigned*) arg;
+}
+
+/* What was posted before is sent, and run; nothing is posted later. */
+static void posted(const place_t* place) {
+  ground_t g;
+  side_t a, b;
+  mcq_mailbox_t* box;
+  unsigned calls = 0;
+  ground_open(&g, place);
+  make(&a, &g, MCQ_DEALER, 0, -1);
+  make(&b, &g, MCQ_DEALER, 0, -1);
+  meet(&a, &b);
+  assert_int_equal(mcq_mailbox_new(a.s, NULL, &box), 0);
+  for (uint32_t i = 0; i < 5; i++) {
+    char body[SIZE] = {'m'};
+    memcpy(body + 1, &i, sizeof i);
+    mcq_frame_t frame = {body, SIZE};
+    assert_int_equal(mcq_post(box, &frame, 1), 0);
+    assert_int_equal(mcq_post_call(box, on_call, &calls), 0);
+  }
+  drain(&a, -1);
+  mcq_frame_t late = {"late", 4};
+  assert_int_equal(mcq_post(box, &late, 1), MCQ_ECLOSED);
+  assert_int_equal(mcq_post_call(box, on_call, &calls), MCQ_ECLOSED);
+  ground_until(&g, a.drained == 1 && b.downs == 1);
+  assert_int_equal(calls, 5);
+  assert_int_equal(b.heard, 5);
+  mcq_mailbox_release(box);
+  leave(&g, &a, &b);
+}
+
+/* What still comes is handed on; what is for the one that drains is not. */
+static void proxied(const place_t* place) {
+  ground_t g;
+  side_t near, front, back, far;
+  mcq_proxy_t* proxy;
+  mcq_proxy_stats_t flows = {0};
+  if (place->two) return; /* names of inproc: one is bound twice */
+  ground_open(&g, place);
+  make(&near, &g, MCQ_DEALER, 0, MCQ_LINGER_NONE);
+  make(&front, &g, MCQ_DEALER, 0, -1);
+  make(&back, &g, MCQ_DEALER, 0, -1);
+  make(&far, &g, MCQ_DEALER, 0, -1);
+  meet(&near, &front);
+  char uri[PLACE_URI_MAX];
+  assert_int_equal(mcq_bind(far.s, place_uri(place, 2, uri), &far.end), 0);
+  const char* at = mcq_endpoint_uri(far.s, far.end);
+  assert_int_equal(mcq_connect(back.s, at, NULL, NULL), 0);
+  ground_until(&g, back.there && far.there);
+  mcq_proxy_options_t o = {.front = front.s, .back = back.s};
+  assert_int_equal(mcq_proxy_new(&o, &proxy), 0);
+  say_all(&near, FEW);
+  ground_until(&g, far.heard > 0);
+  drain(&front, -1);
+  ground_until(&g, front.drained == 1);
+  ground_until(&g, far.heard == stats_of(&near).messages_written);
+  assert_int_equal(say(&far), 0);
+  while (flows.back.dropped == 0) {
+    ground_step(&g);
+    mcq_proxy_stats(proxy, &flows);
+  }
+  assert_int_equal(flows.front.messages, far.heard);
+  assert_int_equal(flows.front.dropped, 0);
+  mcq_proxy_close(proxy);
+  mcq_close(back.s, on_closed);
+  mcq_close(far.s, on_closed);
+  leave(&g, &near, &front);
+}
+
 /* ---- mcq_close in between ------------------------------------------------ */
 
 /* What is queued still leaves, nothing is delivered, and both words come, one
@@ -460,6 +534,8 @@ SCENE(drain_together)
 SCENE(server_drains)
 SCENE(asker_drains)
 SCENE(alone)
+SCENE(posted)
+SCENE(proxied)
 SCENE(closed_meanwhile)
 
 int main(void) {
@@ -470,6 +546,8 @@ int main(void) {
       cmocka_unit_test(server_drains_test),
       cmocka_unit_test(asker_drains_test),
       cmocka_unit_test(alone_test),
+      cmocka_unit_test(posted_test),
+      cmocka_unit_test(proxied_test),
       cmocka_unit_test(closed_meanwhile_test),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

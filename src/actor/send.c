@@ -217,9 +217,9 @@ void mcq__actor_flush(mcq__task_t* task) {
   if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING)) mcq__actor_abandon(a);
   if (can_write(a) && write_some(a)) mcq__io_later(mcq__actor_io(a), &a->flush);
   mcq__outbox_rest(&a->outbox);
+  if (mcq__unlikely(a->starved)) relieve(a);
   if (mcq__unlikely(mcq__actor_leaving(a)) && can_write(a) && all_written(a))
     mcq__actor_goodbye(a);
-  if (mcq__unlikely(a->starved)) relieve(a);
 }
 
 /* ---- what the session says for its user ---------------------------------- */
