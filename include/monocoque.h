@@ -285,6 +285,11 @@ typedef struct mcq_close_info {
 
 typedef void (*mcq_close_cb)(const mcq_close_info_t* info);
 
+/* All is said and heard that there was, see mcq_drain.  `arg` is the caller's
+ * of that. */
+typedef void (*mcq_drained_cb)(mcq_socket_t* socket,
+                               const mcq_close_info_t* info, void* arg);
+
 /* A property announced to peers in the handshake; by convention its name
  * starts with "X-".  RFC 37, "metadata". */
 typedef struct mcq_property {
@@ -408,6 +413,37 @@ MCQ_EXTERN int mcq_socket_new(mcq_ctx_t* ctx,
  * once; the socket is gone when it returns.  Idempotent: of repeated calls the
  * first one counts. */
 MCQ_EXTERN void mcq_close(mcq_socket_t* socket, mcq_close_cb on_close);
+
+/* Prepares for mcq_close without losing anything on the way (not to be confused
+ * with on_drain, which is about room to send).  Listeners stop, nothing new is
+ * dialed, and from now on whatever sends, posts, subscribes, binds or connects
+ * answers MCQ_ECLOSED.  What is queued leaves; then each connection is shut
+ * down on this side, its last byte followed by the end of the stream, and what
+ * the peer still sends is delivered until its own end.  Libraries of ZeroMQ
+ * end a connection as soon as they see that, so what arrives is what was on its
+ * way: an answer that is still to be made does not come, and a request that is
+ * delivered now cannot be answered.  Settle these before.
+ *
+ * `linger_ms` without progress are granted to what is queued, and as much again
+ * in all to the peer's end; 0: the socket's own linger, -1: for ever,
+ * MCQ_LINGER_NONE: connections are cut at once.  An endpoint that has a queue
+ * and no connection goes on dialing for so long.  A connection that does not
+ * make it goes down as at mcq_close, with MCQ_ELOCAL.  Nobody is heard while he
+ * is paused.  A proxy hands on what still comes, and drops and counts what it
+ * has for this socket.
+ *
+ * `on_drained` (may be NULL) runs on a later turn, exactly once, when all peers
+ * are gone; what could not be delivered is in its `info`.  The socket is still
+ * there, and still has to be closed, which may be done in it, or at any time
+ * before: then nothing is delivered any more, what is queued has the shorter of
+ * both lingers left, and `on_drained` comes right before on_close.  What
+ * on_close tells of lost messages includes these.
+ *
+ * May be called in any callback.  MCQ_ECLOSED: it drains, has drained, or is
+ * closing; nothing changes and `on_drained` is not called.  MCQ_EINVAL: a
+ * linger below -1. */
+MCQ_EXTERN int mcq_drain(mcq_socket_t* socket, int64_t linger_ms,
+                         mcq_drained_cb on_drained, void* arg);
 
 MCQ_EXTERN void* mcq_socket_data(const mcq_socket_t* socket);
 MCQ_EXTERN mcq_ctx_t* mcq_socket_ctx(const mcq_socket_t* socket);

@@ -184,6 +184,8 @@ static const char* state_name(mcq__actor_state_t state) {
       return "opening";
     case MCQ__ACTOR_UP:
       return "up";
+    case MCQ__ACTOR_DRAINING:
+      return "draining";
     case MCQ__ACTOR_ENDING:
       return "ending";
     case MCQ__ACTOR_CLOSING:
@@ -211,7 +213,9 @@ static void dump_socket(const mcq_socket_t* s, line_fn line, void* arg) {
   char text[MCQ__ENDPOINT_MAX + 160];
   snprintf(text, sizeof text, "socket %.100s, %s: %llu peers%s", s->name,
            s->pattern->name, (unsigned long long) s->counts.peers,
-           s->closing ? ", closing" : "");
+           s->closing   ? ", closing"
+           : s->leaving ? ", draining"
+                        : "");
   line(text, arg);
   for (mcq__node_t* n = s->ends.next; n != &s->ends; n = n->next) {
     const mcq__end_t* end = mcq__container_of(n, mcq__end_t, node);

@@ -203,6 +203,13 @@ static void calm_down(sim_plan_t* p) {
   if (!p->twins && w->bridge.world != NULL) sim_bridge_quiet(&w->bridge);
 }
 
+/* Out of the seed itself.  Answers are promised to nobody then, and a proxy
+ * would have nowhere to go with what comes from its other half. */
+static bool may_drain(const sim_sock_t* k) {
+  return (k->world->seed + k->number) % 2 == 0 && k->bridge == NULL &&
+         k->kind != SIM_ANSWER && sim_sock_open(k) && !k->drains;
+}
+
 /* Everything that was accepted has arrived; and what is queued when a socket
  * closes in such weather arrives too. */
 static void check_calm(sim_plan_t* p) {
@@ -213,6 +220,12 @@ static void check_calm(sim_plan_t* p) {
   bool asks = last->options.type == MCQ_REQ || last->kind == SIM_ENVELOPED ||
               last->bridge != NULL;
   for (int i = 0; i < 20 && !asks; i++) sim_plan_send(p, last);
+  if (may_drain(last)) {
+    sim_sock_drain(last, -1);
+    sim_world_run(w, w->net.now + 20000);
+    if (!last->drained) sim_fail("socket %u does not drain", last->number);
+    sim_require(last->drain_lost == 0);
+  }
   sim_sock_close(last);
   sim_world_run(w, w->net.now + 20000);
   if (!last->closed) sim_fail("socket %u does not close", last->number);
@@ -241,7 +254,14 @@ static void close_all(sim_plan_t* p) {
   sim_world_t* w = &p->world;
   w->act = 0;
   for (size_t i = 0; i < w->sock_count; i++) {
-    if (!sim_sock_usable(w->socks[i]) || sim_plan_odds(p, 300)) continue;
+    if (!sim_sock_usable(w->socks[i])) continue;
+    if (may_drain(w->socks[i])) {
+      static const int64_t lingers[] = {0, -1, 20, MCQ_LINGER_NONE};
+      sim_sock_drain(w->socks[i], lingers[w->seed / 2 % 4]);
+      sim_world_run(w, w->net.now + w->seed / 8 % 4 * 300);
+      if (!sim_sock_usable(w->socks[i])) continue;
+    }
+    if (sim_plan_odds(p, 300)) continue;
     sim_sock_close(w->socks[i]);
     if (sim_plan_odds(p, 500))
       sim_world_run(w, w->net.now + sim_plan_below(p, 50));
@@ -335,6 +355,8 @@ static void check_sights(void) {
          (unsigned long long) sights.answers,
          (unsigned long long) sights.failures,
          (unsigned long long) sights.stale);
+  printf("drained: %llu sockets\n", (unsigned long long) sights.drained);
+  sim_require(sights.drained != 0);
   printf("told to many at a time: %llu messages\n",
          (unsigned long long) sights.promised);
   sim_require(sights.promised != 0);

@@ -21,6 +21,7 @@ static uint64_t deadline(const mcq__actor_t* a) {
   if (a->state == MCQ__ACTOR_OPENING)
     return mcq__actor_protocol(a)->expiry(a->session);
   uint64_t at = mcq__pulse_next(&a->pulse);
+  if (a->stop_at < at) at = a->stop_at;
   return a->look_at < at ? a->look_at : at;
 }
 
@@ -81,7 +82,7 @@ void mcq__actor_stop(mcq__actor_t* a) {
 void mcq__actor_refuse(mcq__actor_t* a, int code, const char* text) {
   if (!mcq__actor_talking(a)) return;
   mcq__actor_reason(a, code, text);
-  if (mcq__actor_protocol(a)->out(a->session)->bytes == 0 ||
+  if (a->shut || mcq__actor_protocol(a)->out(a->session)->bytes == 0 ||
       mcq__outbox_rest_of_message(&a->outbox) != 0 || a->outbox.flight != 0) {
     mcq__actor_cut(a);
     return;
@@ -105,12 +106,23 @@ void mcq__actor_fail(mcq__actor_t* a, int code, const char* text) {
   mcq__io_work(mcq__actor_io(a), &a->fail);
 }
 
+static uint64_t from_now(const mcq__actor_t* a, uint64_t ms) {
+  if (ms == MCQ__NO_DEADLINE) return MCQ__NEVER;
+  return mcq__io_now(mcq__actor_io(a)) + ms;
+}
+
+/* Whoever ended first has said all it had to say. */
 void mcq__actor_goodbye(mcq__actor_t* a) {
-  uint64_t patience = a->linger < FAREWELL ? a->linger : FAREWELL;
+  uint64_t patience = a->linger;
+  if (a->state == MCQ__ACTOR_ENDING && patience > FAREWELL) patience = FAREWELL;
   a->shut = true;
-  a->stop_at = mcq__io_now(mcq__actor_io(a)) + patience;
-  mcq__actor_arm(a);
+  a->stop_at = from_now(a, patience);
   a->wire->backend->shutdown(a->wire);
+  bool heard_out = a->state == MCQ__ACTOR_ENDING || !mcq__actor_waits(a);
+  if (a->end_code != 0 && heard_out)
+    mcq__actor_cut(a);
+  else
+    mcq__actor_arm(a);
 }
 
 /* ---- wire events --------------------------------------------------------- */
@@ -218,7 +230,7 @@ static const mcq__wire_events_t wire_events = {
 static void on_timer(mcq__timer_t* timer) {
   mcq__actor_t* a = mcq__container_of(timer, mcq__actor_t, timer);
   uint64_t now = mcq__io_now(mcq__actor_io(a));
-  if (a->state == MCQ__ACTOR_ENDING && now >= a->stop_at) {
+  if (mcq__actor_leaving(a) && now >= a->stop_at) {
     mcq__actor_cut(a);
     return;
   }
@@ -361,28 +373,58 @@ static void hurry(mcq__actor_t* a, int code, uint64_t linger) {
   mcq__actor_arm(a);
 }
 
+/* From now on it takes no more. */
+static void begin_leaving(mcq__actor_t* a, mcq__actor_state_t state,
+                          uint64_t linger) {
+  a->state = state;
+  a->flush_all = true;
+  a->linger = linger;
+  a->stop_at = from_now(a, linger);
+  mcq__actor_arm(a);
+  mcq__io_flush(mcq__actor_io(a), &a->flush);
+}
+
+/* It was draining, and nobody wants to hear of that any more.  Nothing takes
+ * longer than it would have. */
+static void stop_listening(mcq__actor_t* a, uint64_t linger) {
+  uint64_t before = a->stop_at;
+  if (a->linger < linger) linger = a->linger;
+  if (a->shut && linger > FAREWELL) linger = FAREWELL;
+  begin_leaving(a, MCQ__ACTOR_ENDING, linger);
+  if (a->shut && before < a->stop_at) a->stop_at = before;
+  mcq__actor_arm(a);
+  if (a->shut && a->end_code != 0) mcq__io_work(mcq__actor_io(a), &a->fail);
+}
+
 void mcq__actor_end(mcq__actor_t* a, int code, uint64_t linger) {
   if (!mcq__actor_talking(a)) {
     if (a->state == MCQ__ACTOR_ENDING) hurry(a, code, linger);
     return;
   }
   if (a->state == MCQ__ACTOR_OPENING || linger == 0) {
-    a->flush_all = a->state == MCQ__ACTOR_UP; /* from now on it takes no more */
+    a->flush_all = mcq__actor_listens(a); /* from now on it takes no more */
     if (a->flush_all) a->state = MCQ__ACTOR_ENDING;
     mcq__actor_fail(a, code, "");
     return;
   }
+  if (a->state == MCQ__ACTOR_DRAINING)
+    stop_listening(a, linger);
+  else
+    begin_leaving(a, MCQ__ACTOR_ENDING, linger);
   mcq__actor_reason(a, code, "");
-  a->state = MCQ__ACTOR_ENDING;
-  a->flush_all = true;
-  a->linger = linger;
-  a->stop_at = linger == MCQ__NO_DEADLINE
-                   ? MCQ__NEVER
-                   : mcq__io_now(mcq__actor_io(a)) + linger;
   mcq__io_cancel(&a->pump);
-  mcq__actor_read(a);
-  mcq__actor_arm(a);
-  mcq__io_flush(mcq__actor_io(a), &a->flush);
+  if (a->end_code == 0) mcq__actor_read(a);
+}
+
+void mcq__actor_drain(mcq__actor_t* a, int code, uint64_t linger) {
+  if (a->state == MCQ__ACTOR_DRAINING) return;
+  if (a->state != MCQ__ACTOR_UP || linger == 0 || mcq__actor_doomed(a)) {
+    mcq__actor_end(a, code, linger);
+    return;
+  }
+  mcq__actor_reason(a, code, "");
+  mcq__pulse_end(&a->pulse);
+  begin_leaving(a, MCQ__ACTOR_DRAINING, linger);
 }
 
 void mcq__actor_forget(mcq__actor_t* a, int code) {
@@ -400,6 +442,6 @@ mcq__tally_t mcq__actor_tally(const mcq__actor_t* a) {
 }
 
 void mcq__actor_pause_changed(mcq__actor_t* a) {
-  if (a->state == MCQ__ACTOR_UP && !a->delivering)
+  if (mcq__actor_listens(a) && !a->delivering)
     mcq__io_work(mcq__actor_io(a), &a->pump);
 }

@@ -7,8 +7,10 @@
  * for each connection, through the one function that builds both.
  *
  *   IDLE --attach--> OPENING --READY--> UP --+--> ENDING --> CLOSING --> IDLE
- *                       \____________________|_______________/
+ *                       \____________________|__> DRAINING __/
  *
+ * DRAINING: what is queued still leaves, then our side is shut down, and what
+ * the peer says is delivered until its end.
  * ENDING: what is queued still leaves, then our side is shut down and the
  * peer's end awaited; CLOSING: the wire is closing and says so soon. */
 #ifndef MCQ__ACTOR_H
@@ -30,6 +32,7 @@ typedef enum mcq__actor_state {
   MCQ__ACTOR_IDLE,
   MCQ__ACTOR_OPENING,
   MCQ__ACTOR_UP,
+  MCQ__ACTOR_DRAINING,
   MCQ__ACTOR_ENDING,
   MCQ__ACTOR_CLOSING
 } mcq__actor_state_t;
@@ -114,8 +117,9 @@ struct mcq__actor {
   mcq__task_t pump;    /* goes on delivering next turn */
   mcq__task_t fail;    /* ends the connection from a phase */
   mcq__timer_t timer;
-  uint64_t linger;  /* ENDING: ms without progress; MCQ__NO_DEADLINE: ever */
-  uint64_t stop_at; /* ENDING: when patience ends */
+  uint64_t linger;  /* ms without progress, when DRAINING or ENDING;
+                       MCQ__NO_DEADLINE: ever */
+  uint64_t stop_at; /* when patience ends, then; else NEVER */
   uint64_t look_at; /* a short pause: when it will be a long one; else NEVER */
   size_t control;   /* bytes of the session's own in flight */
   int code;         /* why it ends */
@@ -138,7 +142,8 @@ struct mcq__actor {
   bool told_full;  /* and on_full was called for that */
   bool let_go;     /* what it holds is charged no more */
   bool delivering; /* inside pump */
-  bool flush_all;  /* ENDING: the outbox leaves too, and nothing is added */
+  bool flush_all;  /* DRAINING, ENDING: the outbox leaves too, and nothing is
+                      added */
   bool shut;       /* our side was shut down */
   bool was_up;     /* this connection was */
   bool greeting;   /* its type has a word with it before the user hears of it:
@@ -171,6 +176,11 @@ void mcq__actor_up(mcq__actor_t* a);
  * from now on.  No-op when IDLE or CLOSING. */
 void mcq__actor_end(mcq__actor_t* a, int code, uint64_t linger);
 
+/* The same, but messages are delivered until the peer's end, for which no more
+ * than `linger` ms are waited from when all has left.  Nothing but UP has
+ * anything to drain: there it is mcq__actor_end. */
+void mcq__actor_drain(mcq__actor_t* a, int code, uint64_t linger);
+
 /* In the child of a fork: the same at once, and without a word to the peer,
  * who is the parent's. */
 void mcq__actor_forget(mcq__actor_t* a, int code);
@@ -201,6 +211,11 @@ void mcq__actor_let_go(mcq__actor_t* a);
 
 /* Re-reads the pause flags. */
 void mcq__actor_pause_changed(mcq__actor_t* a);
+
+/* What is queued leaves, and then our side is shut down. */
+static inline bool mcq__actor_leaving(const mcq__actor_t* a) {
+  return a->state == MCQ__ACTOR_DRAINING || a->state == MCQ__ACTOR_ENDING;
+}
 
 /* Something came that was not delivered. */
 static inline bool mcq__actor_waits(const mcq__actor_t* a) {

@@ -16,13 +16,18 @@ static inline const mcq__protocol_t* mcq__actor_protocol(
   return a->config->protocol;
 }
 
+/* Messages are delivered, if nobody pauses them. */
+static inline bool mcq__actor_listens(const mcq__actor_t* a) {
+  return a->state == MCQ__ACTOR_UP || a->state == MCQ__ACTOR_DRAINING;
+}
+
 /* A connection whose end was decided on says and hears nothing more. */
 static inline bool mcq__actor_doomed(const mcq__actor_t* a) {
   return mcq__node_linked(&a->fail.node);
 }
 
 static inline bool mcq__actor_talking(const mcq__actor_t* a) {
-  return (a->state == MCQ__ACTOR_OPENING || a->state == MCQ__ACTOR_UP) &&
+  return (a->state == MCQ__ACTOR_OPENING || mcq__actor_listens(a)) &&
          !mcq__actor_doomed(a);
 }
 
@@ -48,7 +53,8 @@ void mcq__actor_fail(mcq__actor_t* a, int code, const char* text);
 void mcq__actor_read(mcq__actor_t* a);
 void mcq__actor_stop(mcq__actor_t* a);
 
-/* ENDING and everything has left: our side is done, the peer's is awaited. */
+/* Everything has left: our side is done, the peer's is awaited, unless it was
+ * first.  From a phase. */
 void mcq__actor_goodbye(mcq__actor_t* a);
 
 /* ---- send.c -------------------------------------------------------------- */

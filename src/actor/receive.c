@@ -16,7 +16,7 @@
 static inline bool may_read(const mcq__actor_t* a) {
   if (mcq__unlikely(mcq__actor_doomed(a))) return false;
   if (a->state == MCQ__ACTOR_OPENING) return true;
-  return a->state == MCQ__ACTOR_UP && !a->paused && !a->config->paused;
+  return mcq__actor_listens(a) && !a->paused && !a->config->paused;
 }
 
 static inline bool may_deliver(const mcq__actor_t* a) {
@@ -25,7 +25,7 @@ static inline bool may_deliver(const mcq__actor_t* a) {
 
 /* Nothing may be delivered, and that has been so for a while. */
 static bool may_look(const mcq__actor_t* a) {
-  return a->pause == MCQ__PAUSE_LONG && a->state == MCQ__ACTOR_UP &&
+  return a->pause == MCQ__PAUSE_LONG && mcq__actor_listens(a) &&
          !mcq__actor_doomed(a) && !may_deliver(a);
 }
 
@@ -183,9 +183,10 @@ void mcq__actor_finish(mcq__actor_t* a) {
   int code = a->end_code;
   bool whole = mcq__actor_protocol(a)->at_boundary(a->session) &&
                mcq__bridge_empty(&a->bridge);
-  if (code == UV_EOF && !whole && a->state == MCQ__ACTOR_UP)
-    code = MCQ_EPARTIAL;
-  mcq__actor_reason(a, code, a->end_text);
+  if (code == UV_EOF && !whole && mcq__actor_listens(a)) code = MCQ_EPARTIAL;
+  bool in_order = a->state == MCQ__ACTOR_DRAINING && code == UV_EOF;
+  if (in_order && !a->shut) return; /* it may drain, too, and still listen */
+  if (!in_order) mcq__actor_reason(a, code, a->end_text);
   mcq__actor_cut(a);
 }
 
@@ -270,7 +271,7 @@ static void wait_for_turn(mcq__actor_t* a) {
 static bool used_up(mcq__actor_t* a) {
   if (!mcq__ahead_empty(&a->ahead)) return false;
   if (a->hungry) return true;
-  if (a->state != MCQ__ACTOR_UP) return false;
+  if (!mcq__actor_listens(a)) return false;
   a->hungry = mcq__actor_protocol(a)->at_boundary(a->session) &&
               mcq__actor_protocol(a)->hold(a->session) == 0;
   return a->hungry;
@@ -288,13 +289,22 @@ static void pull(mcq__actor_t* a) {
     mcq__actor_spoke(a);
 }
 
+/* What the session has to say leaves, if we still can. */
+static inline void say_more(mcq__actor_t* a) {
+  mcq__chain_t* out = mcq__actor_protocol(a)->out(a->session);
+  if (out->bytes == 0) return;
+  if (mcq__unlikely(a->shut))
+    mcq__chain_drain(out, out->bytes);
+  else
+    mcq__io_flush(mcq__actor_io(a), &a->flush);
+}
+
 void mcq__actor_pump(mcq__actor_t* a) {
   if (a->delivering || !mcq__actor_talking(a)) return;
   pull(a);
   if (mcq__unlikely(mcq__actor_doomed(a))) mcq__actor_abandon(a);
   if (!mcq__actor_talking(a)) return;
-  if (mcq__actor_protocol(a)->out(a->session)->bytes != 0)
-    mcq__io_flush(mcq__actor_io(a), &a->flush);
+  say_more(a);
   bool rest = !used_up(a);
   if (rest && !goes_on_looking(a)) {
     wait_for_turn(a);

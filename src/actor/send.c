@@ -16,7 +16,7 @@
  * either, when hubs tell what they had kept for many. */
 static bool draining(const mcq__actor_t* a) {
   return a->flush_all &&
-         (a->state == MCQ__ACTOR_ENDING || a->state == MCQ__ACTOR_CLOSING);
+         (mcq__actor_leaving(a) || a->state == MCQ__ACTOR_CLOSING);
 }
 
 /* Queued bytes that may leave now; the session's own go first and whole, but
@@ -92,7 +92,7 @@ void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control) {
   else
     book(a, n, control);
   if (a->state == MCQ__ACTOR_UP) mcq__actor_thin(a); /* it wrote less */
-  if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING) && !a->shut) {
+  if (mcq__unlikely(mcq__actor_leaving(a)) && !a->shut) {
     if (a->linger != MCQ__NO_DEADLINE)
       a->stop_at = mcq__io_now(mcq__actor_io(a)) + a->linger;
     mcq__actor_arm(a);
@@ -217,10 +217,9 @@ void mcq__actor_flush(mcq__task_t* task) {
   if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING)) mcq__actor_abandon(a);
   if (can_write(a) && write_some(a)) mcq__io_later(mcq__actor_io(a), &a->flush);
   mcq__outbox_rest(&a->outbox);
-  if (a->state == MCQ__ACTOR_ENDING && !a->shut && can_write(a) &&
-      all_written(a))
-    mcq__actor_goodbye(a);
   if (mcq__unlikely(a->starved)) relieve(a);
+  if (mcq__unlikely(mcq__actor_leaving(a)) && can_write(a) && all_written(a))
+    mcq__actor_goodbye(a);
 }
 
 /* ---- what the session says for its user ---------------------------------- */

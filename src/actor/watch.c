@@ -45,6 +45,7 @@ void mcq__actor_watch_wrote(mcq__actor_t* a, size_t n, uint64_t messages) {
 }
 
 void mcq__actor_watch_ping(mcq__actor_t* a, uint64_t ttl) {
+  if (a->state != MCQ__ACTOR_UP) return;
   mcq__pulse_pinged(&a->pulse, now_of(a), ttl);
   if (!a->reading) mcq__pulse_blind(&a->pulse, now_of(a));
   mcq__actor_arm(a);

@@ -106,7 +106,7 @@ static bool on_knock(mcq__listener_t* l, const char* address) {
 static void on_stream(mcq__listener_t* l, void* stream, const char* address) {
   mcq__end_t* end = (mcq__end_t*) l->user;
   mcq_socket_t* s = end->socket;
-  int rc = s->closing ? MCQ_ECLOSED : accept_stream(s, l, stream, address);
+  int rc = s->leaving ? MCQ_ECLOSED : accept_stream(s, l, stream, address);
   if (rc != 0) {
     l->transport->discard(&s->host->io, stream);
     accept_failed(end, rc);
@@ -267,7 +267,7 @@ void mcq__end_up(mcq__end_t* end) {
   if (!proves_nothing(end)) mcq__dialer_succeeded(&end->dialer);
   if (!end->closing) return;
   mcq__io_timer_stop(&end->socket->host->io, &end->linger);
-  mcq__actor_end(&end->actor, MCQ_ELOCAL, mcq__socket_linger(end->socket));
+  mcq__socket_part(end->socket, &end->actor);
 }
 
 /* It was up only until it heard that it is not welcome. */
@@ -304,7 +304,7 @@ static void close_dialed(mcq__end_t* end) {
   s->pattern->seats->rest(s, a->peer);
   be_patient(end);
   if (a->state == MCQ__ACTOR_UP || a->state == MCQ__ACTOR_ENDING) {
-    mcq__actor_end(a, MCQ_ELOCAL, linger);
+    mcq__socket_part(s, a);
   } else if (a->outbox.messages == 0 || linger == 0 || end->stopped) {
     give_up(end);
   } else {
@@ -324,6 +324,23 @@ static void close_end(mcq__end_t* end) {
 void mcq__ends_close(mcq_socket_t* s) {
   for (mcq__node_t* n = s->ends.next; n != &s->ends; n = n->next)
     close_end(mcq__container_of(n, mcq__end_t, node));
+}
+
+/* One that is up is its actor's to end. */
+static void hurry(mcq__end_t* end) {
+  const mcq_socket_t* s = end->socket;
+  uint64_t linger = mcq__socket_linger(s);
+  if (linger == MCQ__NO_DEADLINE || mcq__actor_leaving(&end->actor)) return;
+  uint64_t at = mcq__io_now(&s->host->io) + linger;
+  if (end->give_up_at == 0 || at < end->give_up_at) end->give_up_at = at;
+  mcq__io_timer_start(&s->host->io, &end->linger, end->give_up_at);
+}
+
+void mcq__ends_hurry(mcq_socket_t* s) {
+  for (mcq__node_t* n = s->ends.next; n != &s->ends; n = n->next) {
+    mcq__end_t* end = mcq__container_of(n, mcq__end_t, node);
+    if (end->connecting) hurry(end);
+  }
 }
 
 void mcq__ends_forget(mcq_socket_t* s) {
@@ -374,7 +391,7 @@ static void enlist(mcq_socket_t* s, mcq__end_t* end, mcq_endpoint_t* out) {
 
 static int parse(const mcq_socket_t* s, const char* uri,
                  mcq__endpoint_t* endpoint) {
-  if (s->closing) return MCQ_ECLOSED;
+  if (s->leaving) return MCQ_ECLOSED;
   if (uri == NULL) return MCQ_EINVAL;
   return mcq__endpoint_parse(endpoint, uri);
 }

@@ -358,7 +358,7 @@ int mcq_mailbox_new(mcq_socket_t* socket, const mcq_mailbox_options_t* options,
   if (options == NULL) options = &defaults;
   if (out == NULL || options->hwm < -1 || options->hwm_bytes < -1)
     return MCQ_EINVAL;
-  if (socket->closing) return MCQ_ECLOSED;
+  if (socket->leaving) return MCQ_ECLOSED;
   int rc = mcq__bell_open(&socket->host->io);
   if (rc != 0) return rc;
   mcq_mailbox_t* m = make(socket, options);

@@ -182,7 +182,7 @@ static void let_others(mcq_socket_t* s, mcq__actor_t* gone) {
 static bool requeues(const mcq_socket_t* s) {
   int flags = s->options.flags;
   bool balances = (flags & MCQ_ROUTER_BALANCE) && !(flags & MCQ_NO_REQUEUE);
-  return (balances || (flags & MCQ_REQUEUE)) && !s->closing;
+  return (balances || (flags & MCQ_REQUEUE)) && !s->leaving;
 }
 
 static void count_lost(mcq_socket_t* s, mcq__actor_t* a, uint64_t messages,
@@ -365,7 +365,7 @@ static void on_full(mcq__actor_t* a, bool full) {
 
 static void on_room(mcq__actor_t* a, bool low) {
   mcq_socket_t* s = socket_of(a);
-  if (a->state == MCQ__ACTOR_ENDING) return; /* closing: gets no more */
+  if (mcq__actor_leaving(a)) return; /* gets no more */
   if (a->state == MCQ__ACTOR_CLOSING && !a->told) return;
   if (a->state != MCQ__ACTOR_UP && (s->options.flags & MCQ_IMMEDIATE)) return;
   s->pattern->seats->room(s, a->peer);
@@ -460,12 +460,11 @@ int mcq_peer_set_data(mcq_socket_t* socket, mcq_peer_t peer, void* data) {
 }
 
 int mcq_peer_writable(mcq_socket_t* socket, mcq_peer_t peer) {
-  if (socket->closing) return MCQ_ECLOSED;
+  if (socket->leaving) return MCQ_ECLOSED;
   if (!socket->pattern->by_handle) return MCQ_ENOTSUP;
   mcq__port_t* port = mcq__roster_port(socket->roster, peer);
   if (port == NULL) return MCQ_EPEERGONE;
-  if (mcq__actor_of_port(port)->state == MCQ__ACTOR_ENDING)
-    return MCQ_EPEERGONE;
+  if (mcq__actor_leaving(mcq__actor_of_port(port))) return MCQ_EPEERGONE;
   if (port->room(port, 0) != 0) return 1;
   socket->wants_drain = true;
   return 0;

@@ -213,7 +213,7 @@ static bool fit(const mcq_proxy_options_t* o) {
     return false;
   for (int i = 0; i < 3; i++) {
     if (all[i] == NULL) continue;
-    if (all[i]->closing || all[i]->proxy != NULL) return false;
+    if (all[i]->leaving || all[i]->proxy != NULL) return false;
     if (all[i]->host->io.loop != o->front->host->io.loop) return false;
   }
   if (!match(o->front, o->back)) return false;

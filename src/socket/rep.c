@@ -57,6 +57,12 @@ static void settle(mcq_socket_t* s) {
   mcq__socket_busy(s, false);
 }
 
+static void forget(mcq_socket_t* s) {
+  mcq_msg_t* envelope = rep_of(s)->route.envelope;
+  settle(s);
+  mcq__msg_release(envelope);
+}
+
 /* Sends an answer and lets go of the route. */
 static int answer(mcq_socket_t* s, route_t route, const mcq__body_t* body) {
   static const mcq__slice_t empty = {NULL, 0, NULL};
@@ -95,6 +101,7 @@ static int note_route(route_t* route, const mcq__actor_t* a,
 static void rep_recv(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg) {
   rep_t* r = rep_of(s);
   size_t count = mcq__envelope_count(msg);
+  if (r->asked) forget(s); /* draining: nobody is answered any more */
   int rc = count == 0 ? MCQ_EINVAL : note_route(&r->route, a, msg, count);
   if (rc != 0) {
     mcq__socket_discard(s, a, msg);
@@ -155,7 +162,7 @@ void mcq_request_drop(mcq_request_t* request) {
 static int reply(mcq_request_t* request, const mcq__body_t* body) {
   mcq_socket_t* s = request->socket;
   int rc = MCQ_EINVAL;
-  if (s == NULL || s->closing) {
+  if (s == NULL || s->leaving) {
     rc = MCQ_ECLOSED;
   } else if (body->count > 0) {
     rc = answer(s, request->route, body);

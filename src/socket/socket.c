@@ -228,6 +228,9 @@ static void bequeath(const mcq_socket_t* s) {
 static void run_closed(mcq__task_t* task) {
   mcq_socket_t* s = mcq__container_of(task, mcq_socket_t, task);
   mcq__host_t* host = s->host;
+  bool closing = s->closing;
+  mcq__drain_over(s);
+  if (!closing) return; /* if it is now, it takes another turn */
   mcq_close_info_t info = {.lost_messages = s->lost_messages,
                            .lost_bytes = s->lost_bytes,
                            .data = s->options.data};
@@ -239,7 +242,7 @@ static void run_closed(mcq__task_t* task) {
 }
 
 void mcq__socket_keep(mcq_socket_t* s) {
-  bool wanted = s->closing || (!s->unref && s->alive > 0);
+  bool wanted = s->closing || s->draining || (!s->unref && s->alive > 0);
   if (wanted == s->keeps) return;
   s->keeps = wanted;
   if (wanted)
@@ -250,7 +253,8 @@ void mcq__socket_keep(mcq_socket_t* s) {
 
 void mcq__socket_check_closed(mcq_socket_t* s) {
   mcq__socket_keep(s);
-  if (s->closing && s->alive == 0) mcq__io_later(&s->host->io, &s->task);
+  if ((s->closing || s->draining) && s->alive == 0)
+    mcq__io_later(&s->host->io, &s->task);
 }
 
 static void run_notice(mcq__task_t* task) {
@@ -344,10 +348,10 @@ int mcq__socket_make(mcq__host_t* host, const mcq_socket_options_t* options,
 }
 
 /* Accepted connections; the dialed ones go with their endpoints. */
-static void end_accepted(mcq_socket_t* s) {
+void mcq__socket_end_accepted(mcq_socket_t* s) {
   for (mcq__node_t* n = s->actors.next; n != &s->actors; n = n->next) {
     mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
-    if (a->end == NULL) mcq__actor_end(a, MCQ_ELOCAL, mcq__socket_linger(s));
+    if (a->end == NULL) mcq__socket_part(s, a);
   }
 }
 
@@ -355,18 +359,24 @@ void mcq__socket_settle(mcq_socket_t* s) {
   if (s->pattern->seats->settle != NULL) s->pattern->seats->settle(s);
 }
 
+void mcq__socket_last_orders(mcq_socket_t* s) {
+  s->lost_messages = 0;
+  s->lost_bytes = 0;
+  mcq__mailboxes_close(s);
+  mcq__socket_settle(s);
+  s->leaving = true;
+}
+
 void mcq_close(mcq_socket_t* socket, mcq_close_cb on_close) {
   if (socket->closing) return;
   socket->on_close = on_close;
-  socket->lost_messages = 0;
-  socket->lost_bytes = 0;
-  mcq__mailboxes_close(socket);
-  mcq__socket_settle(socket);
+  if (!socket->leaving) mcq__socket_last_orders(socket);
   socket->closing = true;
   mcq__io_cancel(&socket->notice);
   mcq__proxy_closing(socket);
   mcq__ends_close(socket);
-  end_accepted(socket);
+  mcq__socket_end_accepted(socket);
+  if (socket->draining) mcq__drain_hurry(socket);
   mcq__socket_check_closed(socket);
 }
 
@@ -378,6 +388,7 @@ static void silence(mcq_socket_t* s) {
   o->on_drain = NULL;
   o->on_event = NULL;
   o->on_request_failed = NULL;
+  s->on_drained = NULL;
 }
 
 void mcq__socket_forget(mcq_socket_t* s) {
@@ -393,9 +404,10 @@ void mcq__socket_forget(mcq_socket_t* s) {
 }
 
 uint64_t mcq__socket_linger(const mcq_socket_t* s) {
-  if (s->options.linger_ms == MCQ_LINGER_NONE) return 0;
-  return s->options.linger_ms < 0 ? MCQ__NO_DEADLINE
-                                  : (uint64_t) s->options.linger_ms;
+  bool drains = s->draining && !s->closing;
+  int64_t ms = drains ? s->drain_ms : s->options.linger_ms;
+  if (ms == MCQ_LINGER_NONE) return 0;
+  return ms < 0 ? MCQ__NO_DEADLINE : (uint64_t) ms;
 }
 
 void mcq_ref(mcq_socket_t* socket) {

@@ -86,20 +86,25 @@ struct mcq_socket {
   mcq__tally_t tally; /* of actors that are gone, and of none */
   mcq_stats_t counts; /* what tallies do not have */
   mcq_close_cb on_close;
-  mcq__task_t task;       /* finishes the closing */
+  mcq_drained_cb on_drained;
+  void* drain_arg;
+  int64_t drain_ms;       /* linger of the draining */
+  mcq__task_t task;       /* finishes the draining, the closing */
   mcq__task_t notice;     /* reports the choice of the back end */
   mcq__task_t drops;      /* reports what slow peers missed */
   mcq__task_t settle;     /* tells peers what the hub keeps for them */
   mcq__task_t wipe;       /* lets go of the board */
-  uint64_t lost_messages; /* since the closing began */
+  uint64_t lost_messages; /* since the draining or the closing began */
   uint64_t lost_bytes;
   bool wants_drain; /* a send was answered MCQ_EAGAIN */
   bool mail_waits;  /* and so was a mailbox */
+  bool leaving;     /* takes no more to send: it drains or drained, or ... */
   bool closing;
-  bool paused; /* by the user */
-  bool held;   /* by a proxy, for a while */
-  bool unref;  /* by the user */
-  bool keeps;  /* counts in io as a reason to run */
+  bool draining; /* until that was told */
+  bool paused;   /* by the user */
+  bool held;     /* by a proxy, for a while */
+  bool unref;    /* by the user */
+  bool keeps;    /* counts in io as a reason to run */
 };
 
 /* mcq_socket_new once the context is known. */
@@ -111,6 +116,14 @@ uint64_t mcq__socket_linger(const mcq_socket_t* s);
 
 /* Something ended: frees the socket in a later phase when it was the last. */
 void mcq__socket_check_closed(mcq_socket_t* s);
+
+/* Its last orders: what was said before now leaves, nothing is taken later. */
+void mcq__socket_last_orders(mcq_socket_t* s);
+
+/* Parts from all who came, or from one that is known, as the socket is closing
+ * or draining. */
+void mcq__socket_end_accepted(mcq_socket_t* s);
+void mcq__socket_part(mcq_socket_t* s, mcq__actor_t* a);
 
 /* Counts the socket as a reason for the loop to run, or not. */
 void mcq__socket_keep(mcq_socket_t* s);
@@ -184,11 +197,18 @@ void mcq__stats_actor(const mcq__actor_t* a, mcq_peer_stats_t* out);
 /* Adds what only grows in `from` to what was. */
 void mcq__stats_add(mcq_stats_t* to, const mcq_stats_t* from);
 
+/* ---- drain.c: all of it is gone that there was to drain: tells the user */
+void mcq__drain_over(mcq_socket_t* s);
+/* It is being closed meanwhile. */
+void mcq__drain_hurry(mcq_socket_t* s);
+
 /* ---- proxy.c: the socket leaves its proxy */
 void mcq__proxy_closing(mcq_socket_t* s);
 
 /* ---- ends.c */
 void mcq__ends_close(mcq_socket_t* s);
+/* Those that wait for a connection wait no longer than its linger. */
+void mcq__ends_hurry(mcq_socket_t* s);
 /* In the child of a fork: nothing is tried or waited for any more. */
 void mcq__ends_forget(mcq_socket_t* s);
 const mcq__actor_events_t* mcq__peers_events(void);

@@ -5,7 +5,7 @@
 
 static int change(mcq_socket_t* s, const void* topic, size_t len, bool wanted) {
   if (s->pattern->subscribe == NULL) return MCQ_ENOTSUP;
-  if (s->closing) return MCQ_ECLOSED;
+  if (s->leaving) return MCQ_ECLOSED;
   if (topic == NULL && len > 0) return MCQ_EINVAL;
   return s->pattern->subscribe(s, (mcq_frame_t){topic, len}, wanted);
 }
@@ -21,7 +21,7 @@ int mcq_unsubscribe(mcq_socket_t* socket, const void* topic, size_t len) {
 /* Only a publisher's hub has a table. */
 static int check(const mcq_socket_t* s, const void* topic, size_t len) {
   if (!mcq__publishes(s)) return MCQ_ENOTSUP;
-  if (s->closing) return MCQ_ECLOSED;
+  if (s->leaving) return MCQ_ECLOSED;
   return topic == NULL && len > 0 ? MCQ_EINVAL : 0;
 }
 

@@ -20,7 +20,7 @@ int mcq__socket_failure(mcq_socket_t* s, int rc) {
 }
 
 static int send_body(mcq_socket_t* s, const mcq__body_t* body) {
-  if (mcq__unlikely(s->closing)) return MCQ_ECLOSED;
+  if (mcq__unlikely(s->leaving)) return MCQ_ECLOSED;
   if (mcq__unlikely(body->count == 0)) return MCQ_EINVAL;
   if (mcq__unlikely(s->pattern->send == NULL)) return MCQ_ENOTSUP;
   int rc = s->pattern->send(s, body);
@@ -29,7 +29,7 @@ static int send_body(mcq_socket_t* s, const mcq__body_t* body) {
 
 static int send_body_to(mcq_socket_t* s, mcq_peer_t peer,
                         const mcq__body_t* body) {
-  if (s->closing) return MCQ_ECLOSED;
+  if (s->leaving) return MCQ_ECLOSED;
   if (!s->pattern->by_handle) return MCQ_ENOTSUP;
   if (body->count == 0) return MCQ_EINVAL;
   int rc = s->pattern->send_to != NULL ? s->pattern->send_to(s, peer, body)
@@ -117,6 +117,7 @@ void mcq__socket_hold(mcq_socket_t* s, bool held) {
 }
 
 void mcq__socket_busy(mcq_socket_t* s, bool busy) {
+  if (s->leaving) busy = false; /* nobody waits for the user's answer */
   if (s->config.busy == busy) return;
   s->config.busy = busy;
   if (busy) return; /* each finds out when it has something to deliver */

@@ -64,12 +64,26 @@ static void on_socket_closed(const mcq_close_info_t* info) {
   mcq_ctx_close(cat->ctx, on_ctx_closed);
 }
 
+static void on_drained(mcq_socket_t* socket, const mcq_close_info_t* info,
+                       void* arg) {
+  (void) info;
+  (void) arg;
+  mcq_close(socket, on_socket_closed);
+}
+
+/* A pull has what nobody else will get: what is on its way is still printed. */
+static bool drains(const cat_t* cat) {
+  return cat->interrupted && cat->options.type->type == MCQ_PULL &&
+         mcq_drain(cat->socket, CUT_MS, on_drained, NULL) == 0;
+}
+
 /* What is queued still leaves, within --linger. */
 static void leave(cat_t* cat, int code) {
   if (cat->leaving) return;
   cat->leaving = true;
   cat->code = code;
   cat_input_close(&cat->input);
+  if (cat->socket != NULL && drains(cat)) return;
   if (cat->socket != NULL)
     mcq_close(cat->socket, on_socket_closed);
   else if (cat->ctx != NULL)
@@ -218,7 +232,10 @@ static void send_on(cat_t* cat) {
 /* One more; false when it was the last. */
 static bool count(cat_t* cat) {
   if (++cat->received != cat->options.count) return true;
-  if (!cat->leaving) mcq_pause(cat->socket);
+  if (cat->leaving)
+    mcq_close(cat->socket, on_socket_closed); /* it need not drain any more */
+  else
+    mcq_pause(cat->socket);
   return false;
 }
 

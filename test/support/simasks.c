@@ -90,7 +90,7 @@ static int expected_of(sim_sock_t* k, const sim_ask_t* ask,
                        const sim_peer_t** to) {
   const sim_peer_t* p = sim_find_peer(k, ask->peer);
   *to = p;
-  if (k->closed || k->closing) return MCQ_ECLOSED;
+  if (k->closed || sim_leaving(k)) return MCQ_ECLOSED;
   sim_require(p != NULL);
   return p->up && !p->ending ? 0 : MCQ_EPEERGONE;
 }

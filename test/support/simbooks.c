@@ -447,7 +447,7 @@ static int send_letter(sim_sock_t* k, const sim_parcel_t* how, size_t* meant) {
   size_t count = put_together(k, seq, how, frames);
   sim_letter_t letter = sim_letter_of(k, seq);
   *meant = 0;
-  if (sim_books_spreads(k) && !how->by_handle && !k->closing)
+  if (sim_books_spreads(k) && !how->by_handle && !sim_leaving(k))
     *meant = sim_topics_meant(k, sim_letter_words(&letter));
   int rc = sim_streams(k) ? hand_in_bytes(k, frames, count, how)
                           : hand_in(k, frames, count, how);
@@ -504,7 +504,7 @@ static int send_burst(sim_sock_t* k, const sim_parcel_t* how) {
 }
 
 int sim_sock_send(sim_sock_t* k) {
-  sim_parcel_t how = {.otherwise = k->closing ? MCQ_ECLOSED : 0};
+  sim_parcel_t how = {.otherwise = sim_leaving(k) ? MCQ_ECLOSED : 0};
   bool relaxed = (k->options.flags & MCQ_REQ_RELAXED) != 0;
   if (how.otherwise == 0 && k->waiting && !relaxed) how.otherwise = MCQ_EFSM;
   return sim_books_spreads(k) ? send_burst(k, &how) : sim_books_send(k, &how);
@@ -513,7 +513,7 @@ int sim_sock_send(sim_sock_t* k) {
 int sim_sock_send_to(sim_sock_t* k, const sim_peer_t* to) {
   sim_parcel_t how = {.to = to, .by_handle = true};
   if (!to->up || to->ending) how.otherwise = MCQ_EPEERGONE;
-  if (k->closing) how.otherwise = MCQ_ECLOSED;
+  if (sim_leaving(k)) how.otherwise = MCQ_ECLOSED;
   return sim_books_send(k, &how);
 }
 
@@ -523,6 +523,6 @@ int sim_sock_send_name(sim_sock_t* k, const void* id, size_t len) {
   sim_parcel_t how = {.head = &address, .head_count = 1, .to = p};
   if (p == NULL) how.otherwise = MCQ_EHOSTUNREACH;
   if (p != NULL && p->ending) how.otherwise = MCQ_EPEERGONE;
-  if (k->closing) how.otherwise = MCQ_ECLOSED;
+  if (sim_leaving(k)) how.otherwise = MCQ_ECLOSED;
   return sim_books_send(k, &how);
 }

@@ -108,8 +108,10 @@ static void check_reason(sim_sock_t* k, const sim_peer_t* p,
   int code = info->reason;
   if (code == MCQ_EHANDOVER) return;
   if (code == MCQ_ELOCAL) {
-    sim_require(p->ending || k->closing);
-    return;
+    sim_require(p->ending || sim_leaving(k));
+    /* Where nothing cuts it short, who drains hears everybody out. */
+    if (!k->waits || k->closing || k->world->lossy) return;
+    sim_require(e->told == UV_EOF);
   }
   if (sim_starved(k, code)) return;
   if (code == MCQ_ESLOW) {
@@ -144,7 +146,7 @@ static void check_reason(sim_sock_t* k, const sim_peer_t* p,
                 (in->refusal == MCQ_ENOMEM && k->world->net.starving));
     return;
   }
-  if (code == MCQ_EPARTIAL || code == UV_EOF)
+  if (code == MCQ_EPARTIAL || code == UV_EOF || code == MCQ_ELOCAL)
     sim_require(e->told == UV_EOF);
   else if (e->told != code && e->told_last != code)
     sim_fail("socket %u: down with %d where the network said %d", k->number,
@@ -257,7 +259,7 @@ static void on_event(mcq_socket_t* s, const mcq_event_t* e) {
     ending->stopped = true;
   }
   if (e->kind == MCQ_EVENT_CLOSED) {
-    sim_require(ending != NULL && (ending->closing || k->closing));
+    sim_require(ending != NULL && (ending->closing || sim_leaving(k)));
     if (++ending->closed != 1) sim_fail("an endpoint closed twice");
   }
   /* What a peer missed may be told on its way down, when it is gone. */
@@ -302,6 +304,8 @@ static void on_close(const mcq_close_info_t* info) {
   sim_books_catch_up(k);
   k->world->sights->requeued += stats.messages_requeued;
   sim_books_settle(k, k->lost + info->lost_messages - sim_mail_lost(k, &stats));
+  sim_require(k->drained == k->drains);
+  if (k->drained) sim_require(info->lost_messages == k->drain_lost);
   check_close_time(k);
   k->closed = true;
   k->s = NULL;
@@ -365,7 +369,7 @@ int sim_sock_bind(sim_sock_t* k, const char* uri) {
   int rc = mcq_bind(k->s, uri, &id);
   sim_end(k->world);
   sim_log(sim_net_at(k), "socket %u binds %s: %d", k->number, uri, rc);
-  if (k->closing) sim_require(rc == MCQ_ECLOSED);
+  if (sim_leaving(k)) sim_require(rc == MCQ_ECLOSED);
   return rc == 0 ? note_end(k, uri, false, id) : rc;
 }
 
@@ -377,13 +381,13 @@ int sim_sock_connect(sim_sock_t* k, const char* uri,
   int rc = mcq_connect(k->s, uri, options, &id);
   sim_end(k->world);
   sim_log(sim_net_at(k), "socket %u connects %s: %d", k->number, uri, rc);
-  if (k->closing) sim_require(rc == MCQ_ECLOSED);
+  if (sim_leaving(k)) sim_require(rc == MCQ_ECLOSED);
   return rc == 0 ? note_end(k, uri, true, id) : rc;
 }
 
 void sim_sock_end(sim_sock_t* k, size_t i) {
   sim_ending_t* e = &k->ends[i];
-  bool known = !e->closing && !k->closing;
+  bool known = !e->closing && !sim_leaving(k);
   sim_begin(k->world);
   int wrong =
       e->connecting ? mcq_unbind(k->s, e->id) : mcq_disconnect(k->s, e->id);
@@ -398,6 +402,35 @@ void sim_sock_end(sim_sock_t* k, size_t i) {
     if (k->peers[n].up && k->peers[n].end == e->id) k->peers[n].ending = true;
 }
 
+static void on_drained(mcq_socket_t* s, const mcq_close_info_t* info,
+                       void* arg) {
+  sim_sock_t* k = sim_entered(s);
+  mcq_stats_t stats;
+  sim_log(sim_net_at(k), "socket %u has drained, lost %llu", k->number,
+          (unsigned long long) info->lost_messages);
+  sim_require(arg == k && k->drains && !k->drained && k->up == 0);
+  mcq_stats(s, &stats);
+  sim_require(stats.messages_queued == 0 && stats.peers == 0);
+  sim_require(stats.messages_lost == k->lost + info->lost_messages);
+  k->drained = true;
+  k->drain_lost = info->lost_messages;
+  k->world->sights->drained += !k->closing;
+}
+
+void sim_sock_drain(sim_sock_t* k, int64_t linger_ms) {
+  mcq_stats_t stats;
+  sim_world_t* w = k->world;
+  mcq_stats(k->s, &stats);
+  k->lost = stats.messages_lost;
+  k->drains = true;
+  k->waits = linger_ms == -1;
+  sim_log(&w->net, "socket %u drains", k->number);
+  sim_begin(w);
+  sim_require(mcq_drain(k->s, linger_ms, on_drained, k) == 0);
+  sim_require(mcq_drain(k->s, linger_ms, on_drained, k) == MCQ_ECLOSED);
+  sim_end(w);
+}
+
 void sim_sock_close(sim_sock_t* k) {
   mcq_stats_t stats;
   sim_world_t* w = k->world;
@@ -405,7 +438,7 @@ void sim_sock_close(sim_sock_t* k) {
   if (first) {
     sim_bridge_closing(k->bridge);
     mcq_stats(k->s, &stats);
-    k->lost = stats.messages_lost;
+    if (!k->drains) k->lost = stats.messages_lost;
     k->with_cb = true;
     k->closing = true;
     k->moved_at = w->net.now;

@@ -138,7 +138,7 @@ bool sim_stream_all_passed(const sim_peer_t* p) {
 /* ---- what only they know ------------------------------------------------- */
 
 static int code_of(const sim_sock_t* k, const sim_peer_t* p) {
-  if (k->closing) return MCQ_ECLOSED;
+  if (sim_leaving(k)) return MCQ_ECLOSED;
   return p->up && !p->ending ? 0 : MCQ_EPEERGONE;
 }
 
@@ -165,7 +165,7 @@ void sim_stream_nothing(sim_sock_t* k, const sim_peer_t* p) {
 void sim_stream_end(sim_sock_t* k, sim_peer_t* p, bool by_name) {
   mcq_frame_t frames[2] = {{p->id, p->id_len}, {"", 0}};
   int expected = p->up ? 0 : by_name ? MCQ_EHOSTUNREACH : MCQ_EPEERGONE;
-  if (k->closing) expected = MCQ_ECLOSED;
+  if (sim_leaving(k)) expected = MCQ_ECLOSED;
   sim_begin(k->world);
   int rc = by_name ? mcq_send(k->s, frames, 2)
                    : mcq_send_to(k->s, p->handle, frames + 1, 1);

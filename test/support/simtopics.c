@@ -152,7 +152,7 @@ void sim_sock_subscribe(sim_sock_t* k, size_t word, bool wanted) {
   int expected = wanted || k->wants[word] != 0 || in_message ? 0 : MCQ_ENOENT;
   sim_log(sim_net_at(k), "socket %u %s %zu: %d", k->number,
           wanted ? "subscribes to" : "cancels", word, rc);
-  if (k->closing) expected = MCQ_ECLOSED;
+  if (sim_leaving(k)) expected = MCQ_ECLOSED;
   if (!sim_starved(k, rc)) sim_require(rc == expected);
   if (rc != 0 || (!wanted && k->wants[word] == 0)) return;
   if (wanted ? k->wants[word]++ == 0 : --k->wants[word] == 0)
@@ -173,7 +173,7 @@ void sim_peer_subscribe(sim_sock_t* k, sim_peer_t* p, size_t word,
   if (there && wanted) expected = MCQ_EEXIST;
   if (!there && !wanted) expected = MCQ_ENOENT;
   if (!p->up) expected = MCQ_EPEERGONE;
-  if (k->closing) expected = MCQ_ECLOSED;
+  if (sim_leaving(k)) expected = MCQ_ECLOSED;
   sim_begin(k->world);
   int rc = wanted
                ? mcq_peer_subscribe(k->s, p->handle, topic.data, topic.len)

@@ -46,6 +46,7 @@ typedef struct sim_sights {
   uint64_t answers;   /* questions answered, */
   uint64_t failures;  /* given up, */
   uint64_t stale;     /* answered when the asker was gone */
+  uint64_t drained;   /* sockets, before they were closed */
   uint64_t promised;  /* messages told to many peers together */
   uint64_t passed;    /* messages that proxies handed on, */
   uint64_t lapsed;    /* and that nobody took from them */
@@ -181,6 +182,10 @@ struct sim_sock {
   size_t up;
   sim_ending_t ends[SIM_ENDS];
   size_t end_count;
+  bool drains; /* it was told to, */
+  bool waits;  /* for as long as it takes */
+  bool drained;
+  uint64_t drain_lost;
   bool closing;
   bool with_cb; /* closed by us: on_close will tell */
   bool closed;
@@ -317,6 +322,7 @@ int sim_sock_bind(sim_sock_t* k, const char* uri);
 int sim_sock_connect(sim_sock_t* k, const char* uri,
                      const mcq_connect_options_t* options);
 void sim_sock_end(sim_sock_t* k, size_t i); /* unbind or disconnect */
+void sim_sock_drain(sim_sock_t* k, int64_t linger_ms);
 void sim_sock_close(sim_sock_t* k);
 void sim_seat_close(sim_seat_t* seat);
 void sim_sock_pause(sim_sock_t* k, bool on);
@@ -382,6 +388,11 @@ static inline bool sim_sock_usable(const sim_sock_t* k) {
 
 static inline bool sim_sock_open(const sim_sock_t* k) {
   return k->s != NULL && !k->closing && !k->closed;
+}
+
+/* It takes nothing more to send. */
+static inline bool sim_leaving(const sim_sock_t* k) {
+  return k->closing || k->drains;
 }
 
 static inline bool sim_publishes(const sim_sock_t* k) {
