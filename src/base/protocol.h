@@ -138,7 +138,8 @@ typedef struct mcq__protocol {
    * state allows one.  The session is terminal afterwards. */
   int (*refuse)(mcq__session_t* s, const char* reason);
 
-  /* True when everything received so far ended on a message boundary. */
+  /* True when everything received so far ended on a message boundary, and all
+   * of it was handed out. */
   bool (*at_boundary)(const mcq__session_t* s);
 
   const mcq__hello_t* (*hello)(const mcq__session_t* s);
