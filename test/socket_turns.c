@@ -320,6 +320,8 @@ static void answers_are_bounded(int backend) {
   assert_true(player_stats(&f.house.p).wire_bytes_sent < MUCH * 8);
   for (int i = 0; i < 1000; i++) {
     assert_int_equal(raw_frame(&f.loud, &body, &len), 4);
+    /* Who asked so often and then does not is asked. */
+    if (len > 6 && memcmp(body, "\4PING", 5) == 0) continue;
     assert_int_equal(len, 6);
     assert_memory_equal(body, "\4PONGx", 6);
   }
