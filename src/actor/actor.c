@@ -144,6 +144,7 @@ static void on_bytes(mcq__wire_t* wire, mcq__slice_t bytes) {
   mcq__check(a->hungry);
   a->hungry = false;
   a->tally.wire_in += bytes.len;
+  mcq__io_spend(mcq__actor_io(a), 0, bytes.len, 0);
   mcq__actor_protocol(a)->feed(a->session, bytes);
   mcq__actor_pump(a);
 }
@@ -160,6 +161,7 @@ static void on_filled(mcq__wire_t* wire, size_t n) {
   heard(a);
   a->hungry = false;
   a->tally.wire_in += n;
+  mcq__io_spend(mcq__actor_io(a), 0, n, 0);
   mcq__actor_protocol(a)->filled(a->session, n);
   mcq__actor_pump(a);
 }

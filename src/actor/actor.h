@@ -37,6 +37,15 @@ typedef enum mcq__actor_state {
   MCQ__ACTOR_CLOSING
 } mcq__actor_state_t;
 
+/* What is left of one connection's share of a turn, however often it is its
+ * turn in that. */
+typedef struct mcq__share {
+  uint64_t turn; /* its number */
+  uint64_t messages;
+  uint64_t bytes;
+  uint64_t ns;
+} mcq__share_t;
+
 /* Nothing may be delivered: for a moment perhaps; for longer, and what comes
  * is read ahead. */
 enum mcq__pause { MCQ__PAUSE_NONE, MCQ__PAUSE_SHORT, MCQ__PAUSE_LONG };
@@ -85,7 +94,7 @@ typedef struct mcq__actor_config {
   uint64_t max_messages; /* high-water marks */
   uint64_t max_bytes;
   mcq__budget_t* budget;  /* what all of them may hold; NULL: no limit */
-  uint64_t turn_messages; /* budget of one delivery */
+  uint64_t turn_messages; /* one connection's share of a turn */
   uint64_t turn_bytes;
   uint64_t turn_ns;
   bool conflate; /* only the newest message waits */
@@ -108,6 +117,7 @@ struct mcq__actor {
   mcq__outbox_t outbox;
   mcq__ahead_t ahead; /* what came while nothing may be delivered */
   mcq__pulse_t pulse;
+  mcq__share_t share;
   mcq__tally_t tally;
   mcq__tally_t* total; /* where the tally goes in the end */
   uint64_t up_at;      /* when this connection was up, ms */

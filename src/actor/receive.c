@@ -5,7 +5,13 @@
 
 #include <stdio.h>
 
-/* Messages between two looks at the clock. */
+/* What a frame or a command counts besides its bytes: an empty one is work,
+ * too. */
+#define FRAME_COST 64
+
+/* Frames and commands until the first look at the clock, and at most between
+ * two. */
+#define CLOCK_FIRST 4
 #define CLOCK_EVERY 64
 
 /* How long a pause lasts before it is read ahead, ms: to stop for a moment,
@@ -116,42 +122,111 @@ static void handle(mcq__actor_t* a, mcq__event_kind_t kind,
   }
 }
 
-/* What came in a pause, as far as it goes by the same rules.  False: it has
- * been enough. */
-static bool deliver_ahead(mcq__actor_t* a, uint64_t* messages,
-                          uint64_t* bytes) {
-  while (may_deliver(a)) {
+/* ---- a share of the turn ------------------------------------------------- */
+
+/* One go: what it may still take of the turn, and when it looks at the clock
+ * next. */
+typedef struct go {
+  uint64_t messages;
+  uint64_t bytes;
+  uint64_t since; /* ns */
+  unsigned look;
+  unsigned step;
+  bool over;
+} go_t;
+
+static go_t begin_go(mcq__actor_t* a) {
+  const mcq__io_t* io = mcq__actor_io(a);
+  const mcq__actor_config_t* c = a->config;
+  if (a->share.turn != io->turn.number)
+    a->share = (mcq__share_t){io->turn.number, c->turn_messages, c->turn_bytes,
+                              c->turn_ns};
+  const mcq__share_t* left = &a->share;
+  bool over = left->messages == 0 || left->bytes == 0 || left->ns == 0;
+  return (go_t){left->messages, left->bytes, mcq__io_now_ns(io),
+                CLOCK_FIRST,    CLOCK_FIRST, over};
+}
+
+/* Keeps the books of the connection and of all together. */
+static void end_go(mcq__actor_t* a, const go_t* go) {
+  mcq__share_t* left = &a->share;
+  mcq__io_t* io = mcq__actor_io(a);
+  uint64_t took = mcq__io_now_ns(io) - go->since;
+  mcq__io_spend(io, left->messages - go->messages, 0, took);
+  left->messages = go->messages;
+  left->bytes = go->bytes;
+  left->ns -= took < left->ns ? took : left->ns;
+}
+
+/* Slow callbacks are looked at more often. */
+static void look_at_clock(const mcq__actor_t* a, go_t* go) {
+  uint64_t took = mcq__io_now_ns(mcq__actor_io(a)) - go->since;
+  if (took >= a->share.ns) go->over = true;
+  if (go->step < CLOCK_EVERY && took < a->share.ns / 8) go->step *= 2;
+  go->look = go->step;
+}
+
+static inline bool may_go_on(const go_t* go) {
+  return !go->over;
+}
+
+/* One more frame, or command: these count as messages. */
+static inline void count(const mcq__actor_t* a, go_t* go, bool message,
+                         size_t len) {
+  size_t cost = len + FRAME_COST;
+  go->messages -= message;
+  go->bytes -= cost < go->bytes ? cost : go->bytes;
+  if (mcq__unlikely(go->messages == 0 || go->bytes == 0))
+    go->over = true;
+  else if (mcq__unlikely(--go->look == 0))
+    look_at_clock(a, go);
+}
+
+/* Anything but a message. */
+static void count_event(const mcq__actor_t* a, go_t* go, mcq__event_kind_t kind,
+                        const mcq__event_t* ev) {
+  bool has_body = kind == MCQ__EV_SUBSCRIBE || kind == MCQ__EV_CANCEL;
+  count(a, go, true, has_body ? ev->body.len : 0);
+}
+
+static void count_any(const mcq__actor_t* a, go_t* go, mcq__event_kind_t kind,
+                      const mcq__event_t* ev) {
+  if (kind == MCQ__EV_FRAME)
+    count(a, go, !ev->more, ev->body.len);
+  else
+    count_event(a, go, kind, ev);
+}
+
+/* ---- delivering ---------------------------------------------------------- */
+
+static void deliver_or_refuse(mcq__actor_t* a, const mcq__event_t* ev) {
+  int rc = deliver(a, ev);
+  if (rc != 0) mcq__actor_refuse(a, rc, "message over the limits");
+}
+
+/* What came in a pause, as far as it goes by the same rules.  True: all. */
+static bool deliver_ahead(mcq__actor_t* a, go_t* go) {
+  while (may_go_on(go) && may_deliver(a)) {
     mcq__event_t ev;
     mcq__event_kind_t kind = mcq__ahead_take(&a->ahead, &ev);
     if (kind == MCQ__EV_NONE) return true;
-    size_t len = kind == MCQ__EV_FRAME ? ev.body.len : 0;
-    int rc = 0;
-    if (kind == MCQ__EV_FRAME) {
-      *messages -= !ev.more;
-      rc = deliver(a, &ev);
-    } else {
+    count_any(a, go, kind, &ev);
+    if (kind == MCQ__EV_FRAME)
+      deliver_or_refuse(a, &ev);
+    else
       handle(a, kind, &ev);
-    }
     mcq__slice_release(&ev.body);
-    if (rc != 0) mcq__actor_refuse(a, rc, "message over the limits");
-    if (*messages == 0 || len >= *bytes) return false;
-    *bytes -= len;
   }
   return false;
 }
 
 /* Delivers until the session is hungry, the user paused or closed, or this
  * connection had its share of the turn. */
-static void deliver_all(mcq__actor_t* a) {
+static void deliver_all(mcq__actor_t* a, go_t* go) {
   const mcq__protocol_t* protocol = mcq__actor_protocol(a);
-  uint64_t messages = a->config->turn_messages; /* left to this turn */
-  uint64_t bytes = a->config->turn_bytes;
-  if (mcq__unlikely(!mcq__ahead_empty(&a->ahead)) &&
-      !deliver_ahead(a, &messages, &bytes))
+  if (mcq__unlikely(!mcq__ahead_empty(&a->ahead)) && !deliver_ahead(a, go))
     return;
-  uint64_t started = 0;
-  unsigned look = CLOCK_EVERY;
-  while (may_deliver(a)) {
+  while (may_go_on(go) && may_deliver(a)) {
     mcq__event_t ev;
     mcq__event_kind_t kind = protocol->next(a->session, &ev);
     if (mcq__unlikely(kind != MCQ__EV_FRAME)) {
@@ -159,6 +234,7 @@ static void deliver_all(mcq__actor_t* a) {
         a->hungry = true;
         return;
       }
+      count_event(a, go, kind, &ev);
       handle(a, kind, &ev);
       continue;
     }
@@ -167,15 +243,7 @@ static void deliver_all(mcq__actor_t* a) {
       mcq__actor_refuse(a, rc, "message over the limits");
       return;
     }
-    messages -= !ev.more;
-    if (messages == 0 || ev.body.len >= bytes) return;
-    bytes -= ev.body.len;
-    if (--look == 0) {
-      look = CLOCK_EVERY;
-      uint64_t now = uv_hrtime();
-      if (started == 0) started = now;
-      if (now - started > a->config->turn_ns) return;
-    }
+    count(a, go, !ev.more, ev.body.len);
   }
 }
 
@@ -210,8 +278,8 @@ static bool keeps_its_place(const mcq__actor_t* a, mcq__event_kind_t kind) {
 /* Pulls while nothing may be delivered: questions are answered, answers heard;
  * the rest waits, up to a bound.  The answer to a question behind a
  * subscription would say that it is in force: there reading ahead ends. */
-static void put_off(mcq__actor_t* a) {
-  while (may_look(a) && !mcq__ahead_full(&a->ahead)) {
+static void put_off(mcq__actor_t* a, go_t* go) {
+  while (may_go_on(go) && may_look(a) && !mcq__ahead_full(&a->ahead)) {
     mcq__event_t ev = {0};
     mcq__event_kind_t kind = mcq__actor_protocol(a)->next(a->session, &ev);
     if (kind == MCQ__EV_NONE) {
@@ -219,6 +287,7 @@ static void put_off(mcq__actor_t* a) {
       return;
     }
     if (kind == MCQ__EV_FRAME && !ev.more) mcq__actor_spoke(a);
+    count_any(a, go, kind, &ev);
     if (!keeps_its_place(a, kind)) {
       handle(a, kind, &ev);
       continue;
@@ -254,6 +323,11 @@ static bool goes_on_looking(const mcq__actor_t* a) {
          mcq__actor_protocol(a)->want(a->session) == NULL;
 }
 
+/* Looking ahead stopped because that had its share. */
+static bool has_not_seen_all(const mcq__actor_t* a) {
+  return may_look(a) && !a->hungry && !mcq__ahead_full(&a->ahead);
+}
+
 /* What was not delivered waits, in memory that nobody else needs. */
 static void wait_for_turn(mcq__actor_t* a) {
   mcq__actor_stop(a);
@@ -263,7 +337,7 @@ static void wait_for_turn(mcq__actor_t* a) {
   if (rc == 0) rc = mcq__bridge_hold(&a->bridge);
   if (rc != 0)
     mcq__actor_fail(a, rc, "out of memory");
-  else if (!paused)
+  else if (!paused || has_not_seen_all(a))
     mcq__io_later(mcq__actor_io(a), &a->pump);
 }
 
@@ -280,10 +354,12 @@ static bool used_up(mcq__actor_t* a) {
 static void pull(mcq__actor_t* a) {
   uint64_t messages = a->tally.messages_in;
   a->delivering = true;
+  go_t go = begin_go(a);
   if (mcq__unlikely(a->pause != MCQ__PAUSE_NONE) && may_deliver(a))
     end_pause(a);
-  deliver_all(a);
-  if (mcq__unlikely(a->pause == MCQ__PAUSE_LONG)) put_off(a);
+  deliver_all(a, &go);
+  if (mcq__unlikely(a->pause == MCQ__PAUSE_LONG)) put_off(a, &go);
+  end_go(a, &go);
   a->delivering = false;
   if (mcq__unlikely(a->pulse.on) && a->tally.messages_in != messages)
     mcq__actor_spoke(a);

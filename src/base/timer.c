@@ -127,19 +127,25 @@ uint64_t mcq__timers_next(const mcq__timers_t* t) {
   return next;
 }
 
-void mcq__timers_run(mcq__timers_t* t, uint64_t now) {
+static bool due(const mcq__timers_t* t, uint64_t now) {
+  return t->count > 0 && t->heap[0]->deadline <= now;
+}
+
+bool mcq__timers_run(mcq__timers_t* t, uint64_t now, size_t most) {
   mcq__check(!t->running);
   t->running = true;
   t->now = now;
-  while (t->count > 0 && t->heap[0]->deadline <= now) {
+  for (; most > 0 && due(t, now); most--) {
     mcq__timer_t* timer = t->heap[0];
     mcq__timer_stop(t, timer);
     timer->run(timer);
   }
   t->running = false;
+  bool rest = due(t, now);
   while (t->late > 0) {
     t->late--;
     t->count++;
     rise(t, t->count - 1);
   }
+  return rest;
 }

@@ -50,8 +50,9 @@ void mcq__timer_stop(mcq__timers_t* t, mcq__timer_t* timer);
 /* The earliest deadline, or MCQ__NEVER. */
 uint64_t mcq__timers_next(const mcq__timers_t* t);
 
-/* Runs what is due at `now`; a timer started from a callback for a time not
- * after `now` waits for the next call. */
-void mcq__timers_run(mcq__timers_t* t, uint64_t now);
+/* Runs what is due at `now`, but not more than `most`: true when that was not
+ * all.  A timer started from a callback for a time not after `now` waits for
+ * the next call. */
+bool mcq__timers_run(mcq__timers_t* t, uint64_t now, size_t most);
 
 #endif

@@ -32,6 +32,24 @@ typedef struct mcq__task {
   void (*run)(struct mcq__task* task);
 } mcq__task_t;
 
+/* What one turn of the loop may take, for all connections of a context
+ * together: messages (and commands, and what else costs as much), bytes read,
+ * time spent with them, time spent writing.  Whoever has work asks before he
+ * begins with it, so each of them is exceeded by one connection's own share at
+ * most; what has to wait is first in the next turn. */
+#define MCQ__TURN_MESSAGES ((uint64_t) 16384)
+#define MCQ__TURN_BYTES ((uint64_t) 4194304)
+#define MCQ__TURN_NS ((uint64_t) 1000000)
+#define MCQ__TURN_FLUSH_NS ((uint64_t) 1000000)
+
+/* What it has taken. */
+typedef struct mcq__taken {
+  uint64_t messages;
+  uint64_t bytes;
+  uint64_t ns;
+  uint64_t flush_ns;
+} mcq__taken_t;
+
 typedef struct mcq__turn {
   mcq__node_t work;  /* tasks first: deliveries, notices, endings */
   mcq__node_t flush; /* then writes, so that work of one turn joins */
@@ -42,12 +60,15 @@ typedef struct mcq__turn {
   uv_timer_t timer;
   mcq__timers_t timers;
   uint64_t armed;        /* the deadline the uv timer is set to */
+  uint64_t number;       /* of this turn; one begins before the loop polls */
+  mcq__taken_t taken;    /* in this turn */
   unsigned keep;         /* reasons to keep the loop running */
   unsigned open_handles; /* what on_left waits for: the four above, and what
                             transports leave behind in the loop */
   bool busy;             /* inside a phase */
   bool ending;           /* the handles close when no task is left */
   bool settled;          /* the loop has run: its thread is known */
+  bool overdue;          /* there were more timers than one run runs */
 } mcq__turn_t;
 
 /* Runs `task` in the next phase (of this turn where one is left).  A task that
@@ -79,6 +100,13 @@ void mcq__io_timer_stop(mcq__io_t* io, mcq__timer_t* timer);
 /* Counts reasons for uv_run to keep going; our own handles are unref'd. */
 void mcq__io_ref(mcq__io_t* io);
 void mcq__io_unref(mcq__io_t* io);
+
+/* This turn has taken so much more. */
+static inline void mcq__io_spend(mcq__io_t* io, uint64_t messages,
+                                 uint64_t bytes, uint64_t ns);
+
+/* It has taken what it may: what can wait for the next one should. */
+static inline bool mcq__io_spent(const mcq__io_t* io);
 
 /* ---- bell: how other threads reach the loop ------------------------------ */
 
@@ -302,6 +330,20 @@ struct mcq__io {
   void (*on_left)(mcq__io_t* io); /* everything is closed */
   void* user;
 };
+
+static inline void mcq__io_spend(mcq__io_t* io, uint64_t messages,
+                                 uint64_t bytes, uint64_t ns) {
+  mcq__taken_t* taken = &io->turn.taken;
+  taken->messages += messages;
+  taken->bytes += bytes;
+  taken->ns += ns;
+}
+
+static inline bool mcq__io_spent(const mcq__io_t* io) {
+  const mcq__taken_t* taken = &io->turn.taken;
+  return taken->messages >= MCQ__TURN_MESSAGES ||
+         taken->bytes >= MCQ__TURN_BYTES || taken->ns >= MCQ__TURN_NS;
+}
 
 enum mcq__backend_choice {
   MCQ__BACKEND_AUTO,

@@ -14,8 +14,10 @@
 #include "io/seat.h"
 #include "io/stream.h"
 
-/* Connections taken in before the loop has others their turn. */
+/* Connections taken in before the loop has others their turn, and what one
+ * counts in a turn, so that it is as many for all listeners together. */
 #define ACCEPTS_MAX 64
+#define ACCEPT_COST (MCQ__TURN_MESSAGES / ACCEPTS_MAX)
 
 /* After an error: ms until the next try, and between two reports of it. */
 #define PAUSE ((uint64_t) 100)
@@ -84,6 +86,8 @@ static void on_readable(uv_poll_t* poll, int status, int events) {
     int fd = accept4(door->fd, &peer.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) {
       hand_on(door, fd, &peer);
+      mcq__io_spend(door->io, ACCEPT_COST, 0, 0);
+      if (mcq__io_spent(door->io)) return;
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       return;
     } else if (!concerns_peer_only(errno)) {

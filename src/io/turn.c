@@ -11,6 +11,9 @@
 #define ROUNDS_MAX 8
 #define TASKS_MAX 1024
 
+/* Timers run in one go; as many again in the phase that follows. */
+#define TIMERS_MAX 256
+
 static mcq__io_t* io_of(const void* handle) {
   return (mcq__io_t*) ((const uv_handle_t*) handle)->data;
 }
@@ -33,10 +36,17 @@ static void arm(mcq__io_t* io) {
   uv_timer_start(&turn->timer, on_timer, next > now ? next - now : 1, 0);
 }
 
+/* What is due beyond the bound is due in the next phase, which ends by keeping
+ * the loop awake until nothing is. */
+static void run_timers(mcq__io_t* io) {
+  mcq__turn_t* turn = &io->turn;
+  turn->overdue = mcq__timers_run(&turn->timers, mcq__io_now(io), TIMERS_MAX);
+}
+
 static void on_timer(uv_timer_t* timer) {
   mcq__io_t* io = io_of(timer);
   io->turn.armed = MCQ__NEVER;
-  mcq__timers_run(&io->turn.timers, uv_now(io->loop));
+  run_timers(io);
   arm(io);
 }
 
@@ -57,17 +67,56 @@ static bool tasks_left(const mcq__turn_t* turn) {
   return !mcq__list_empty(&turn->work) || !mcq__list_empty(&turn->flush);
 }
 
-/* Runs what is in the list now; what comes meanwhile is for the next round. */
-static void run_list(mcq__node_t* list, unsigned* budget) {
+static void run_task(mcq__node_t* node) {
+  mcq__task_t* task = mcq__container_of(node, mcq__task_t, node);
+  task->run(task);
+}
+
+/* Takes the time of tasks, of which some do that themselves (mcq__io_spend). */
+typedef struct meter {
+  uint64_t* ns; /* counts here */
+  uint64_t from;
+  uint64_t since;
+} meter_t;
+
+static meter_t meter(const mcq__io_t* io, uint64_t* ns) {
+  return (meter_t){ns, *ns, mcq__io_now_ns(io)};
+}
+
+static void read_meter(const mcq__io_t* io, meter_t* m) {
+  *m->ns = m->from + (mcq__io_now_ns(io) - m->since);
+}
+
+static bool work_spent(const mcq__io_t* io) {
+  return mcq__io_spent(io);
+}
+
+static bool flush_spent(const mcq__io_t* io) {
+  return io->turn.taken.flush_ns >= MCQ__TURN_FLUSH_NS;
+}
+
+/* Runs what is in the list now; what comes meanwhile is for the next round.
+ * At least one, and then as many as there are or the turn may take.  One alone
+ * is not worth a look at the clock. */
+static void run_list(mcq__io_t* io, mcq__node_t* list, unsigned* budget,
+                     uint64_t* ns, bool (*spent)(const mcq__io_t* io)) {
   mcq__node_t now;
   mcq__list_init(&now);
   mcq__list_splice(&now, list);
-  while (*budget > 0) {
-    mcq__node_t* node = mcq__list_shift(&now);
+  mcq__node_t* node = mcq__list_shift(&now);
+  if (node == NULL) return;
+  (*budget)--;
+  if (mcq__list_empty(&now)) {
+    run_task(node);
+    return;
+  }
+  meter_t m = meter(io, ns);
+  for (run_task(node); *budget > 0; run_task(node)) {
+    read_meter(io, &m);
+    if (spent(io)) break;
+    node = mcq__list_shift(&now);
     if (node == NULL) return;
     (*budget)--;
-    mcq__task_t* task = mcq__container_of(node, mcq__task_t, node);
-    task->run(task);
   }
   mcq__list_splice(&now, list);
   mcq__list_splice(list, &now);
@@ -94,7 +143,7 @@ static void settle(mcq__io_t* io) {
     close_handles(io);
     return;
   }
-  if (left || virtual_due(io))
+  if (left || turn->overdue || virtual_due(io))
     uv_idle_start(&turn->idle, on_idle);
   else
     uv_idle_stop(&turn->idle);
@@ -107,12 +156,12 @@ static void run_phase(mcq__io_t* io) {
   unsigned flush = TASKS_MAX;
   turn->busy = true;
   for (int round = 0; round < ROUNDS_MAX; round++) {
-    if (io->seams.clock != NULL)
-      mcq__timers_run(&turn->timers, mcq__io_now(io));
-    run_list(&turn->work, &work);
-    run_list(&turn->flush, &flush);
+    if (io->seams.clock != NULL) run_timers(io);
+    run_list(io, &turn->work, &work, &turn->taken.ns, work_spent);
+    run_list(io, &turn->flush, &flush, &turn->taken.flush_ns, flush_spent);
     if (io->backend->submit != NULL && !turn->ending) io->backend->submit(io);
     if (!tasks_left(turn) || work == 0 || flush == 0) break;
+    if (work_spent(io) || flush_spent(io)) break;
   }
   turn->busy = false;
   settle(io);
@@ -124,9 +173,17 @@ static void settle_in(mcq__io_t* io) {
   mcq__pool_adopt(io->pool);
 }
 
+static void begin_turn(mcq__turn_t* turn) {
+  static const mcq__taken_t nothing = {0};
+  turn->number++;
+  turn->taken = nothing;
+}
+
 static void on_prepare(uv_prepare_t* prepare) {
   mcq__io_t* io = io_of(prepare);
   if (mcq__unlikely(!io->turn.settled)) settle_in(io);
+  begin_turn(&io->turn);
+  if (mcq__unlikely(io->turn.overdue)) run_timers(io);
   run_phase(io);
 }
 
@@ -215,6 +272,7 @@ void mcq__turn_open(mcq__io_t* io) {
   mcq__list_init(&turn->later);
   mcq__timers_init(&turn->timers, io->mem);
   turn->armed = MCQ__NEVER;
+  turn->number = 1;
   /* None of these can fail: they only set members and join lists. */
   uv_prepare_init(io->loop, &turn->prepare);
   uv_check_init(io->loop, &turn->check);

@@ -81,10 +81,11 @@ typedef struct mcq__uring_wire {
   size_t copied; /* slices at its front not in buffers any more */
   int end;       /* why nothing more will be read; 0: more may come */
   bool end_told;
-  bool reading;    /* wanted by the room above */
-  bool receiving;  /* a multishot receive is with the kernel */
-  bool cancelling; /* and has been asked to end */
-  bool renew;      /* it must end and begin anew */
+  bool reading;     /* wanted by the room above */
+  uint64_t stopped; /* the turn in which it was last wanted no more */
+  bool receiving;   /* a multishot receive is with the kernel */
+  bool cancelling;  /* and has been asked to end */
+  bool renew;       /* it must end and begin anew */
   enum mcq__uring_hangup hangup;
 
   enum mcq__uring_send send;

@@ -15,8 +15,11 @@
 
 typedef mcq__uring_wire_t wire_t;
 
-/* A stopped reader may take in this much before its receive is cancelled. */
+/* A stopped reader may take in this much before its receive is cancelled; one
+ * that was only just stopped, and perhaps for a turn, this much. */
 #define PARKED_MAX ((size_t) 262144)
+#define PARKED_BRIEFLY (MCQ__BUFFER_COUNT * MCQ__BUFFER_SIZE / 2)
+#define BRIEF 2 /* turns */
 
 /* ---- asking -------------------------------------------------------------- */
 
@@ -57,7 +60,9 @@ static bool may_receive(const wire_t* w) {
 static bool must_cancel(const wire_t* w) {
   if (!w->receiving || w->cancelling) return false;
   if (w->renew || w->end != 0) return true;
-  return !w->reading && w->parked_bytes > PARKED_MAX;
+  if (w->reading || w->parked_bytes <= PARKED_MAX) return false;
+  return w->parked_bytes > PARKED_BRIEFLY ||
+         w->wire.io->turn.number - w->stopped > BRIEF;
 }
 
 void mcq__uring_receive_ask(wire_t* w) {
@@ -158,6 +163,9 @@ static void deliver(wire_t* w, mcq__slice_t* s) {
     mcq__slice_release(s);
   } else if (!w->reading || w->parked.count != 0) {
     park(w, s);
+  } else if (mcq__unlikely(mcq__io_spent(w->wire.io))) {
+    park(w, s);
+    mcq__io_later(w->wire.io, &w->task);
   } else {
     w->wire.events->on_bytes(&w->wire, *s);
     mcq__slice_release(s);
@@ -179,11 +187,13 @@ static void look_for_end(wire_t* w) {
 
 void mcq__uring_deliver_parked(mcq__task_t* task) {
   wire_t* w = mcq__container_of(task, wire_t, task);
-  while (w->reading && w->parked.count != 0) {
+  do {
+    if (!w->reading || w->parked.count == 0) break;
     mcq__slice_t s = unpark(w);
     w->wire.events->on_bytes(&w->wire, s);
     mcq__slice_release(&s);
-  }
+  } while (!mcq__io_spent(w->wire.io));
+  if (w->reading && w->parked.count != 0) mcq__io_later(w->wire.io, &w->task);
   mcq__uring_want(w);
   look_for_end(w);
   tell_end(w);
@@ -256,6 +266,7 @@ int mcq__uring_read_start(mcq__wire_t* wire) {
 void mcq__uring_read_stop(mcq__wire_t* wire) {
   wire_t* w = mcq__uring_of(wire);
   w->reading = false;
+  w->stopped = wire->io->turn.number;
   mcq__list_remove(&w->starved);
   if (w->hangup == MCQ__URING_HANGUP_SEEN && !w->closing)
     mcq__io_work(wire->io, &w->task);

@@ -38,6 +38,7 @@ typedef struct pump {
   bool closing;
   bool forgotten;     /* after a fork: the handle is closed, or will be */
   mcq__task_t parted; /* and so is the wire, now */
+  mcq__task_t again;  /* reads what this turn had no time for */
 } pump_t;
 
 static pump_t* of_wire(mcq__wire_t* wire) {
@@ -148,6 +149,19 @@ static void read_some(pump_t* p) {
     if (!read_once(p)) return;
 }
 
+static void run_again(mcq__task_t* task) {
+  read_some(mcq__container_of(task, pump_t, again));
+}
+
+/* Those that come too late in a turn stand in line for the next one: polling
+ * alone would report them in the same order again. */
+static void read_in_turn(pump_t* p) {
+  if (mcq__unlikely(mcq__io_spent(p->wire.io)))
+    mcq__io_later(p->wire.io, &p->again);
+  else if (!mcq__node_linked(&p->again.node))
+    read_some(p);
+}
+
 /* ---- writing ------------------------------------------------------------- */
 
 /* Bytes taken, UV_EAGAIN or another error. */
@@ -189,7 +203,7 @@ static void on_poll(uv_poll_t* poll, int status, int events) {
     events = UV_READABLE | UV_WRITABLE | UV_DISCONNECT;
   }
   if ((events & UV_WRITABLE) != 0 && p->waiting) go_on_writing(p);
-  if ((events & UV_READABLE) != 0) read_some(p);
+  if ((events & UV_READABLE) != 0 && may_read(p)) read_in_turn(p);
   if (p->closing || p->forgotten) return;
   if ((events & UV_DISCONNECT) != 0) look_for_end(p);
   if (p->closing || p->forgotten) return;
@@ -216,6 +230,7 @@ static void run_parted(mcq__task_t* task) {
 static void close_handle(pump_t* p) {
   p->reading = false;
   p->waiting = false;
+  mcq__io_cancel(&p->again);
   uv_close((uv_handle_t*) &p->poll, on_poll_closed);
   close(p->fd); /* nothing polls for it any more */
 }
@@ -248,6 +263,7 @@ static int adopt(mcq__wire_t** out, mcq__io_t* io, void* stream,
   p->wire.user = user;
   p->open = 1;
   p->parted.run = run_parted;
+  p->again.run = run_again;
   *out = &p->wire;
   return 0;
 }

@@ -114,7 +114,7 @@ static int refuse(mcq__session_t* s, const char* reason) {
 
 /* Bytes that wait to be handed out are a message that has not ended. */
 static bool at_boundary(const mcq__session_t* s) {
-  return s->in.len == 0 || s->lent;
+  return s->ended || s->lent || s->in.len == 0;
 }
 
 static const mcq__hello_t* hello(const mcq__session_t* s) {

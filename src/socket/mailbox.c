@@ -186,6 +186,7 @@ static void run(mcq__task_t* task) {
   if (settle(m, posts, bytes) && m->options.on_drain != NULL)
     m->options.on_drain(m->socket, m->options.data);
   m->running = false;
+  mcq__io_spend(io, posts, bytes, 0);
   give_storage_back(m);
   outlook_t next = look_ahead(m);
   if (next == THE_END)

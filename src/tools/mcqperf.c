@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "perf_child.h"
 #include "perf_report.h"
 
 enum {
@@ -121,5 +122,7 @@ int main(int argc, char** argv) {
   if (perf_run_is_side(argc, argv, &code)) return code;
   perf_options_t options = {0};
   if (!perf_options_read(&options, argc, argv, &code)) return code;
+  if (options.mode == PERF_LATENESS) return perf_lateness(&options);
+  if (options.mode == PERF_INPROC) return perf_inproc(&options);
   return measure(&options);
 }

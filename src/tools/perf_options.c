@@ -9,14 +9,18 @@
 #include "monocoque.h"
 
 static const char help_text[] =
-    "Usage: mcqperf throughput|latency|fanout|peers [OPTION]...\n"
+    "Usage: mcqperf throughput|latency|fanout|peers|lateness|inproc\n"
+    "               [OPTION]...\n"
     "Measures libmonocoque between two processes over TCP on 127.0.0.1.\n"
     "  throughput  DEALER to DEALER, one way: messages a second\n"
     "  latency     DEALER to ROUTER and back: round-trip times\n"
     "  fanout      PUB to many SUBs, none slower than it: deliveries a second\n"
     "  peers       many DEALERs to one ROUTER and back: round trips a second\n"
+    "  lateness    how late a timer is beside a peer that floods\n"
+    "  inproc      PUSH to PULL in one process: messages a second\n"
     "      --size=BYTES[,BYTES...]  message sizes\n"
-    "                               (64; throughput 64,1024,65536)\n"
+    "                               (64; throughput 64,1024,65536;\n"
+    "                               lateness 64,16384)\n"
     "      --peers=N[,N...]         (fanout 1,10,100,1000; peers 1,64,1000)\n"
     "      --filtered               fanout: a topic for each SUB\n"
     "      --stalled=N              fanout: with and without N more that do\n"
@@ -149,8 +153,8 @@ static int read_who(perf_options_t* o, const char* what, const char* list,
 
 /* ---- all of it ----------------------------------------------------------- */
 
-static const char* const modes[PERF_MODE_COUNT] = {"throughput", "latency",
-                                                   "fanout", "peers"};
+static const char* const modes[PERF_MODE_COUNT] = {
+    "throughput", "latency", "fanout", "peers", "lateness", "inproc"};
 
 const char* perf_mode_word(perf_mode_t mode) {
   return modes[mode];
@@ -205,6 +209,7 @@ static bool has_many(const perf_options_t* o) {
 static void set_default_sizes(perf_options_t* o) {
   if (o->size_count > 0) return;
   o->sizes[o->size_count++] = 64;
+  if (o->mode == PERF_LATENESS) o->sizes[o->size_count++] = 16384;
   if (o->mode != PERF_THROUGHPUT) return;
   o->sizes[o->size_count++] = 1024;
   o->sizes[o->size_count++] = 65536;
@@ -245,6 +250,11 @@ static int check(const perf_options_t* o) {
   for (size_t i = 0; o->stalled > 0 && i < o->who_count; i++)
     if (o->who[i] == PERF_ZMQ)
       return tool_misuse("--stalled is about this library only");
+  bool is_apart = o->mode == PERF_LATENESS || o->mode == PERF_INPROC;
+  if (is_apart && o->json)
+    return tool_misuse("--json is not for lateness and inproc");
+  if (o->mode == PERF_LATENESS && o->count_given)
+    return tool_misuse("--count is not for lateness");
   for (size_t i = 0; has_many(o) && i < o->who_count; i++)
     if (o->who[i] == PERF_RAW)
       return tool_misuse("raw: a rival in throughput and latency only");
@@ -255,7 +265,8 @@ static int read_rest(perf_options_t* o, int argc, char** argv,
                      const char* against) {
   if (optind == argc)
     return tool_misuse(
-        "what to measure: throughput, latency, fanout or peers?");
+        "what to measure: throughput, latency, fanout, peers, lateness or "
+        "inproc?");
   int rc = read_mode(o, argv[optind]);
   if (rc == 0 && optind + 1 < argc)
     rc = tool_misuse("'%s' is one word too many", argv[optind + 1]);
@@ -264,6 +275,8 @@ static int read_rest(perf_options_t* o, int argc, char** argv,
     add_who(o, PERF_UV);
     if (mcq_has("uring")) add_who(o, PERF_URING);
   }
+  if (o->mode >= PERF_LATENESS && against == NULL)
+    against = perf_has_zmq() ? "libzmq,raw" : "raw";
   if (against != NULL) rc = read_who(o, "rival", against, PERF_ZMQ, PERF_RAW);
   if (rc == 0) rc = check(o);
   set_defaults(o);
