@@ -140,9 +140,10 @@ static void at_a_handshake_that_fails(void** state) {
          (mcq_socket_options_t){.type = MCQ_DEALER,
                                 .handshake_ms = 50,
                                 .reconnect_stop = flags[i]});
-    g->ground.net.faults.delay = 20;
+    g->ground.net.faults.delay = 5000; /* it is not over at once */
     while (g->ground.net.conns == NULL) scene_wait(g, 1);
     scene_silence(g->ground.net.conns);
+    g->ground.net.faults.delay = 20;
     scene_wait(g, 10000);
     assert_int_equal(t.stopped, i);
     assert_int_equal(t.ups, 1 - i);

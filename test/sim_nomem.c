@@ -149,7 +149,7 @@ static int play(test_alloc_t* memory, void* arg) {
   static scene_t g;
   unsigned steps = 0;
   memset(&g, 0, sizeof g);
-  sim_net_init(&g.net, 7);
+  sim_net_init(&g.net, test_seed(7));
   g.net.faults.style = *(const sim_style_t*) arg;
   g.net.faults.delay = 2;
   assert_int_equal(uv_loop_init(&g.loop), 0);

@@ -34,7 +34,7 @@ static scene_t* begin(chunks_t* c, void** state, uint64_t way) {
                             .on_message = on_chunk};
   memset(c, 0, sizeof *c);
   scene_open(g, (const place_t*) *state);
-  g->ground.net.random.state = way;
+  g->ground.net.random.state = test_seed(way);
   g->told.scene = g;
   assert_int_equal(mcq_socket_new(g->ground.ctx, &o, &g->s), 0);
   assert_int_equal(mcq_bind(g->s, "sim://here", &g->at), 0);

@@ -112,7 +112,7 @@ void ground_open(ground_t* g, const place_t* place) {
                          .allocator = test_alloc_allocator(&g->memory),
                          .data = g};
   if (place->sim) {
-    sim_net_init(&g->net, 1);
+    sim_net_init(&g->net, test_seed(1));
     g->net.faults.style = place->style;
     g->net.faults.tiny = place->tiny;
     g->net.faults.crumbs = place->crumbs;

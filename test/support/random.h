@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 typedef struct test_random {
   uint64_t state;
@@ -21,6 +22,13 @@ static inline uint64_t test_random(test_random_t* r) {
 /* Below `n`; 0 when n is 0. */
 static inline size_t test_random_below(test_random_t* r, size_t n) {
   return n == 0 ? 0 : (size_t) (test_random(r) % n);
+}
+
+/* Where the randomness of a test starts: `usual`, or so much further on as
+ * MCQ_TEST_SEED says. */
+static inline uint64_t test_seed(uint64_t usual) {
+  const char* text = getenv("MCQ_TEST_SEED");
+  return text == NULL ? usual : usual + strtoull(text, NULL, 10);
 }
 
 #endif

@@ -117,7 +117,7 @@ struct sim_conn {
   struct sim_door* door; /* waits there to be accepted */
   sim_conn_t* next_waiting;
   bool cut;
-  uint64_t cut_at; /* ms */
+  uint64_t cut_at;     /* ms */
   char address[2][32]; /* what side s sees of the other */
 };
 

@@ -86,7 +86,7 @@ static void draw_limits(sim_plan_t* p, mcq_socket_options_t* o) {
   o->heartbeat_timeout_ms = p->heartbeat_ms == 400 ? 0 : 1000;
   o->heartbeat_ttl_ms = 0;
   if (sim_strict_odds(p, 300)) o->heartbeat_ttl_ms = o->heartbeat_ms + 1000;
-  if (p->calm) return;
+  if (p->calm || p->roomy) return;
   o->idle_ms = sim_strict_of(p, 0, 0, 0, 300, 5000);
   if (o->type != MCQ_PUSH)
     o->first_message_ms = sim_strict_of(p, 0, 0, 0, 200, 3000);
@@ -94,9 +94,9 @@ static void draw_limits(sim_plan_t* p, mcq_socket_options_t* o) {
   o->max_handshakes = (int32_t) sim_strict_of(p, 0, 0, 1, 2);
   o->reconnect_attempts = (int32_t) sim_strict_of(p, 0, 0, 0, 1, 3, 8);
   o->reconnect_total_ms = sim_strict_of(p, 0, 0, 0, 300, 3000);
-  o->reconnect_stop = (int) sim_strict_of(
-      p, 0, 0, 0, 0, MCQ_STOP_REFUSED, MCQ_STOP_HANDSHAKE, MCQ_STOP_LOST,
-      MCQ_STOP_HANDSHAKE | MCQ_STOP_LOST);
+  o->reconnect_stop =
+      (int) sim_strict_of(p, 0, 0, 0, 0, MCQ_STOP_REFUSED, MCQ_STOP_HANDSHAKE,
+                          MCQ_STOP_LOST, MCQ_STOP_HANDSHAKE | MCQ_STOP_LOST);
 }
 
 static mcq_socket_options_t draw_options(sim_plan_t* p, int type, int flags) {
@@ -434,6 +434,10 @@ static void other_people(sim_plan_t* p) {
 void sim_plan_people(sim_plan_t* p) {
   if (p->others) {
     other_people(p);
+    return;
+  }
+  if (p->strict && sim_strict_odds(p, 150)) {
+    pairs(p);
     return;
   }
   size_t dice = sim_plan_below(p, 100);

@@ -23,6 +23,7 @@ typedef struct sim_plan {
   bool strict;                       /* limits, deadlines and mailboxes */
   test_random_t dice;                /* for these */
   int64_t heartbeat_ms;              /* in a strict one */
+  bool roomy;                        /* nobody is shown out there */
   bool linked[SIM_SOCKS][SIM_SOCKS]; /* by number, either way */
 } sim_plan_t;
 
