@@ -368,10 +368,11 @@ typedef struct mcq_socket_options {
   const void* welcome;      /* XPUB: a message of one frame for every new peer */
   size_t welcome_len;
 
-  int32_t turn_messages; /* delivered a connection and turn; 4096 */
-  int64_t turn_bytes;    /* the same in bytes; 1 MiB */
-  int32_t turn_usec;     /* the same in microseconds, give or take one
-                            callback; 500 */
+  /* What one connection may take of a turn of the loop, received; see "Turns"
+   * in doc/architecture.md for what all of them together may. */
+  int32_t turn_messages; /* messages, commands of the protocol too; 4096 */
+  int64_t turn_bytes;    /* bytes, and 64 for each frame and command; 1 MiB */
+  int32_t turn_usec;     /* microseconds, give or take a few callbacks; 500 */
 
   /* Heartbeats, of peers that speak ZMTP 3.1, over tcp and ipc; see
    * doc/liveness.md.  A peer is asked (PING) when nothing was heard from it,

@@ -404,6 +404,44 @@ static void the_tests_own_clock_is_the_only_one(void** state) {
   test_seat_close(&t);
 }
 
+static void ring_quietly(mcq__timer_t* timer) {
+  (void) timer;
+  traced++;
+}
+
+/* Ten thousand that are due at once ring over many turns, and none is
+ * forgotten while the loop has nothing else to wake it. */
+static void many_timers_at_once_ring_over_several_turns(bool own_clock) {
+  enum { COUNT = 10000 };
+  static mcq__timer_t timers[COUNT];
+  test_seat_t t;
+  if (own_clock)
+    setup_clock(&t);
+  else
+    setup(&t);
+  for (size_t i = 0; i < COUNT; i++) {
+    timers[i] = (mcq__timer_t){.run = ring_quietly};
+    assert_int_equal(mcq__timers_reserve(&t.io.turn.timers), 0);
+    mcq__io_timer_start(&t.io, &timers[i], mcq__io_now(&t.io) + 1);
+  }
+  t.now++;
+  mcq__io_ref(&t.io);
+  for (size_t before = 0; traced < COUNT; before = traced) {
+    uv_run(&t.loop, UV_RUN_ONCE);
+    assert_in_range(traced - before, 0, 512);
+  }
+  mcq__io_unref(&t.io);
+  for (size_t i = 0; i < COUNT; i++) mcq__timers_unreserve(&t.io.turn.timers);
+  traced = 0;
+  test_seat_close(&t);
+}
+
+static void many_timers_at_once(void** state) {
+  (void) state;
+  many_timers_at_once_ring_over_several_turns(false);
+  many_timers_at_once_ring_over_several_turns(true);
+}
+
 static void start_alarm_now(actor_t* a) {
   alarm_t* alarm = (alarm_t*) (void*) a->other;
   mcq__io_timer_start(&a->seat->io, &alarm->timer, a->seat->now);
@@ -677,6 +715,7 @@ int main(void) {
       cmocka_unit_test(tasks_may_be_cancelled),
       cmocka_unit_test(a_task_that_never_rests_lets_the_loop_turn),
       cmocka_unit_test(many_tasks_keep_their_order_over_several_turns),
+      cmocka_unit_test(many_timers_at_once),
       cmocka_unit_test(later_is_once_a_turn),
       cmocka_unit_test(an_idle_seat_keeps_nothing_going),
       cmocka_unit_test(what_was_promised_is_done_before_uv_run_returns),

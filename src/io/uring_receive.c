@@ -18,7 +18,7 @@ typedef mcq__uring_wire_t wire_t;
 /* A stopped reader may take in this much before its receive is cancelled; one
  * that was only just stopped, and perhaps for a turn, this much. */
 #define PARKED_MAX ((size_t) 262144)
-#define PARKED_BRIEFLY (MCQ__BUFFER_COUNT * MCQ__BUFFER_SIZE / 2)
+#define PARKED_BRIEFLY (MCQ__BUFFER_COUNT * MCQ__BUFFER_SIZE / 8)
 #define BRIEF 2 /* turns */
 
 /* ---- asking -------------------------------------------------------------- */

@@ -74,6 +74,23 @@ static void write_all(int fd, const char* data, size_t len) {
   }
 }
 
+static void read_all(int fd, char* data, size_t len) {
+  while (len > 0) {
+    ssize_t n = read(fd, data, len);
+    if (n <= 0) _exit(1);
+    data += n;
+    len -= (size_t) n;
+  }
+}
+
+/* The other side's greeting and READY: messages that come before it has said
+ * that break the protocol. */
+static void await_ready(int fd) {
+  char words[256];
+  read_all(fd, words, 64 + 2);
+  read_all(fd, words, (unsigned char) words[65]);
+}
+
 /* ZMTP 3.0 with the mechanism NULL, from a PUSH. */
 static void shake_hands(int fd) {
   static const char ready[] = "\4\32\5READY\13Socket-Type\0\0\0\4PUSH";
@@ -83,7 +100,6 @@ static void shake_hands(int fd) {
   greeting[10] = 3;
   memcpy(greeting + 12, "NULL", 4);
   write_all(fd, greeting, sizeof greeting);
-  /* The flood begins behind both, so the other side need not be awaited. */
   write_all(fd, ready, sizeof ready - 1);
 }
 
@@ -103,7 +119,7 @@ static char* make_block(size_t size, size_t* len) {
   return block;
 }
 
-static void flood(uint16_t port, size_t size) {
+static void flood(uint16_t port, const job_t* job) {
   struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
   size_t len;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -111,13 +127,14 @@ static void flood(uint16_t port, size_t size) {
   a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   int fd = socket(AF_INET, SOCK_STREAM, 0);
   if (fd < 0 || connect(fd, (struct sockaddr*) &a, sizeof a) != 0) _exit(1);
-  char* block = make_block(size, &len);
+  char* block = make_block(job->size, &len);
   shake_hands(fd);
+  if (job->who != PERF_RAW) await_ready(fd);
   for (;;) write_all(fd, block, len);
 }
 
 /* Before the loop has threads or rings that a fork would have to do with. */
-static pid_t start_flooder(size_t size, int* tell) {
+static pid_t start_flooder(const job_t* job, int* tell) {
   int ends[2];
   if (pipe(ends) != 0) return -1;
   pid_t pid = fork();
@@ -125,7 +142,7 @@ static pid_t start_flooder(size_t size, int* tell) {
     uint16_t port;
     close(ends[1]);
     if (read(ends[0], &port, sizeof port) != sizeof port) _exit(1);
-    flood(port, size);
+    flood(port, job);
   }
   close(ends[0]);
   *tell = ends[1];
@@ -313,7 +330,7 @@ static int play(const void* job, perf_found_t* out) {
   int tell;
   b.job = job;
   b.found = out;
-  b.flooder = start_flooder(b.job->size, &tell);
+  b.flooder = start_flooder(b.job, &tell);
   if (b.flooder < 0) return tool_fail("no process");
   uv_loop_init(&b.loop);
   int rc = open_it(&b, &port);

@@ -27,7 +27,7 @@ static waiting_t waiting_in(const sim_sock_t* k) {
 static void on_drain(mcq_socket_t* s, void* data) {
   sim_sock_t* k = sim_entered(s);
   sim_log(sim_net_at(k), "socket %u: its mailbox drained", k->number);
-  sim_require(data == k && !k->closing);
+  sim_require(data == k && !sim_leaving(k));
   if (!k->mail.starved) sim_fail("socket %u: nobody waits", k->number);
   k->mail.starved = false;
   sim_maybe(k);
@@ -36,7 +36,7 @@ static void on_drain(mcq_socket_t* s, void* data) {
 static void on_failed(mcq_socket_t* s, mcq_msg_t* msg, int code, void* data) {
   sim_sock_t* k = sim_entered(s);
   sim_log(sim_net_at(k), "socket %u: a post failed: %d", k->number, code);
-  sim_require(data == k && mcq_msg_count(msg) > 0 && !k->closing);
+  sim_require(data == k && mcq_msg_count(msg) > 0 && !sim_leaving(k));
   if (!sim_starved(k, code))
     sim_fail("socket %u: a post failed with %d", k->number, code);
   k->mail.failed++;
@@ -75,7 +75,7 @@ void sim_mail_open(sim_sock_t* k, int32_t hwm, int64_t hwm_bytes) {
 
 /* Refused for one of these reasons, and for no other. */
 static void check_refused(sim_sock_t* k, int rc, bool was_full) {
-  bool gone = k->closing || k->closed;
+  bool gone = sim_leaving(k) || k->closed;
   if (sim_starved(k, rc)) return;
   if (gone) {
     sim_require(rc == MCQ_ECLOSED);

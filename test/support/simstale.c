@@ -22,7 +22,7 @@ static void check_gone(sim_sock_t* k, const sim_peer_t* p) {
               gone);
   sim_require(mcq_peer_set_data(k->s, p->handle, k) == gone);
   sim_require(mcq_peer_stats_get(k->s, p->handle, &stats, sizeof stats) != 0);
-  if (k->closing) gone = MCQ_ECLOSED;
+  if (sim_leaving(k)) gone = MCQ_ECLOSED;
   if (by_handle(k)) sim_require(mcq_peer_writable(k->s, p->handle) == gone);
 }
 
