@@ -418,7 +418,8 @@ MCQ_EXTERN void mcq_close(mcq_socket_t* socket, mcq_close_cb on_close);
 /* Prepares for mcq_close without losing anything on the way (not to be confused
  * with on_drain, which is about room to send).  Listeners stop, nothing new is
  * dialed, and from now on whatever sends, posts, subscribes, binds or connects
- * answers MCQ_ECLOSED.  What is queued leaves; then each connection is shut
+ * answers MCQ_ECLOSED.  What was posted and finds no room in the queues now is
+ * lost, as in mcq_close.  What is queued leaves; then each connection is shut
  * down on this side, its last byte followed by the end of the stream, and what
  * the peer still sends is delivered until its own end.  Libraries of ZeroMQ
  * end a connection as soon as they see that, so what arrives is what was on its

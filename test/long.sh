@@ -42,7 +42,7 @@ fuzz() {
     -seed_inputs="@corpus/$name.seeds" "corpus/$name" >"$1.fuzz.log" 2>&1
   status=$?
   runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$1.fuzz.log")
-  if test $status = 0 && test "${runs:-0}" -gt 1000; then
+  if test $status = 0 && test "${runs:-0}" -gt 200; then
     echo "fuzzed: $name, $runs inputs" >>"$5"
   else
     tail -n 40 "$1.fuzz.log"

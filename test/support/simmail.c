@@ -173,10 +173,10 @@ void sim_mail_audit(const sim_sock_t* k, const mcq_stats_t* stats) {
   uint64_t posted = k->mail.posted + k->mail.calls;
   uint64_t known =
       k->accepted + stats->posts_failed + k->mail.called + now.posts;
-  if (!k->closing) sim_require(stats->posts_failed == k->mail.failed);
+  if (!sim_leaving(k)) sim_require(stats->posts_failed == k->mail.failed);
   /* Last orders leave what they took where it was until the loop looks. */
   bool settled = known == posted ||
-                 (k->closing && known > posted && known - now.posts <= posted);
+                 (sim_leaving(k) && known > posted && known - now.posts <= posted);
   if (!settled)
     sim_fail(
         "socket %u: posted %llu, sent %llu, failed %llu, %llu calls came,"

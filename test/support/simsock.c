@@ -411,9 +411,11 @@ static void on_drained(mcq_socket_t* s, const mcq_close_info_t* info,
   sim_require(arg == k && k->drains && !k->drained && k->up == 0);
   mcq_stats(s, &stats);
   sim_require(stats.messages_queued == 0 && stats.peers == 0);
-  sim_require(stats.messages_lost == k->lost + info->lost_messages);
+  sim_require(stats.messages_lost + sim_mail_lost(k, &stats) ==
+              k->lost + info->lost_messages);
   k->drained = true;
   k->drain_lost = info->lost_messages;
+  k->mail_lost = sim_mail_lost(k, &stats);
   k->world->sights->drained += !k->closing;
 }
 

@@ -21,7 +21,7 @@ static void note(count_t* c, const mcq__timer_t* timer, bool waits,
 
 static void note_actor(count_t* c, const mcq__actor_t* a) {
   bool lives = a->state == MCQ__ACTOR_OPENING || a->state == MCQ__ACTOR_UP ||
-               a->state == MCQ__ACTOR_ENDING;
+               mcq__actor_leaving(a);
   sim_require(a->has_timer);
   note(c, &a->timer, lives, "a connection that is over");
 }
@@ -47,7 +47,7 @@ static void note_end(count_t* c, const mcq__end_t* end) {
 static size_t questions(const mcq_socket_t* s, bool* sure) {
   const sim_sock_t* k = (const sim_sock_t*) mcq_socket_data(s);
   if (k->options.type != MCQ_REQ || k->options.request_ms <= 0) return 0;
-  if (s->closing) *sure = false;
+  if (s->leaving) *sure = false;
   return k->waiting ? 1 : 0;
 }
 

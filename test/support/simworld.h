@@ -185,7 +185,8 @@ struct sim_sock {
   bool drains; /* it was told to, */
   bool waits;  /* for as long as it takes */
   bool drained;
-  uint64_t drain_lost;
+  uint64_t drain_lost; /* until on_drained, */
+  uint64_t mail_lost;  /* of these: posted, and there was no room */
   bool closing;
   bool with_cb; /* closed by us: on_close will tell */
   bool closed;
