@@ -4,7 +4,6 @@
  * decides who gets a message and never reads a byte of one. */
 #include "actor/actor.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "actor/parts.h"
@@ -20,7 +19,7 @@ static uint64_t deadline(const mcq__actor_t* a) {
   if (!mcq__actor_talking(a)) return MCQ__NEVER;
   if (a->state == MCQ__ACTOR_OPENING)
     return mcq__actor_protocol(a)->expiry(a->session);
-  uint64_t at = mcq__pulse_next(&a->pulse);
+  uint64_t at = a->pulse == NULL ? MCQ__NEVER : mcq__pulse_next(a->pulse);
   return a->look_at < at ? a->look_at : at;
 }
 
@@ -34,9 +33,15 @@ void mcq__actor_arm(mcq__actor_t* a) {
     mcq__io_timer_start(mcq__actor_io(a), &a->timer, at);
 }
 
+/* Without memory it is the code alone. */
 void mcq__actor_reason(mcq__actor_t* a, int code, const char* text) {
+  char* old = a->text;
   a->code = code;
-  snprintf(a->text, sizeof a->text, "%s", text == NULL ? "" : text);
+  a->text = NULL;
+  if (text != NULL && text[0] != '\0')
+    a->text = mcq__mem_text(mcq__actor_io(a)->mem, text,
+                            strnlen(text, MCQ__ACTOR_TEXT_MAX));
+  mcq__mem_free(mcq__actor_io(a)->mem, old);
 }
 
 /* Tells the socket that the connection is over, once.  The outbox stays as it
@@ -45,7 +50,8 @@ static void tell_lost(mcq__actor_t* a) {
   if (a->told) return;
   mcq__actor_tell_full(a);
   a->told = true;
-  a->config->events->on_lost(a, a->was_up, a->code, a->text);
+  a->config->events->on_lost(a, a->was_up, a->code,
+                             a->text == NULL ? "" : a->text);
 }
 
 void mcq__actor_cut(mcq__actor_t* a) {
@@ -63,7 +69,7 @@ void mcq__actor_cut(mcq__actor_t* a) {
 void mcq__actor_read(mcq__actor_t* a) {
   if (a->reading) return;
   a->reading = true;
-  if (mcq__unlikely(a->pulse.on)) mcq__actor_watch_reading(a);
+  if (mcq__unlikely(mcq__actor_watched(a))) mcq__actor_watch_reading(a);
   int rc = a->wire->backend->read_start(a->wire);
   if (rc != 0) {
     mcq__actor_reason(a, rc, "cannot read");
@@ -74,7 +80,7 @@ void mcq__actor_read(mcq__actor_t* a) {
 void mcq__actor_stop(mcq__actor_t* a) {
   if (!a->reading) return;
   a->reading = false;
-  if (mcq__unlikely(a->pulse.on)) mcq__actor_watch_reading(a);
+  if (mcq__unlikely(mcq__actor_watched(a))) mcq__actor_watch_reading(a);
   a->wire->backend->read_stop(a->wire);
 }
 
@@ -121,8 +127,8 @@ static mcq__actor_t* of_wire(mcq__wire_t* wire) {
 
 /* Once a read, however many messages that brings. */
 static inline void heard(mcq__actor_t* a) {
-  if (mcq__unlikely(a->pulse.on))
-    mcq__pulse_heard(&a->pulse, mcq__io_now(mcq__actor_io(a)));
+  if (mcq__unlikely(mcq__actor_watched(a)))
+    mcq__pulse_heard(a->pulse, mcq__io_now(mcq__actor_io(a)));
 }
 
 static void on_bytes(mcq__wire_t* wire, mcq__slice_t bytes) {
@@ -174,7 +180,7 @@ static void on_end(mcq__wire_t* wire, int code) {
     mcq__actor_cut(a);
   } else if (mcq__actor_talking(a)) {
     a->end_code = code;
-    mcq__pulse_end(&a->pulse);
+    mcq__actor_watch_end(a);
     if (!mcq__actor_waits(a)) mcq__actor_finish(a);
   }
 }
@@ -194,12 +200,12 @@ static void on_closed(mcq__wire_t* wire) {
   uint64_t before = a->outbox.messages;
   mcq__outbox_rewind(&a->outbox);
   mcq__actor_sent(a, before - a->outbox.messages);
-  a->tally.pings_in += asked(a);
+  if (asked(a) != 0) mcq__actor_odd(a)->pings_in += asked(a);
   mcq__actor_charge(a);
   mcq__actor_protocol(a)->close(a->session);
   a->session = NULL;
   mcq__bridge_reset(&a->bridge);
-  mcq__ahead_clear(&a->ahead);
+  mcq__actor_catch_up(a);
   mcq__mem_free(mcq__actor_io(a)->mem, a->address);
   a->address = NULL;
   a->state = MCQ__ACTOR_IDLE;
@@ -249,11 +255,9 @@ int mcq__actor_init(mcq__actor_t* a, const mcq__actor_config_t* config,
   a->pump.run = run_pump;
   a->fail.run = run_fail;
   a->timer.run = on_timer;
-  mcq__bridge_init(&a->bridge, config->session.pool, config->session.max_frames,
-                   config->session.max_message);
+  mcq__bridge_init(&a->bridge, &config->session);
   mcq__outbox_init(&a->outbox, config->session.pool, config->protocol,
                    config->max_messages, config->max_bytes);
-  mcq__ahead_init(&a->ahead, config->session.pool);
   int rc = mcq__timers_reserve(&config->io->turn.timers);
   a->has_timer = rc == 0;
   return rc;
@@ -271,8 +275,11 @@ void mcq__actor_dispose(mcq__actor_t* a) {
   mcq__tally_t tally = mcq__actor_tally(a);
   mcq__tally_add(a->total, &tally);
   mcq__bridge_dispose(&a->bridge);
-  mcq__ahead_dispose(&a->ahead);
+  mcq__actor_catch_up(a);
   mcq__outbox_dispose(&a->outbox);
+  mcq__mem_free(mcq__actor_io(a)->mem, a->pulse);
+  mcq__mem_free(mcq__actor_io(a)->mem, a->text);
+  mcq__mem_free(mcq__actor_io(a)->mem, a->odd);
   mcq__list_remove(&a->node);
   a->config = NULL;
 }
@@ -285,10 +292,13 @@ static void forget_connection(mcq__actor_t* a) {
   a->code = 0;
   a->end_code = 0;
   a->end_text = "";
-  a->text[0] = '\0';
+  mcq__mem_free(mcq__actor_io(a)->mem, a->text);
+  a->text = NULL;
   a->look_at = MCQ__NEVER;
   a->pause = MCQ__PAUSE_NONE;
-  mcq__pulse_end(&a->pulse);
+  mcq__mem_free(mcq__actor_io(a)->mem, a->pulse);
+  a->pulse = NULL;
+  a->asks = false;
   a->reading = false;
   a->hungry = true;
   a->in_flight = false;
@@ -391,8 +401,15 @@ void mcq__actor_forget(mcq__actor_t* a, int code) {
   mcq__actor_end(a, code, 0);
 }
 
+mcq__tally_t* mcq__actor_odd(mcq__actor_t* a) {
+  if (a->odd == NULL) a->odd = mcq__new(mcq__actor_io(a)->mem, mcq__tally_t);
+  return a->odd == NULL ? a->total : a->odd;
+}
+
 mcq__tally_t mcq__actor_tally(const mcq__actor_t* a) {
-  mcq__tally_t t = a->tally;
+  mcq__tally_t t = {0};
+  if (a->odd != NULL) t = *a->odd;
+  mcq__tally_add_daily(&t, &a->tally);
   t.pings_in += asked(a);
   t.written += a->outbox.nothing;
   mcq__outbox_peak(&a->outbox, &t.peak_messages, &t.peak_bytes);

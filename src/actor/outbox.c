@@ -338,4 +338,6 @@ void mcq__outbox_walk_end(const mcq__outbox_t* o, mcq__outbox_walk_t* walk) {
 void mcq__outbox_rest(mcq__outbox_t* o) {
   if (o->chain.bytes != 0) return;
   mcq__arena_rest(&o->arena);
+  mcq__chain_rest(&o->chain);
+  mcq__fifo_rest(&o->runs);
 }

@@ -21,6 +21,17 @@ static inline bool mcq__actor_doomed(const mcq__actor_t* a) {
   return mcq__node_linked(&a->fail.node);
 }
 
+/* Signs of life are of interest. */
+static inline bool mcq__actor_watched(const mcq__actor_t* a) {
+  return a->pulse != NULL && a->pulse->on;
+}
+
+/* Nothing is put off any more. */
+static inline void mcq__actor_catch_up(mcq__actor_t* a) {
+  mcq__ahead_free(a->ahead);
+  a->ahead = NULL;
+}
+
 static inline bool mcq__actor_talking(const mcq__actor_t* a) {
   return (a->state == MCQ__ACTOR_OPENING || a->state == MCQ__ACTOR_UP) &&
          !mcq__actor_doomed(a);
@@ -31,7 +42,8 @@ static inline bool mcq__actor_talking(const mcq__actor_t* a) {
 /* Sets the timer to what the state waits for. */
 void mcq__actor_arm(mcq__actor_t* a);
 
-/* Why it ends, for on_lost. */
+/* Why it ends, for on_lost.  The text is copied, as far as that goes. */
+#define MCQ__ACTOR_TEXT_MAX ((size_t) 127)
 void mcq__actor_reason(mcq__actor_t* a, int code, const char* text);
 
 /* From a phase: closes the wire now. */
@@ -102,6 +114,9 @@ void mcq__actor_look_ahead(mcq__actor_t* a);
 
 /* The connection is up. */
 void mcq__actor_watch(mcq__actor_t* a);
+
+/* Nothing more will come. */
+void mcq__actor_watch_end(mcq__actor_t* a);
 
 /* UP: the timer rang. */
 void mcq__actor_watch_due(mcq__actor_t* a, uint64_t now);

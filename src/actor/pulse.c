@@ -38,8 +38,7 @@ void mcq__pulse_begin(mcq__pulse_t* p, const mcq__pulse_config_t* config,
                       .period = MCQ__NEVER,
                       .blind = MCQ__NEVER,
                       .asks = asks};
-  p->on = (asks && config->interval != MCQ__NEVER) ||
-          config->first != MCQ__NEVER || config->idle != MCQ__NEVER;
+  p->on = mcq__pulse_wanted(config, asks);
 }
 
 void mcq__pulse_end(mcq__pulse_t* p) {

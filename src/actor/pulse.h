@@ -72,6 +72,14 @@ typedef enum mcq__verdict {
 /* Room for the context of a question. */
 #define MCQ__PULSE_CONTEXT 4
 
+/* Whether anything of it is of interest from the start.  If not, it may begin
+ * when something is. */
+static inline bool mcq__pulse_wanted(const mcq__pulse_config_t* config,
+                                     bool asks) {
+  return (asks && config->interval != MCQ__NEVER) ||
+         config->first != MCQ__NEVER || config->idle != MCQ__NEVER;
+}
+
 /* A connection is up.  `asks`: the peer may be asked. */
 void mcq__pulse_begin(mcq__pulse_t* p, const mcq__pulse_config_t* config,
                       uint64_t now, bool asks);

@@ -69,7 +69,7 @@ static void become_ready(mcq__actor_t* a) {
 
 static void refused(mcq__actor_t* a, const mcq__event_t* ev) {
   mcq__slice_t reason = ev->body;
-  char text[sizeof a->text];
+  char text[MCQ__ACTOR_TEXT_MAX + 1];
   int len = reason.len < sizeof text ? (int) reason.len : (int) sizeof text - 1;
   snprintf(text, sizeof text, "%.*s", len, (const char*) reason.data);
   mcq__actor_refuse(a, ev->code, text);
@@ -122,7 +122,7 @@ static bool deliver_ahead(mcq__actor_t* a, uint64_t* messages,
                           uint64_t* bytes) {
   while (may_deliver(a)) {
     mcq__event_t ev;
-    mcq__event_kind_t kind = mcq__ahead_take(&a->ahead, &ev);
+    mcq__event_kind_t kind = mcq__ahead_take(a->ahead, &ev);
     if (kind == MCQ__EV_NONE) return true;
     size_t len = kind == MCQ__EV_FRAME ? ev.body.len : 0;
     int rc = 0;
@@ -146,7 +146,7 @@ static void deliver_all(mcq__actor_t* a) {
   const mcq__protocol_t* protocol = mcq__actor_protocol(a);
   uint64_t messages = a->config->turn_messages; /* left to this turn */
   uint64_t bytes = a->config->turn_bytes;
-  if (mcq__unlikely(!mcq__ahead_empty(&a->ahead)) &&
+  if (mcq__unlikely(!mcq__ahead_empty(a->ahead)) &&
       !deliver_ahead(a, &messages, &bytes))
     return;
   uint64_t started = 0;
@@ -200,17 +200,26 @@ static bool keeps_its_place(const mcq__actor_t* a, mcq__event_kind_t kind) {
       return true;
     case MCQ__EV_FAILED:
     case MCQ__EV_REFUSED:
-      return !mcq__ahead_empty(&a->ahead);
+      return !mcq__ahead_empty(a->ahead);
     default:
       return false;
   }
+}
+
+static int put_one_off(mcq__actor_t* a, mcq__event_kind_t kind,
+                       const mcq__event_t* ev) {
+  if (a->ahead == NULL) a->ahead = mcq__ahead_new(a->config->session.pool);
+  if (a->ahead == NULL) return MCQ_ENOMEM;
+  int rc = mcq__ahead_put(a->ahead, kind, ev);
+  if (kind != MCQ__EV_FRAME) a->ahead->closed = true;
+  return rc;
 }
 
 /* Pulls while nothing may be delivered: questions are answered, answers heard;
  * the rest waits, up to a bound.  The answer to a question behind a
  * subscription would say that it is in force: there reading ahead ends. */
 static void put_off(mcq__actor_t* a) {
-  while (may_look(a) && !mcq__ahead_full(&a->ahead)) {
+  while (may_look(a) && !mcq__ahead_full(a->ahead)) {
     mcq__event_t ev = {0};
     mcq__event_kind_t kind = mcq__actor_protocol(a)->next(a->session, &ev);
     if (kind == MCQ__EV_NONE) {
@@ -222,9 +231,8 @@ static void put_off(mcq__actor_t* a) {
       handle(a, kind, &ev);
       continue;
     }
-    int rc = mcq__ahead_put(&a->ahead, kind, &ev);
+    int rc = put_one_off(a, kind, &ev);
     if (rc != 0) mcq__actor_refuse(a, rc, "out of memory");
-    if (kind != MCQ__EV_FRAME) a->ahead.closed = true;
   }
 }
 
@@ -249,7 +257,7 @@ void mcq__actor_look_ahead(mcq__actor_t* a) {
 /* There is room for what comes.  A large body has to wait. */
 static bool goes_on_looking(const mcq__actor_t* a) {
   return may_look(a) && a->hungry && a->end_code == 0 &&
-         !mcq__ahead_full(&a->ahead) &&
+         !mcq__ahead_full(a->ahead) &&
          mcq__actor_protocol(a)->want(a->session) == NULL;
 }
 
@@ -268,7 +276,7 @@ static void wait_for_turn(mcq__actor_t* a) {
 
 /* Whether nothing is left to deliver, though nobody has asked for more. */
 static bool used_up(mcq__actor_t* a) {
-  if (!mcq__ahead_empty(&a->ahead)) return false;
+  if (!mcq__ahead_empty(a->ahead)) return false;
   if (a->hungry) return true;
   if (a->state != MCQ__ACTOR_UP) return false;
   a->hungry = mcq__actor_protocol(a)->at_boundary(a->session) &&
@@ -290,9 +298,12 @@ static void pull(mcq__actor_t* a) {
   if (mcq__unlikely(a->pause != MCQ__PAUSE_NONE) && may_deliver(a))
     end_pause(a);
   deliver_all(a);
+  if (mcq__unlikely(a->ahead != NULL) && mcq__ahead_empty(a->ahead))
+    mcq__actor_catch_up(a);
+  mcq__bridge_rest(&a->bridge);
   if (mcq__unlikely(a->pause == MCQ__PAUSE_LONG)) put_off(a);
   a->delivering = false;
-  if (mcq__unlikely(a->pulse.on)) note_words(a, frames, held);
+  if (mcq__unlikely(mcq__actor_watched(a))) note_words(a, frames, held);
 }
 
 void mcq__actor_pump(mcq__actor_t* a) {

@@ -59,9 +59,9 @@ void mcq__actor_thin(mcq__actor_t* a) {
 /* On a connection that is lost nothing is known of those that were still on
  * their way. */
 void mcq__actor_sent(mcq__actor_t* a, uint64_t n) {
-  if (a->settled) return;
-  if (a->told)
-    a->tally.unsure += n;
+  if (a->settled || n == 0) return;
+  if (mcq__unlikely(a->told))
+    mcq__actor_odd(a)->unsure += n;
   else
     a->tally.written += n;
 }
@@ -86,7 +86,7 @@ static void book_watched(mcq__actor_t* a, size_t n, size_t control) {
 }
 
 void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control) {
-  if (mcq__unlikely(a->pulse.on))
+  if (mcq__unlikely(mcq__actor_watched(a)))
     book_watched(a, n, control);
   else
     book(a, n, control);
@@ -163,7 +163,7 @@ static bool all_written(const mcq__actor_t* a) {
 /* Without memory for a copy it stays there. */
 void mcq__actor_abandon(mcq__actor_t* a) {
   mcq__bridge_reset(&a->bridge);
-  mcq__ahead_clear(&a->ahead);
+  mcq__actor_catch_up(a);
   (void) mcq__actor_protocol(a)->hold(a->session);
 }
 
@@ -233,7 +233,7 @@ int mcq__actor_subscribe(mcq__actor_t* a, mcq__slice_t prefix, bool wanted) {
 
 int mcq__actor_ping(mcq__actor_t* a, mcq__slice_t context) {
   mcq__check(a->state == MCQ__ACTOR_UP);
-  uint64_t ttl = a->pulse.asks ? a->config->pulse.ttl : 0;
+  uint64_t ttl = a->asks ? a->config->pulse.ttl : 0;
   int rc = mcq__actor_protocol(a)->ping(a->session, ttl, context);
   if (rc != 0) return rc;
   a->tally.pings_out++;
@@ -247,7 +247,7 @@ int mcq__actor_ping(mcq__actor_t* a, mcq__slice_t context) {
 bool mcq__actor_shed(mcq__actor_t* a) {
   if (!mcq__outbox_shed(&a->outbox)) return false;
   mcq__actor_charge(a);
-  a->tally.replaced++;
+  mcq__actor_odd(a)->replaced++;
   return true;
 }
 
@@ -267,7 +267,7 @@ void mcq__actor_let_go(mcq__actor_t* a) {
 static void starve(mcq__actor_t* a) {
   if (!a->full && mcq__outbox_full(&a->outbox)) {
     a->full = true;
-    a->tally.congestions++;
+    mcq__actor_odd(a)->congestions++;
   }
   if (is_short(a)) mcq__budget_refuse(a->config->budget);
   if (a->starved && a->told_full == a->full) return;
@@ -307,7 +307,7 @@ static inline bool queue_quickly(mcq__outbox_t* o, const mcq__body_t* body,
 }
 
 static int queue(mcq__actor_t* a, const mcq__body_t* body) {
-  mcq__tally_t* tally = &a->tally;
+  mcq__daily_t* tally = &a->tally;
   uint64_t payload;
   if (mcq__unlikely(!queue_quickly(&a->outbox, body, &payload))) {
     int rc = mcq__outbox_put(&a->outbox, body, &payload);
@@ -322,7 +322,7 @@ static int queue(mcq__actor_t* a, const mcq__body_t* body) {
 /* What many get, perhaps several messages. */
 static int queue_wired(mcq__actor_t* a, const mcq__body_t* body) {
   const mcq__wired_t* wired = body->wired;
-  mcq__tally_t* tally = &a->tally;
+  mcq__daily_t* tally = &a->tally;
   uint64_t payload;
   if (mcq__unlikely(!mcq__outbox_follow(&a->outbox, wired))) {
     int rc = mcq__outbox_put(&a->outbox, body, &payload);

@@ -41,6 +41,7 @@ typedef struct mcq__turn {
   uv_idle_t idle;
   uv_timer_t timer;
   mcq__timers_t timers;
+  mcq__timer_t quiet;    /* gives pooled memory back (quiet.c) */
   uint64_t armed;        /* the deadline the uv timer is set to */
   unsigned keep;         /* reasons to keep the loop running */
   unsigned open_handles; /* what on_left waits for: the four above, and what

@@ -100,6 +100,7 @@ static void dispose(mcq__uring_t* u) {
     mcq__io_timer_stop(io, &u->retry);
     mcq__timers_unreserve(&io->turn.timers);
   }
+  mcq__mem_free(io->mem, u->spare);
   mcq__buffers_close(&u->buffers, &u->ring);
   if (u->ring_up) io_uring_queue_exit(&u->ring);
   mcq__mem_free(io->mem, u);

@@ -89,9 +89,9 @@ static bool on_missed(void* arg, mcq_peer_t peer, int code, uint64_t count) {
   if (code == MCQ_EPEERGONE) return false; /* it is closing */
   if (code == MCQ_EAGAIN && replace_oldest(s, a)) return true;
   if (code == MCQ_EAGAIN)
-    a->tally.missed_full += count;
+    mcq__actor_odd(a)->missed_full += count;
   else
-    a->tally.missed_memory += count;
+    mcq__actor_odd(a)->missed_memory += count;
   note_missed(s, a, count);
   /* Where all of them together have no room it may not be this one's fault. */
   if (s->options.slow_peer == MCQ_SLOW_DISCONNECT &&

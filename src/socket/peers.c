@@ -163,7 +163,7 @@ static uint64_t requeue(mcq_socket_t* s, mcq__actor_t* a) {
   }
   mcq__outbox_walk_end(&a->outbox, &walk);
   s->tally.messages_out -= moved;
-  a->tally.requeued += moved;
+  mcq__actor_odd(a)->requeued += moved;
   return moved;
 }
 
@@ -190,11 +190,11 @@ static void count_lost(mcq_socket_t* s, mcq__actor_t* a, uint64_t messages,
   s->lost_messages += messages;
   s->lost_bytes += bytes;
   if (code == MCQ_ESLOW)
-    a->tally.lost_slow += messages;
+    mcq__actor_odd(a)->lost_slow += messages;
   else if (code == MCQ_ELOCAL)
-    a->tally.lost_local += messages;
+    mcq__actor_odd(a)->lost_local += messages;
   else
-    a->tally.lost_gone += messages;
+    mcq__actor_odd(a)->lost_gone += messages;
 }
 
 void mcq__peers_count_lost(mcq_socket_t* s, mcq__actor_t* a) {
@@ -213,7 +213,7 @@ static void account_queue(mcq_socket_t* s, mcq__actor_t* a,
   if (begun && !keeps) unsure++;
   info->unsure_messages = unsure;
   if (keeps) return;
-  a->tally.unsure += unsure;
+  if (unsure != 0) mcq__actor_odd(a)->unsure += unsure;
   a->settled = true;
   uint64_t left = a->outbox.messages - info->unsure_messages;
   if (left == 0) return;

@@ -167,8 +167,10 @@ static int start(mcq__session_t* s) {
 }
 
 static mcq__chain_t* out(mcq__session_t* s) {
-  if (mcq__unlikely(mcq__window_is_open(&s->speech) && s->out.bytes == 0))
+  if (mcq__unlikely(mcq__window_is_open(&s->speech) && s->out.bytes == 0)) {
     mcq__window_close(&s->speech);
+    mcq__chain_rest(&s->out);
+  }
   return &s->out;
 }
 
