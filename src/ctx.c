@@ -228,8 +228,8 @@ static void dump_socket(const mcq_socket_t* s, line_fn line, void* arg) {
              "  peer %u epoch %llu: %s %s, %llu messages and %zu bytes queued",
              a->peer.slot, (unsigned long long) a->peer.epoch,
              state_name(a->state), a->address == NULL ? "" : a->address,
-             (unsigned long long) mcq__outbox_queued(&a->outbox),
-             mcq__outbox_queued_bytes(&a->outbox));
+             (unsigned long long) mcq__outbox_queued(a->outbox),
+             mcq__outbox_queued_bytes(a->outbox));
     line(text, arg);
   }
   dump_t dump = {line, arg};

@@ -88,7 +88,7 @@ void mcq__actor_refuse(mcq__actor_t* a, int code, const char* text) {
   if (!mcq__actor_talking(a)) return;
   mcq__actor_reason(a, code, text);
   if (mcq__actor_protocol(a)->out(a->session)->bytes == 0 ||
-      mcq__outbox_rest_of_message(&a->outbox) != 0 || a->outbox.flight != 0) {
+      mcq__outbox_rest_of_message(a->outbox) != 0 || a->outbox->flight != 0) {
     mcq__actor_cut(a);
     return;
   }
@@ -197,14 +197,14 @@ static void on_closed(mcq__wire_t* wire) {
   tell_lost(a);
   a->wire = NULL;
   a->in_flight = false;
-  uint64_t before = a->outbox.messages;
-  mcq__outbox_rewind(&a->outbox);
-  mcq__actor_sent(a, before - a->outbox.messages);
+  uint64_t before = a->outbox->messages;
+  mcq__outbox_rewind(a->outbox);
+  mcq__actor_sent(a, before - a->outbox->messages);
   if (asked(a) != 0) mcq__actor_odd(a)->pings_in += asked(a);
   mcq__actor_charge(a);
   mcq__actor_protocol(a)->close(a->session);
   a->session = NULL;
-  mcq__bridge_reset(&a->bridge);
+  mcq__bridge_reset(a->bridge);
   mcq__actor_catch_up(a);
   mcq__mem_free(mcq__actor_io(a)->mem, a->address);
   a->address = NULL;
@@ -243,24 +243,42 @@ static void run_pump(mcq__task_t* task) {
   mcq__actor_pump(mcq__container_of(task, mcq__actor_t, pump));
 }
 
-int mcq__actor_init(mcq__actor_t* a, const mcq__actor_config_t* config,
-                    mcq__tally_t* total, void* owner) {
+int mcq__actor_init(mcq__actor_t* a, const mcq__actor_config_t* config) {
   memset(a, 0, sizeof *a);
   a->port.tell = mcq__actor_tell;
   a->port.room = mcq__actor_room;
   a->config = config;
-  a->total = total;
-  a->owner = owner;
   a->flush.run = mcq__actor_flush;
   a->pump.run = run_pump;
   a->fail.run = run_fail;
   a->timer.run = on_timer;
-  mcq__bridge_init(&a->bridge, &config->session);
-  mcq__outbox_init(&a->outbox, config->session.pool, config->protocol,
-                   config->max_messages, config->max_bytes);
+  a->outbox = config->no_outbox;
+  a->bridge = config->no_bridge;
   int rc = mcq__timers_reserve(&config->io->turn.timers);
   a->has_timer = rc == 0;
   return rc;
+}
+
+/* Those of its own; the shared ones are empty. */
+static void drop_queues(mcq__actor_t* a) {
+  mcq__mem_t* mem = mcq__actor_io(a)->mem;
+  if (a->outbox != a->config->no_outbox) {
+    mcq__outbox_dispose(a->outbox);
+    mcq__mem_free(mem, a->outbox);
+  }
+  if (a->bridge != a->config->no_bridge) {
+    mcq__bridge_dispose(a->bridge);
+    mcq__mem_free(mem, a->bridge);
+  }
+}
+
+void mcq__actor_config_init(mcq__actor_config_t* c, mcq__outbox_t* no_outbox,
+                            mcq__bridge_t* no_bridge) {
+  mcq__outbox_init(no_outbox, c->session.pool, c->protocol, c->max_messages,
+                   c->max_bytes);
+  mcq__bridge_init(no_bridge, &c->session);
+  c->no_outbox = no_outbox;
+  c->no_bridge = no_bridge;
 }
 
 void mcq__actor_dispose(mcq__actor_t* a) {
@@ -273,10 +291,9 @@ void mcq__actor_dispose(mcq__actor_t* a) {
   if (a->has_timer) mcq__timers_unreserve(&mcq__actor_io(a)->turn.timers);
   mcq__actor_let_go(a);
   mcq__tally_t tally = mcq__actor_tally(a);
-  mcq__tally_add(a->total, &tally);
-  mcq__bridge_dispose(&a->bridge);
+  mcq__tally_add(a->config->total, &tally);
+  drop_queues(a);
   mcq__actor_catch_up(a);
-  mcq__outbox_dispose(&a->outbox);
   mcq__mem_free(mcq__actor_io(a)->mem, a->pulse);
   mcq__mem_free(mcq__actor_io(a)->mem, a->text);
   mcq__mem_free(mcq__actor_io(a)->mem, a->odd);
@@ -355,7 +372,7 @@ void mcq__actor_up(mcq__actor_t* a) {
   a->tally.connections++;
   mcq__actor_watch(a);
   mcq__actor_thin(a);
-  if (a->outbox.chain.bytes != 0) mcq__io_flush(mcq__actor_io(a), &a->flush);
+  if (a->outbox->chain.bytes != 0) mcq__io_flush(mcq__actor_io(a), &a->flush);
 }
 
 /* It is ending already, and nobody will wait longer than this. */
@@ -403,7 +420,7 @@ void mcq__actor_forget(mcq__actor_t* a, int code) {
 
 mcq__tally_t* mcq__actor_odd(mcq__actor_t* a) {
   if (a->odd == NULL) a->odd = mcq__new(mcq__actor_io(a)->mem, mcq__tally_t);
-  return a->odd == NULL ? a->total : a->odd;
+  return a->odd == NULL ? a->config->total : a->odd;
 }
 
 mcq__tally_t mcq__actor_tally(const mcq__actor_t* a) {
@@ -411,8 +428,8 @@ mcq__tally_t mcq__actor_tally(const mcq__actor_t* a) {
   if (a->odd != NULL) t = *a->odd;
   mcq__tally_add_daily(&t, &a->tally);
   t.pings_in += asked(a);
-  t.written += a->outbox.nothing;
-  mcq__outbox_peak(&a->outbox, &t.peak_messages, &t.peak_bytes);
+  t.written += a->outbox->nothing;
+  mcq__outbox_peak(a->outbox, &t.peak_messages, &t.peak_bytes);
   return t;
 }
 

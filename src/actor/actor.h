@@ -77,6 +77,10 @@ typedef struct mcq__actor_config {
   mcq__io_t* io;
   const mcq__protocol_t* protocol;
   const mcq__actor_events_t* events;
+  void* owner;         /* the socket */
+  mcq__tally_t* total; /* where the tally of each goes in the end */
+  mcq__outbox_t* no_outbox; /* what those share that have nothing to send */
+  mcq__bridge_t* no_bridge; /* and those that got nothing in parts */
   mcq__session_config_t session;
   mcq__pulse_config_t pulse;
   uint64_t max_messages; /* high-water marks */
@@ -123,22 +127,20 @@ struct mcq__actor {
   bool asks;       /* the peer may be asked whether it lives */
   uint8_t strikes; /* messages its socket's type could not use */
   mcq__daily_t tally;
-  mcq__outbox_t outbox;
+  mcq__outbox_t* outbox;
   mcq__task_t flush; /* writes at the end of the phase */
   uint64_t charged;  /* to the budget */
   mcq__pulse_t* pulse; /* NULL: nobody wants to know whether it lives */
   mcq__ahead_t* ahead; /* what came while nothing may be delivered; NULL:
                           nothing did */
-  mcq__bridge_t bridge;
+  mcq__bridge_t* bridge;
   mcq_peer_t peer;
-  void* owner; /* the socket */
   void* end;   /* the endpoint it came from */
   mcq__node_t node; /* in the socket's list */
   mcq__task_t pump; /* goes on delivering next turn */
   mcq__task_t fail; /* ends the connection from a phase */
   mcq__timer_t timer;
   mcq__tally_t* odd;   /* what is rarely counted; NULL: none of it was */
-  mcq__tally_t* total; /* where all that goes in the end */
   uint64_t up_at;      /* when this connection was up, ms */
   uint64_t asked_ns;   /* when a ping was that waits for its answer; 0: none */
   uint64_t rtt_ns;     /* of the last ping answered; 0: none was */
@@ -155,10 +157,13 @@ struct mcq__actor {
   void* data;    /* the user's */
 };
 
-/* Makes an actor, IDLE.  0 or MCQ_ENOMEM; dispose takes either result.
- * `total` outlives it and is what its tally is added to in the end. */
-int mcq__actor_init(mcq__actor_t* a, const mcq__actor_config_t* config,
-                    mcq__tally_t* total, void* owner);
+/* The config is complete: makes the two that its actors share, which stay
+ * empty. */
+void mcq__actor_config_init(mcq__actor_config_t* c, mcq__outbox_t* no_outbox,
+                            mcq__bridge_t* no_bridge);
+
+/* Makes an actor, IDLE.  0 or MCQ_ENOMEM; dispose takes either result. */
+int mcq__actor_init(mcq__actor_t* a, const mcq__actor_config_t* config);
 
 /* IDLE only. */
 void mcq__actor_dispose(mcq__actor_t* a);

@@ -93,7 +93,7 @@ void mcq__actor_sent(mcq__actor_t* a, uint64_t n);
 static inline void mcq__actor_charge(mcq__actor_t* a) {
   mcq__budget_t* b = a->config->budget;
   if (mcq__likely(b == NULL)) return;
-  uint64_t now = a->let_go ? 0 : a->outbox.chain.bytes;
+  uint64_t now = a->let_go ? 0 : a->outbox->chain.bytes;
   if (now > a->charged) mcq__budget_enter(b);
   mcq__budget_move(b, a->charged, now);
   a->charged = now;

@@ -29,22 +29,34 @@ static bool may_look(const mcq__actor_t* a) {
          !mcq__actor_doomed(a) && !may_deliver(a);
 }
 
+/* The one of its own.  0 or MCQ_ENOMEM. */
+static int own_bridge(mcq__actor_t* a) {
+  const mcq__actor_config_t* c = a->config;
+  if (mcq__likely(a->bridge != c->no_bridge)) return 0;
+  mcq__bridge_t* own = mcq__new(c->io->mem, mcq__bridge_t);
+  if (own == NULL) return MCQ_ENOMEM;
+  mcq__bridge_init(own, &c->session);
+  a->bridge = own;
+  return 0;
+}
+
 static int deliver_part(mcq__actor_t* a, const mcq__event_t* ev) {
-  int rc = mcq__bridge_add(&a->bridge, ev->body);
+  int rc = own_bridge(a);
+  if (rc == 0) rc = mcq__bridge_add(a->bridge, ev->body);
   if (rc != 0 || ev->more) return rc;
   mcq_msg_t msg;
-  mcq__bridge_view(&a->bridge, &msg);
+  mcq__bridge_view(a->bridge, &msg);
   a->tally.messages_in++;
   a->tally.frames_in += msg.count;
   a->tally.bytes_in += msg.bytes;
   a->config->events->on_message(a, &msg);
-  mcq__bridge_reset(&a->bridge);
+  mcq__bridge_reset(a->bridge);
   return 0;
 }
 
 /* Hot: once for every frame received. */
 static inline int deliver(mcq__actor_t* a, const mcq__event_t* ev) {
-  if (mcq__unlikely(ev->more || !mcq__bridge_empty(&a->bridge)))
+  if (mcq__unlikely(ev->more || !mcq__bridge_empty(a->bridge)))
     return deliver_part(a, ev);
   mcq_msg_t msg;
   mcq__msg_view(&msg, a->config->session.pool, &ev->body, 1, ev->body.len);
@@ -182,7 +194,7 @@ static void deliver_all(mcq__actor_t* a) {
 void mcq__actor_finish(mcq__actor_t* a) {
   int code = a->end_code;
   bool whole = mcq__actor_protocol(a)->at_boundary(a->session) &&
-               mcq__bridge_empty(&a->bridge);
+               mcq__bridge_empty(a->bridge);
   if (code == UV_EOF && !whole && a->state == MCQ__ACTOR_UP)
     code = MCQ_EPARTIAL;
   mcq__actor_reason(a, code, a->end_text);
@@ -267,7 +279,7 @@ static void wait_for_turn(mcq__actor_t* a) {
   bool paused = !may_deliver(a);
   if (paused) begin_pause(a);
   int rc = mcq__actor_protocol(a)->hold(a->session);
-  if (rc == 0) rc = mcq__bridge_hold(&a->bridge);
+  if (rc == 0) rc = mcq__bridge_hold(a->bridge);
   if (rc != 0)
     mcq__actor_fail(a, rc, "out of memory");
   else if (!paused)
@@ -288,19 +300,19 @@ static bool used_up(mcq__actor_t* a) {
  * more were part of one. */
 static void note_words(mcq__actor_t* a, uint64_t frames, size_t held) {
   uint64_t came = a->tally.frames_in - frames + held;
-  if (came > a->bridge.count) mcq__actor_spoke(a);
+  if (came > a->bridge->count) mcq__actor_spoke(a);
 }
 
 static void pull(mcq__actor_t* a) {
   uint64_t frames = a->tally.frames_in;
-  size_t held = a->bridge.count;
+  size_t held = a->bridge->count;
   a->delivering = true;
   if (mcq__unlikely(a->pause != MCQ__PAUSE_NONE) && may_deliver(a))
     end_pause(a);
   deliver_all(a);
   if (mcq__unlikely(a->ahead != NULL) && mcq__ahead_empty(a->ahead))
     mcq__actor_catch_up(a);
-  mcq__bridge_rest(&a->bridge);
+  mcq__bridge_rest(a->bridge);
   if (mcq__unlikely(a->pause == MCQ__PAUSE_LONG)) put_off(a);
   a->delivering = false;
   if (mcq__unlikely(mcq__actor_watched(a))) note_words(a, frames, held);
@@ -318,8 +330,8 @@ void mcq__actor_pump(mcq__actor_t* a) {
     wait_for_turn(a);
   } else if (!rest && a->end_code != 0) {
     mcq__actor_finish(a);
-  } else if (!mcq__bridge_empty(&a->bridge) &&
-             mcq__bridge_hold(&a->bridge) != 0) {
+  } else if (!mcq__bridge_empty(a->bridge) &&
+             mcq__bridge_hold(a->bridge) != 0) {
     mcq__actor_fail(a, MCQ_ENOMEM, "out of memory");
   } else if (may_read(a) || goes_on_looking(a)) {
     mcq__actor_read(a);

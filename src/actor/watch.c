@@ -56,7 +56,7 @@ void mcq__actor_watch_wrote(mcq__actor_t* a, size_t n, uint64_t messages) {
   uint64_t now = now_of(a);
   if (n == 0) return;
   mcq__pulse_said(p, now, n);
-  if (a->outbox.messages < messages) mcq__pulse_spoke(p, now, false);
+  if (a->outbox->messages < messages) mcq__pulse_spoke(p, now, false);
   if (!p->unsent || mcq__actor_protocol(a)->out(a->session)->bytes != 0) return;
   mcq__pulse_left(p, now, mcq__io_now_ns(mcq__actor_io(a)), unsent(a));
   mcq__actor_arm(a);

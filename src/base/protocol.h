@@ -48,7 +48,8 @@ typedef struct mcq__hello {
   mcq__slice_t routing_id; /* empty when it announced none */
   uint8_t version_major;   /* negotiated */
   uint8_t version_minor;
-  const mcq__property_t* properties; /* all of them, as received */
+  const mcq__property_t* properties; /* all of them, as received: until
+                                        welcome(), then see property() */
   size_t property_count;
 } mcq__hello_t;
 
@@ -142,6 +143,11 @@ typedef struct mcq__protocol {
   bool (*at_boundary)(const mcq__session_t* s);
 
   const mcq__hello_t* (*hello)(const mcq__session_t* s);
+
+  /* After READY: the value of the property of that name, whatever its case,
+   * good until close.  False: there is none.  NULL: there never are. */
+  bool (*property)(const mcq__session_t* s, const char* name,
+                   mcq__slice_t* out);
 
   /* Questions like ping()'s that the peer asked so far; the session answered
    * them.  NULL: there are none. */

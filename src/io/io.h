@@ -300,6 +300,7 @@ struct mcq__io {
   mcq_inproc_t* space; /* of inproc: `own`, or one that others look into too */
   mcq_inproc_t own;
   mcq__window_t read; /* shared read window of pumps that choose none */
+  bool has_read;      /* it was used since somebody last looked (quiet.c) */
   void (*on_left)(mcq__io_t* io); /* everything is closed */
   void* user;
 };

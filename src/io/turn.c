@@ -98,7 +98,7 @@ static void settle(mcq__io_t* io) {
     uv_idle_start(&turn->idle, on_idle);
   else
     uv_idle_stop(&turn->idle);
-  if (mcq__unlikely(mcq__pool_grown(io->pool))) mcq__quiet_look(io);
+  if (turn->quiet.place == 0) mcq__quiet_look(io);
   arm(io);
 }
 

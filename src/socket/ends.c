@@ -83,7 +83,7 @@ static int accept_stream(mcq_socket_t* s, mcq__listener_t* l, void* stream,
   mcq__guest_t* guest = mcq__new(s->host->mem, mcq__guest_t);
   if (guest == NULL) return MCQ_ENOMEM;
   mcq__actor_t* a = &guest->actor;
-  int rc = mcq__actor_init(a, &s->config, &s->tally, s);
+  int rc = mcq__actor_init(a, &s->config);
   if (rc == 0) rc = mcq__gate_enter(&s->gate, guest, l);
   bool entered = rc == 0;
   if (rc == 0) rc = mcq__actor_attach(a, l->transport, stream, address, true);
@@ -230,9 +230,9 @@ static void be_patient(mcq__end_t* end) {
   uint64_t at = mcq__io_now(&s->host->io) + linger;
   if (end->give_up_at == 0)
     end->give_up_at = at;
-  else if (a->outbox.messages < end->left)
+  else if (a->outbox->messages < end->left)
     end->give_up_at = a->stop_at < at ? a->stop_at : at;
-  end->left = a->outbox.messages;
+  end->left = a->outbox->messages;
 }
 
 static void wait_for_connection(mcq__end_t* end) {
@@ -281,7 +281,7 @@ void mcq__end_idle(mcq__end_t* end, bool retry) {
   if (end->code == MCQ_ELOCAL) what = 0; /* the user wants it so */
   end->was_up = false;
   bool keep = retry && !dials_once(end) && !stops_at(end, what) &&
-              (!end->closing || end->actor.outbox.messages != 0);
+              (!end->closing || end->actor.outbox->messages != 0);
   if (proves_nothing(end)) mcq__dialer_lasted(&end->dialer);
   if (end->closing && keep) wait_for_connection(end);
   if (end->closing && !keep) mcq__dialer_close(&end->dialer);
@@ -301,7 +301,7 @@ static void close_dialed(mcq__end_t* end) {
   be_patient(end);
   if (a->state == MCQ__ACTOR_UP || a->state == MCQ__ACTOR_ENDING) {
     mcq__actor_end(a, MCQ_ELOCAL, linger);
-  } else if (a->outbox.messages == 0 || linger == 0 || end->stopped) {
+  } else if (a->outbox->messages == 0 || linger == 0 || end->stopped) {
     give_up(end);
   } else {
     wait_for_connection(end);
@@ -434,7 +434,7 @@ static int start_dialed(mcq__end_t* end, const mcq__endpoint_t* endpoint,
       .attempts = none(s->options.reconnect_attempts),
       .total_ms = none(s->options.reconnect_total_ms)};
   end->connecting = true;
-  int rc = mcq__actor_init(&end->actor, &s->config, &s->tally, s);
+  int rc = mcq__actor_init(&end->actor, &s->config);
   end->actor.end = end;
   if (rc == 0 && options->routing_id_len != 0)
     rc = mcq__slice_copy(&end->name, s->host->pool, options->routing_id,

@@ -78,7 +78,7 @@ static bool replace_oldest(mcq_socket_t* s, mcq__actor_t* a) {
   if (s->options.slow_peer != MCQ_SLOW_DROP_OLDEST) return false;
   do {
     if (!mcq__fanout_shed(s, a)) return false;
-  } while (mcq__outbox_full(&a->outbox));
+  } while (mcq__outbox_full(a->outbox));
   return true;
 }
 
@@ -95,7 +95,7 @@ static bool on_missed(void* arg, mcq_peer_t peer, int code, uint64_t count) {
   note_missed(s, a, count);
   /* Where all of them together have no room it may not be this one's fault. */
   if (s->options.slow_peer == MCQ_SLOW_DISCONNECT &&
-      (code != MCQ_EAGAIN || mcq__outbox_full(&a->outbox)))
+      (code != MCQ_EAGAIN || mcq__outbox_full(a->outbox)))
     mcq__actor_end(a, MCQ_ESLOW, 0);
   return false;
 }

@@ -146,7 +146,7 @@ static void on_short(mcq__budget_t* budget, bool is_short) {
       .text = "max_bytes"};
   for (mcq__node_t* n = s->actors.next; n != &s->actors; n = n->next) {
     mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
-    event.count += a->outbox.messages;
+    event.count += a->outbox->messages;
     if (!is_short && a->starved) mcq__io_flush(&s->host->io, &a->flush);
   }
   mcq__socket_event(s, &event);
@@ -188,6 +188,9 @@ static void configure(mcq_socket_t* s) {
   c->session.max_frames = unlimited(o->max_frames);
   c->session.handshake_ms = unlimited(o->handshake_ms);
   c->session.max_handshake = unlimited(o->max_handshake_size);
+  c->owner = s;
+  c->total = &s->tally;
+  mcq__actor_config_init(c, &s->no_outbox, &s->no_bridge);
 }
 
 /* ---- life ---------------------------------------------------------------- */

@@ -66,6 +66,8 @@ struct mcq_socket {
   uint64_t number;              /* among the sockets of its context */
   char* name;
   mcq__actor_config_t config;
+  mcq__outbox_t no_outbox; /* for the config */
+  mcq__bridge_t no_bridge;
   mcq__slice_t routing_id; /* counting */
   mcq__property_t* properties;
   union {

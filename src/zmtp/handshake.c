@@ -90,17 +90,20 @@ static int keep_metadata(mcq__session_t* s) {
   size_t count;
   int rc = mcq__metadata_count(data, &count);
   if (rc != 0) return rc;
-  mcq__said_t* said = (mcq__said_t*) mcq__mem_zalloc(
-      mem, sizeof *said + count * sizeof said->properties[0]);
+  mcq__said_t* said = mcq__new(mem, mcq__said_t);
   if (said == NULL) return MCQ_ENOMEM;
   s->said = said;
   said->hello = s->shake->hello;
   if (count == 0) return 0;
   said->metadata = (uint8_t*) mcq__mem_copy(mem, data.data, data.len);
   if (said->metadata == NULL) return MCQ_ENOMEM;
-  mcq__metadata_read(mcq__slice_static(said->metadata, data.len),
-                     said->properties, count);
-  said->hello.properties = said->properties;
+  said->len = data.len;
+  mcq__property_t* list = (mcq__property_t*) mcq__mem_alloc(
+      mem, count * sizeof(mcq__property_t));
+  if (list == NULL) return MCQ_ENOMEM;
+  s->shake->properties = list;
+  mcq__metadata_read(mcq__slice_static(said->metadata, data.len), list, count);
+  said->hello.properties = list;
   said->hello.property_count = count;
   return 0;
 }

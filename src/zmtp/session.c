@@ -163,14 +163,15 @@ static int start(mcq__session_t* s) {
   rc = mcq__chain_commit(&s->out, &w, sizeof bytes);
   mcq__window_close(&w);
   s->started = rc == 0;
+  s->spoken = 1;
   return rc;
 }
 
 static mcq__chain_t* out(mcq__session_t* s) {
-  if (mcq__unlikely(mcq__window_is_open(&s->speech) && s->out.bytes == 0)) {
+  if (mcq__unlikely(s->spoken != 0 && s->out.bytes == 0)) {
     mcq__window_close(&s->speech);
+    mcq__chain_dispose(&s->out);
     s->spoken = 0;
-    mcq__chain_rest(&s->out);
   }
   return &s->out;
 }
@@ -180,6 +181,11 @@ static void forget_shake(mcq__session_t* s) {
   if (s->shake == NULL) return;
   if (s->mechanism->end != NULL) s->mechanism->end(&s->shake->talk);
   mcq__slice_release(&s->shake->opened);
+  if (s->said != NULL) {
+    s->said->hello.properties = NULL;
+    s->said->hello.property_count = 0;
+  }
+  mcq__mem_free(mcq__pool_mem(s->pool), s->shake->properties);
   mcq__mem_free(mcq__pool_mem(s->pool), s->shake);
   s->shake = NULL;
 }
@@ -188,6 +194,7 @@ static int welcome(mcq__session_t* s) {
   mcq__check(s->stage == MCQ__TRAFFIC);
   const mcq__mechanism_t* m = s->mechanism;
   int rc = m->welcome == NULL ? 0 : m->welcome(&s->shake->talk);
+  s->spoken = 1;
   if (rc == 0 && m->open == NULL && m->seal == NULL) forget_shake(s);
   return rc;
 }
@@ -218,6 +225,13 @@ static void tick(mcq__session_t* s, uint64_t now) {
 
 static const mcq__hello_t* hello(const mcq__session_t* s) {
   return s->said != NULL ? &s->said->hello : &s->shake->hello;
+}
+
+static bool property(const mcq__session_t* s, const char* name,
+                     mcq__slice_t* out) {
+  if (s->said == NULL) return false;
+  return mcq__metadata_value(
+      mcq__slice_static(s->said->metadata, s->said->len), name, out);
 }
 
 static uint64_t asked(const mcq__session_t* s) {
@@ -291,6 +305,7 @@ const mcq__protocol_t mcq__zmtp = {
     .refuse = refuse,
     .at_boundary = at_boundary,
     .hello = hello,
+    .property = property,
     .asked = asked,
     .expiry = expiry,
     .tick = tick,

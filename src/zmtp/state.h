@@ -25,13 +25,14 @@ typedef struct mcq__shake {
   uint64_t room;       /* bytes the peer may still say */
   mcq__slice_t opened; /* the plain body of the last sealed frame */
   mcq__hello_t hello;  /* what is known of it until it has said READY */
+  mcq__property_t* properties; /* all that it said then */
 } mcq__shake_t;
 
 /* What the peer said of itself in READY. */
 typedef struct mcq__said {
   mcq__hello_t hello;
   uint8_t* metadata; /* what hello points into */
-  mcq__property_t properties[];
+  size_t len;
 } mcq__said_t;
 
 /* There may be very many of these that have nothing to do. */
@@ -46,7 +47,8 @@ struct mcq__session {
 
   uint8_t stage; /* mcq__stage_t */
   bool started;
-  uint8_t spoken; /* how often `speech` was opened since all was out */
+  uint8_t spoken; /* something was, since all was out; above 1: how often
+                     `speech` was opened, and one */
   int code;       /* ENDING: of the FAILED event */
   mcq__chain_t out;
   mcq__pool_t* pool;

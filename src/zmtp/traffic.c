@@ -79,10 +79,11 @@ static int message(mcq__session_t* s, const mcq__frame_t* f, mcq__slice_t body,
 /* Opens `speech` for `size` bytes more: a few at first, for most have one
  * thing to say at a time, and larger ones for whoever has a lot to say. */
 static int more_speech(mcq__session_t* s, size_t size) {
-  if (s->spoken < 3) s->spoken++;
-  if (s->spoken == 1 && size <= SPEECH_FEW)
+  if (s->spoken == 0) s->spoken = 1;
+  if (s->spoken < 4) s->spoken++;
+  if (s->spoken == 2 && size <= SPEECH_FEW)
     return mcq__window_open_exact(&s->speech, s->pool, SPEECH_FEW);
-  size_t usual = s->spoken < 3 ? MCQ__SLAB_SMALL : MCQ__SLAB_MEDIUM;
+  size_t usual = s->spoken < 4 ? MCQ__SLAB_SMALL : MCQ__SLAB_MEDIUM;
   return mcq__window_open(&s->speech, s->pool, size > usual ? size : usual);
 }
 
@@ -113,6 +114,7 @@ static int say_sealed(mcq__session_t* s, uint8_t flags, mcq__slice_t lead,
   mcq__slice_t body = mcq__window_freeze(&w, len);
   mcq__window_close(&w);
   rc = s->mechanism->seal(&s->shake->talk, &s->out, flags, body);
+  if (s->spoken == 0) s->spoken = 1;
   mcq__slice_release(&body);
   return rc;
 }
