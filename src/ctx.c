@@ -218,7 +218,7 @@ static void dump_socket(const mcq_socket_t* s, line_fn line, void* arg) {
     snprintf(text, sizeof text, "  endpoint %llu: %s %s%s",
              (unsigned long long) end->id,
              end->connecting ? "connects to" : "listens at",
-             end->connecting ? end->uri : end->listener.address,
+             end->connecting ? end->uri : end->bound->listener.address,
              end->closing ? ", closing" : "");
     line(text, arg);
   }

@@ -55,8 +55,10 @@ struct mcq__dialer {
   const mcq__transport_t* transport;
   const mcq__dialer_events_t* events;
   void* user;
-  mcq__endpoint_t endpoint;
-  mcq__dialer_config_t config;
+  const mcq__dialer_config_t* config;
+  char* place;               /* the endpoint's host, or the rest of it */
+  mcq__endpoint_t* endpoint; /* that, for the length of an attempt */
+  uint16_t port;
   enum mcq__dialer_state state;
   unsigned failures; /* since the last success: the exponent */
   uint64_t waited;   /* ms before the last attempt */
@@ -74,7 +76,7 @@ struct mcq__dialer {
 };
 
 /* Prepares `d` (caller's memory, zeroed but for user) and dials in the next
- * phase.  0, MCQ_EINVAL for an address that only a listener can have (a
+ * phase.  `config` and `events` outlive it.  0, MCQ_EINVAL for an address that only a listener can have (a
  * wildcard, port 0), MCQ_ENOTSUP for an unknown scheme, MCQ_ENOMEM. */
 int mcq__dialer_open(mcq__dialer_t* d, mcq__io_t* io,
                      const mcq__endpoint_t* endpoint,

@@ -89,7 +89,8 @@ static void suspect(mcq_socket_t* s, mcq_peer_t peer) {
 static int take_in(mcq_socket_t* s, mcq__actor_t* a, const char** text) {
   mcq__end_t* end = end_of(a);
   mcq__slice_t name = hello_of(a)->routing_id;
-  if (end != NULL && end->name.len != 0) name = end->name;
+  if (end != NULL && end->name != NULL)
+    name = mcq__slice_static(end->name, end->name_len);
   /* Two may have one name where nobody is called by it. */
   if (!s->pattern->by_name) name = mcq__slice_static(NULL, 0);
   if (s->pattern->admit != NULL) {

@@ -193,6 +193,19 @@ static void configure(mcq_socket_t* s) {
   mcq__actor_config_init(c, &s->no_outbox, &s->no_bridge);
 }
 
+static uint64_t none(int64_t value) {
+  return value < 0 ? 0 : (uint64_t) value;
+}
+
+static void configure_dialing(mcq__dialer_config_t* c,
+                              const mcq_socket_options_t* o) {
+  c->retry_ms = o->reconnect_ms < 0 ? MCQ__NEVER : (uint64_t) o->reconnect_ms;
+  c->retry_max_ms = (uint64_t) o->reconnect_max_ms;
+  c->connect_ms = o->connect_ms < 0 ? MCQ__NEVER : (uint64_t) o->connect_ms;
+  c->attempts = none(o->reconnect_attempts);
+  c->total_ms = none(o->reconnect_total_ms);
+}
+
 /* ---- life ---------------------------------------------------------------- */
 
 static void dispose(mcq_socket_t* s) {
@@ -295,6 +308,7 @@ static int build(mcq_socket_t* s, const mcq_socket_options_t* options) {
   if (rc == 0) rc = copy_name(s, options->name);
   if (rc == 0) rc = copy_properties(s, options);
   if (rc == 0) configure(s);
+  if (rc == 0) configure_dialing(&s->dialing, &s->options);
   if (rc == 0 && s->pattern->init != NULL) rc = s->pattern->init(s, options);
   return rc;
 }
