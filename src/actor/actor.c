@@ -60,7 +60,7 @@ void mcq__actor_cut(mcq__actor_t* a) {
   mcq__io_timer_stop(mcq__actor_io(a), &a->timer);
   mcq__io_cancel(&a->flush);
   mcq__io_cancel(&a->pump);
-  mcq__io_cancel(&a->fail);
+  a->doomed = false;
   a->wire->backend->close(a->wire);
   /* With a write in flight what is lost is known only when that has ended. */
   if (!a->in_flight) tell_lost(a);
@@ -72,8 +72,7 @@ void mcq__actor_read(mcq__actor_t* a) {
   if (mcq__unlikely(mcq__actor_watched(a))) mcq__actor_watch_reading(a);
   int rc = a->wire->backend->read_start(a->wire);
   if (rc != 0) {
-    mcq__actor_reason(a, rc, "cannot read");
-    mcq__io_work(mcq__actor_io(a), &a->fail);
+    mcq__actor_fail(a, rc, "cannot read");
   }
 }
 
@@ -102,13 +101,12 @@ void mcq__actor_refuse(mcq__actor_t* a, int code, const char* text) {
   tell_lost(a);
 }
 
-static void run_fail(mcq__task_t* task) {
-  mcq__actor_cut(mcq__container_of(task, mcq__actor_t, fail));
-}
-
 void mcq__actor_fail(mcq__actor_t* a, int code, const char* text) {
   mcq__actor_reason(a, code, text);
-  mcq__io_work(mcq__actor_io(a), &a->fail);
+  if (a->doomed) return;
+  a->doomed = true;
+  mcq__io_cancel(&a->pump); /* it may have been for later */
+  mcq__io_work(mcq__actor_io(a), &a->pump);
 }
 
 void mcq__actor_goodbye(mcq__actor_t* a) {
@@ -240,7 +238,11 @@ static void on_timer(mcq__timer_t* timer) {
 /* ---- life ---------------------------------------------------------------- */
 
 static void run_pump(mcq__task_t* task) {
-  mcq__actor_pump(mcq__container_of(task, mcq__actor_t, pump));
+  mcq__actor_t* a = mcq__container_of(task, mcq__actor_t, pump);
+  if (mcq__unlikely(a->doomed))
+    mcq__actor_cut(a);
+  else
+    mcq__actor_pump(a);
 }
 
 int mcq__actor_init(mcq__actor_t* a, const mcq__actor_config_t* config) {
@@ -250,7 +252,6 @@ int mcq__actor_init(mcq__actor_t* a, const mcq__actor_config_t* config) {
   a->config = config;
   a->flush.run = mcq__actor_flush;
   a->pump.run = run_pump;
-  a->fail.run = run_fail;
   a->timer.run = on_timer;
   a->outbox = config->no_outbox;
   a->bridge = config->no_bridge;
@@ -286,7 +287,6 @@ void mcq__actor_dispose(mcq__actor_t* a) {
   mcq__check(a->state == MCQ__ACTOR_IDLE);
   mcq__io_cancel(&a->flush);
   mcq__io_cancel(&a->pump);
-  mcq__io_cancel(&a->fail);
   mcq__io_timer_stop(mcq__actor_io(a), &a->timer);
   if (a->has_timer) mcq__timers_unreserve(&mcq__actor_io(a)->turn.timers);
   mcq__actor_let_go(a);
@@ -427,6 +427,7 @@ mcq__tally_t mcq__actor_tally(const mcq__actor_t* a) {
   mcq__tally_t t = {0};
   if (a->odd != NULL) t = *a->odd;
   mcq__tally_add_daily(&t, &a->tally);
+  mcq__tally_add_outgoing(&t, &a->outbox->sent);
   t.pings_in += asked(a);
   t.written += a->outbox->nothing;
   mcq__outbox_peak(a->outbox, &t.peak_messages, &t.peak_bytes);

@@ -124,6 +124,7 @@ struct mcq__actor {
   bool displaced;  /* its down was told before on_lost */
   bool incoming;
   bool has_timer;  /* a place in the heap is reserved */
+  bool doomed;     /* its end was decided on and is near */
   bool asks;       /* the peer may be asked whether it lives */
   uint8_t strikes; /* messages its socket's type could not use */
   mcq__daily_t tally;
@@ -137,8 +138,8 @@ struct mcq__actor {
   mcq_peer_t peer;
   void* end;   /* the endpoint it came from */
   mcq__node_t node; /* in the socket's list */
-  mcq__task_t pump; /* goes on delivering next turn */
-  mcq__task_t fail; /* ends the connection from a phase */
+  mcq__task_t pump; /* goes on delivering next turn; of a doomed one: ends
+                       the connection from a phase */
   mcq__timer_t timer;
   mcq__tally_t* odd;   /* what is rarely counted; NULL: none of it was */
   uint64_t up_at;      /* when this connection was up, ms */

@@ -25,6 +25,7 @@ void mcq__outbox_init(mcq__outbox_t* o, mcq__pool_t* pool,
   o->peak_messages = 0;
   o->peak_bytes = 0;
   o->nothing = 0;
+  o->sent = (mcq__outgoing_t){0};
 }
 
 /* Something leaves the queue. */

@@ -18,7 +18,7 @@ static inline const mcq__protocol_t* mcq__actor_protocol(
 
 /* A connection whose end was decided on says and hears nothing more. */
 static inline bool mcq__actor_doomed(const mcq__actor_t* a) {
-  return mcq__node_linked(&a->fail.node);
+  return a->doomed;
 }
 
 /* Signs of life are of interest. */

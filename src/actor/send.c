@@ -63,7 +63,7 @@ void mcq__actor_sent(mcq__actor_t* a, uint64_t n) {
   if (mcq__unlikely(a->told))
     mcq__actor_odd(a)->unsure += n;
   else
-    a->tally.written += n;
+    a->outbox->sent.written += n;
 }
 
 static inline void book(mcq__actor_t* a, size_t n, size_t control) {
@@ -320,32 +320,32 @@ static inline bool queue_quickly(mcq__outbox_t* o, const mcq__body_t* body,
 }
 
 static int queue(mcq__actor_t* a, const mcq__body_t* body) {
-  mcq__daily_t* tally = &a->tally;
   uint64_t payload;
   if (mcq__unlikely(!queue_quickly(a->outbox, body, &payload))) {
     int rc = own_outbox(a);
     if (rc == 0) rc = mcq__outbox_put(a->outbox, body, &payload);
     if (mcq__unlikely(rc != 0)) return rc;
   }
-  tally->messages_out++;
-  tally->frames_out += body->count;
-  tally->bytes_out += payload;
+  mcq__outgoing_t* sent = &a->outbox->sent;
+  sent->messages++;
+  sent->frames += body->count;
+  sent->bytes += payload;
   return 0;
 }
 
 /* What many get, perhaps several messages. */
 static int queue_wired(mcq__actor_t* a, const mcq__body_t* body) {
   const mcq__wired_t* wired = body->wired;
-  mcq__daily_t* tally = &a->tally;
   uint64_t payload;
   if (mcq__unlikely(!mcq__outbox_follow(a->outbox, wired))) {
     int rc = own_outbox(a);
     if (rc == 0) rc = mcq__outbox_put(a->outbox, body, &payload);
     if (mcq__unlikely(rc != 0)) return rc;
   }
-  tally->messages_out += wired->count;
-  tally->frames_out += wired->frames;
-  tally->bytes_out += wired->payload;
+  mcq__outgoing_t* sent = &a->outbox->sent;
+  sent->messages += wired->count;
+  sent->frames += wired->frames;
+  sent->bytes += wired->payload;
   return 0;
 }
 

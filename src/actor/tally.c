@@ -42,12 +42,15 @@ void mcq__tally_add_daily(mcq__tally_t* to, const mcq__daily_t* from) {
   to->frames_in += from->frames_in;
   to->bytes_in += from->bytes_in;
   to->wire_in += from->wire_in;
-  to->messages_out += from->messages_out;
-  to->frames_out += from->frames_out;
-  to->bytes_out += from->bytes_out;
-  to->written += from->written;
   to->wire_out += from->wire_out;
   to->connections += from->connections;
   to->pings_out += from->pings_out;
   to->pongs_in += from->pongs_in;
+}
+
+void mcq__tally_add_outgoing(mcq__tally_t* to, const mcq__outgoing_t* from) {
+  to->messages_out += from->messages;
+  to->frames_out += from->frames;
+  to->bytes_out += from->bytes;
+  to->written += from->written;
 }

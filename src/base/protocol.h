@@ -46,11 +46,11 @@ typedef struct mcq__hello {
   const char* socket_type; /* NUL-terminated */
   const char* mechanism;   /* NUL-terminated */
   mcq__slice_t routing_id; /* empty when it announced none */
-  uint8_t version_major;   /* negotiated */
-  uint8_t version_minor;
   const mcq__property_t* properties; /* all of them, as received: until
                                         welcome(), then see property() */
-  size_t property_count;
+  uint32_t property_count;
+  uint8_t version_major; /* negotiated */
+  uint8_t version_minor;
 } mcq__hello_t;
 
 /* What a session is made from.  Everything pointed to outlives the session. */

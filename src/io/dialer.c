@@ -101,7 +101,7 @@ static void on_limit(mcq__timer_t* timer) {
 static void run_start(mcq__task_t* task) {
   mcq__dialer_t* d = mcq__container_of(task, mcq__dialer_t, task);
   if (d->since == MCQ__NEVER) d->since = mcq__io_now(d->io);
-  d->tries++;
+  if (d->tries < UINT32_MAX) d->tries++;
   d->events->on_dialing(d);
   if (d->closing) return;
   d->expired = false;

@@ -59,17 +59,17 @@ struct mcq__dialer {
   char* place;               /* the endpoint's host, or the rest of it */
   mcq__endpoint_t* endpoint; /* that, for the length of an attempt */
   uint16_t port;
+  bool closing;
+  bool expired;              /* the attempt took too long and was broken off */
   enum mcq__dialer_state state;
   unsigned failures; /* since the last success: the exponent */
-  uint64_t waited;   /* ms before the last attempt */
-  uint64_t up_at;    /* since when there is a stream */
-  uint64_t tries;    /* attempts since then */
+  unsigned tries;    /* attempts since then */
   uint64_t since;    /* when the first of them began; MCQ__NEVER: none has */
   unsigned failures_before; /* the same three before that success */
-  uint64_t tries_before;
+  unsigned tries_before;
   uint64_t since_before;
-  bool closing;
-  bool expired;       /* the attempt took too long and was broken off */
+  uint64_t waited;    /* ms before the last attempt */
+  uint64_t up_at;     /* since when there is a stream */
   mcq__timer_t timer; /* the wait, or the limit of the attempt */
   mcq__task_t task;
   void* impl; /* the transport's own, for one attempt */

@@ -461,7 +461,7 @@ static int start_dialed(mcq__end_t* end, const mcq__endpoint_t* endpoint,
   int rc = mcq__actor_init(&end->actor, &s->config);
   end->actor.end = end;
   if (rc == 0 && options->routing_id_len != 0) {
-    end->name_len = options->routing_id_len;
+    end->name_len = (uint8_t) options->routing_id_len;
     end->name = (char*) mcq__mem_copy(s->host->mem, options->routing_id,
                                       end->name_len);
     if (end->name == NULL) rc = MCQ_ENOMEM;

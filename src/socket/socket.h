@@ -60,12 +60,12 @@ typedef struct mcq__end {
   bool io_closed; /* the listener or dialer is gone */
   bool stopped;   /* the dialer gave up */
   bool was_up;    /* the last connection was */
+  uint8_t name_len;
   int code;       /* why the last attempt failed or connection ended */
   unsigned attempts;
   mcq__bound_t* bound;     /* NULL: connecting */
   mcq__parting_t* parting; /* NULL: not closing, or not waiting */
   char* name;              /* what to call the other side; NULL: what it says */
-  size_t name_len;
   mcq__dialer_t dialer;
   mcq__actor_t actor;
 } mcq__end_t;

@@ -97,14 +97,14 @@ static int keep_metadata(mcq__session_t* s) {
   if (count == 0) return 0;
   said->metadata = (uint8_t*) mcq__mem_copy(mem, data.data, data.len);
   if (said->metadata == NULL) return MCQ_ENOMEM;
-  said->len = data.len;
+  said->len = (uint32_t) data.len; /* below MCQ__COMMAND_MAX */
   mcq__property_t* list = (mcq__property_t*) mcq__mem_alloc(
       mem, count * sizeof(mcq__property_t));
   if (list == NULL) return MCQ_ENOMEM;
   s->shake->properties = list;
   mcq__metadata_read(mcq__slice_static(said->metadata, data.len), list, count);
   said->hello.properties = list;
-  said->hello.property_count = count;
+  said->hello.property_count = (uint32_t) count;
   return 0;
 }
 

@@ -32,7 +32,7 @@ typedef struct mcq__shake {
 typedef struct mcq__said {
   mcq__hello_t hello;
   uint8_t* metadata; /* what hello points into */
-  size_t len;
+  uint32_t len;
 } mcq__said_t;
 
 /* There may be very many of these that have nothing to do. */
