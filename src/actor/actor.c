@@ -190,6 +190,21 @@ static uint64_t asked(const mcq__actor_t* a) {
   return protocol->asked(a->session);
 }
 
+/* Where it was dialed by number the address is just that. */
+static int note_address(mcq__actor_t* a, const char* address,
+                        const char* dialed) {
+  a->borrows = dialed != NULL && strcmp(dialed, address) == 0;
+  a->address = a->borrows ? dialed
+                          : mcq__mem_text(mcq__actor_io(a)->mem, address,
+                                          strlen(address));
+  return a->address == NULL ? MCQ_ENOMEM : 0;
+}
+
+static void forget_address(mcq__actor_t* a) {
+  if (!a->borrows) mcq__mem_free(mcq__actor_io(a)->mem, (char*) a->address);
+  a->address = NULL;
+}
+
 static void on_closed(mcq__wire_t* wire) {
   mcq__actor_t* a = of_wire(wire);
   tell_lost(a);
@@ -204,8 +219,7 @@ static void on_closed(mcq__wire_t* wire) {
   a->session = NULL;
   mcq__bridge_reset(a->bridge);
   mcq__actor_catch_up(a);
-  mcq__mem_free(mcq__actor_io(a)->mem, a->address);
-  a->address = NULL;
+  forget_address(a);
   a->state = MCQ__ACTOR_IDLE;
   a->config->events->on_idle(a);
 }
@@ -332,7 +346,7 @@ static void forget_connection(mcq__actor_t* a) {
 }
 
 int mcq__actor_attach(mcq__actor_t* a, const mcq__transport_t* transport,
-                      void* stream, const char* address, bool incoming) {
+                      void* stream, const char* address, const char* dialed) {
   mcq__io_t* io = mcq__actor_io(a);
   const mcq__protocol_t* protocol = mcq__actor_protocol(a);
   const mcq__backend_t* backend =
@@ -340,19 +354,16 @@ int mcq__actor_attach(mcq__actor_t* a, const mcq__transport_t* transport,
   mcq__check(a->state == MCQ__ACTOR_IDLE);
   forget_connection(a);
   mcq__session_config_t config = a->config->session;
-  config.incoming = incoming;
-  a->incoming = incoming;
-  a->address = mcq__mem_text(io->mem, address, strlen(address));
-  int rc = a->address == NULL
-               ? MCQ_ENOMEM
-               : protocol->open(&a->session, &config, mcq__io_now(io));
+  config.incoming = dialed == NULL;
+  a->incoming = dialed == NULL;
+  int rc = note_address(a, address, dialed);
+  if (rc == 0) rc = protocol->open(&a->session, &config, mcq__io_now(io));
   if (rc == 0) rc = protocol->start(a->session);
   if (rc == 0) rc = backend->adopt(&a->wire, io, stream, &wire_events, a);
   if (rc != 0) {
     protocol->close(a->session);
     a->session = NULL;
-    mcq__mem_free(io->mem, a->address);
-    a->address = NULL;
+    forget_address(a);
     return rc;
   }
   a->state = MCQ__ACTOR_OPENING;

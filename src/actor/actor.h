@@ -103,7 +103,7 @@ struct mcq__actor {
   const mcq__actor_config_t* config;
   mcq__session_t* session;
   mcq__wire_t* wire;
-  mcq__actor_state_t state;
+  uint8_t state;   /* mcq__actor_state_t */
   uint8_t pause;   /* enum mcq__pause: how far it has gone */
   bool paused;     /* this peer alone */
   bool reading;    /* the wire is */
@@ -126,6 +126,7 @@ struct mcq__actor {
   bool has_timer;  /* a place in the heap is reserved */
   bool doomed;     /* its end was decided on and is near */
   bool asks;       /* the peer may be asked whether it lives */
+  bool borrows;    /* the address is the dialer's */
   uint8_t strikes; /* messages its socket's type could not use */
   mcq__daily_t tally;
   mcq__outbox_t* outbox;
@@ -154,7 +155,7 @@ struct mcq__actor {
   int end_code;     /* what the wire said at its end, or we did */
   const char* end_text;
   char* text;    /* why, for people; NULL: nothing more than the code */
-  char* address; /* of the other side */
+  const char* address; /* of the other side */
   void* data;    /* the user's */
 };
 
@@ -170,10 +171,11 @@ int mcq__actor_init(mcq__actor_t* a, const mcq__actor_config_t* config);
 void mcq__actor_dispose(mcq__actor_t* a);
 
 /* Builds all that one connection needs over `stream`; the one way for the
- * first connection, a renewed and an accepted one.  On failure the stream is
- * still the caller's and the actor IDLE. */
+ * first connection, a renewed and an accepted one.  `dialed` is where it was
+ * connected to, and outlives the actor; NULL: it was accepted.  On failure the
+ * stream is still the caller's and the actor IDLE. */
 int mcq__actor_attach(mcq__actor_t* a, const mcq__transport_t* transport,
-                      void* stream, const char* address, bool incoming);
+                      void* stream, const char* address, const char* dialed);
 
 /* The handshake of this connection was accepted: messages may flow. */
 void mcq__actor_up(mcq__actor_t* a);

@@ -29,7 +29,6 @@ typedef struct mcq__pulse_config {
 
 typedef struct mcq__pulse {
   const mcq__pulse_config_t* config;
-  uint64_t timeout;
   uint64_t heard;  /* when bytes came last; time in which nobody read is left
                       out, in this and the next four */
   uint64_t asked;  /* the first question that nothing was heard since */
@@ -49,6 +48,7 @@ typedef struct mcq__pulse {
   uint64_t sent_ns; /* when the numbered question left */
   uint64_t rtt_ns;  /* how long the last answer took; 0: there was none */
   uint32_t number;
+  uint32_t limit; /* of suspicion, ms: less patience than the config's; 0: none */
   bool on;       /* any of this is of interest */
   bool asks;     /* the peer understands questions */
   bool awaiting; /* the answer to question `number` */
@@ -130,7 +130,7 @@ bool mcq__pulse_answered(mcq__pulse_t* p, uint64_t now_ns,
 
 /* There is reason to think that the peer is gone: it has `limit` ms at most to
  * answer the next question.  False: it cannot be asked. */
-bool mcq__pulse_suspect(mcq__pulse_t* p, uint64_t now, uint64_t limit);
+bool mcq__pulse_suspect(mcq__pulse_t* p, uint64_t now, uint32_t limit);
 
 /* ---- deadlines ----------------------------------------------------------- */
 

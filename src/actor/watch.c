@@ -6,7 +6,7 @@
 
 /* How long somebody under suspicion has to answer where nothing else was
  * asked for, ms. */
-#define SUSPECT ((uint64_t) 10000)
+#define SUSPECT ((uint32_t) 10000)
 
 static uint64_t now_of(const mcq__actor_t* a) {
   return mcq__io_now(mcq__actor_io(a));

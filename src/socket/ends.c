@@ -93,7 +93,7 @@ static int accept_stream(mcq_socket_t* s, mcq__listener_t* l, void* stream,
   int rc = mcq__actor_init(a, &s->config);
   if (rc == 0) rc = mcq__gate_enter(&s->gate, guest, l);
   bool entered = rc == 0;
-  if (rc == 0) rc = mcq__actor_attach(a, l->transport, stream, address, true);
+  if (rc == 0) rc = mcq__actor_attach(a, l->transport, stream, address, NULL);
   if (rc != 0) {
     if (entered) mcq__gate_left(&s->gate, a);
     mcq__actor_dispose(a);
@@ -159,7 +159,7 @@ static void connect_failed(mcq__end_t* end, int code) {
 
 static void on_dialed(mcq__dialer_t* d, void* stream, const char* address) {
   mcq__end_t* end = end_of_dialer(d);
-  int rc = mcq__actor_attach(&end->actor, d->transport, stream, address, false);
+  int rc = mcq__actor_attach(&end->actor, d->transport, stream, address, end->uri);
   if (rc != 0) {
     d->transport->discard(d->io, stream);
     connect_failed(end, rc);

@@ -276,7 +276,9 @@ int mcq__zmtp_open(mcq__session_t** out, const mcq__session_config_t* config,
   s->pool = config->pool;
   s->mechanism = mechanism;
   s->room = s->max_message = config->max_message;
-  s->frames = s->max_frames = config->max_frames;
+  s->frames = s->max_frames = config->max_frames < UINT32_MAX
+                                  ? (uint32_t) config->max_frames
+                                  : UINT32_MAX;
   mcq__chain_init(&s->out, mem);
   begin_shake(s, config, now);
   *out = s;

@@ -39,10 +39,10 @@ typedef struct mcq__said {
 struct mcq__session {
   /* What next() touches for a small frame. */
   mcq__intake_t intake;
-  uint64_t room;   /* bytes the message may still have */
-  uint64_t frames; /* frames the message may still have */
+  uint64_t room; /* bytes the message may still have */
   uint64_t max_message;
-  uint64_t max_frames;
+  uint32_t frames;     /* frames the message may still have */
+  uint32_t max_frames; /* where there is no limit, as many as can be counted */
   bool quick; /* traffic, not sealed, nothing pending in the intake */
 
   uint8_t stage; /* mcq__stage_t */
