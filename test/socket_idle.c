@@ -156,7 +156,6 @@ static void idle_peers(int backend, const char* names, int server, int client,
   if (client == MCQ_SUB) be_heard(&p, idle + 1);
   rest(&p);
   size_t cost[2] = {each(&p.server, before[0]), each(&p.client, before[1])};
-  if (getenv("DBG")) { mcq_stats_t a, b; mcq_stats(p.server.s, &a); mcq_stats(p.client.s, &b); printf("server pings out %d in %d client out %d in %d\n", (int)a.pings_sent,(int)a.pings_received,(int)b.pings_sent,(int)b.pings_received); }
   print_message("  %-5s %-14s%-12s server %4zu, client %4zu bytes each\n",
                 mcq_ctx_backend(p.server.ctx), names,
                 beats ? ", heartbeats" : "", cost[0], cost[1]);
