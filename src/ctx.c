@@ -227,7 +227,8 @@ static void dump_socket(const mcq_socket_t* s, line_fn line, void* arg) {
     snprintf(text, sizeof text,
              "  peer %u epoch %llu: %s %s, %llu messages and %zu bytes queued",
              a->peer.slot, (unsigned long long) a->peer.epoch,
-             state_name((mcq__actor_state_t) a->state), a->address == NULL ? "" : a->address,
+             state_name((mcq__actor_state_t) a->state),
+             a->address == NULL ? "" : a->address,
              (unsigned long long) mcq__outbox_queued(a->outbox),
              mcq__outbox_queued_bytes(a->outbox));
     line(text, arg);

@@ -675,9 +675,8 @@ static int open_call(call_t* c, test_seat_t* t, const char* uri, bool again) {
   c->dialer.user = c;
   assert_int_equal(mcq__endpoint_parse(&endpoint, uri), 0);
   c->inside = true;
-  int rc =
-      mcq__dialer_open(&c->dialer, &t->io, &endpoint, &c->config,
-                       &dialer_events);
+  int rc = mcq__dialer_open(&c->dialer, &t->io, &endpoint, &c->config,
+                            &dialer_events);
   c->inside = false;
   return rc;
 }

@@ -11,6 +11,14 @@
 #define PER_PEER ((size_t) 1536)
 #define IDLE 1000
 
+/* What tables keep for each that was there at once and has gone. */
+#define PER_GONE ((size_t) 128)
+
+/* A burst of 100 MiB: for each of so many peers so many messages. */
+#define BURST_PEERS 200
+#define BURST_MESSAGES 512
+#define BURST_SIZE 1024
+
 /* Connections that are made at once: not more than a backlog takes. */
 #define AT_ONCE 100
 
@@ -29,6 +37,7 @@ typedef struct side {
   mcq_socket_t* s;
   unsigned ups, downs;
   unsigned subscribed;
+  unsigned heard;
   bool left;
 } side_t;
 
@@ -61,6 +70,12 @@ static void on_down(mcq_socket_t* s, const mcq_peer_info_t* info) {
   ((side_t*) mcq_socket_data(s))->downs++;
 }
 
+static void on_message(mcq_socket_t* s, mcq_peer_t peer, mcq_msg_t* msg) {
+  (void) peer;
+  (void) msg;
+  ((side_t*) mcq_socket_data(s))->heard++;
+}
+
 static void on_event(mcq_socket_t* s, const mcq_event_t* event) {
   if (event->kind == MCQ_EVENT_SUBSCRIBED)
     ((side_t*) mcq_socket_data(s))->subscribed++;
@@ -79,6 +94,7 @@ static void open_side(pair_t* p, side_t* side, int backend, int type,
                                   .on_peer_up = on_up,
                                   .on_peer_down = on_down,
                                   .on_event = on_event,
+                                  .on_message = on_message,
                                   .data = side};
   if (beats) options.heartbeat_ms = HEARTBEAT;
   assert_int_equal(mcq_socket_new(side->ctx, &options, &side->s), 0);
@@ -100,7 +116,7 @@ static void open_pair(pair_t* p, int backend, int server, int client,
 }
 
 static void close_pair(pair_t* p) {
-  mcq_ctx_close(p->client.ctx, on_left);
+  if (!p->client.left) mcq_ctx_close(p->client.ctx, on_left);
   mcq_ctx_close(p->server.ctx, on_left);
   for (; !p->client.left || !p->server.left; p->now += 20) step(p);
   uv_close((uv_handle_t*) &p->tick, NULL);
@@ -111,6 +127,13 @@ static void close_pair(pair_t* p) {
 }
 
 /* ---- plays --------------------------------------------------------------- */
+
+/* All clients go, and the server does not. */
+static void go_away(pair_t* p) {
+  mcq_ctx_close(p->client.ctx, on_left);
+  for (; !p->client.left || p->server.downs < p->server.ups; p->now += 20)
+    step(p);
+}
 
 /* Nothing happens but what the clock brings. */
 static void rest(pair_t* p) {
@@ -147,6 +170,7 @@ static void idle_peers(int backend, const char* names, int server, int client,
   if (client == MCQ_SUB)
     assert_int_equal(mcq_subscribe(p.client.s, "topic", 5), 0);
   rest(&p);
+  size_t empty = p.server.memory.bytes;
   /* The first one takes what all of them share. */
   meet(&p, at, 1);
   if (client == MCQ_SUB) be_heard(&p, 1);
@@ -156,10 +180,15 @@ static void idle_peers(int backend, const char* names, int server, int client,
   if (client == MCQ_SUB) be_heard(&p, idle + 1);
   rest(&p);
   size_t cost[2] = {each(&p.server, before[0]), each(&p.client, before[1])};
-  print_message("  %-5s %-14s%-12s server %4zu, client %4zu bytes each\n",
-                mcq_ctx_backend(p.server.ctx), names,
-                beats ? ", heartbeats" : "", cost[0], cost[1]);
   assert_int_equal(p.server.downs + p.client.downs, 0);
+  go_away(&p);
+  rest(&p);
+  size_t left = each(&p.server, empty);
+  print_message(
+      "  %-5s %-14s%-12s server %4zu, client %4zu bytes each; gone: %zu\n",
+      mcq_ctx_backend(p.server.ctx), names, beats ? ", heartbeats" : "",
+      cost[0], cost[1], left);
+  assert_true(left <= PER_GONE);
   assert_true(cost[0] <= PER_PEER);
   assert_true(cost[1] <= PER_PEER);
   close_pair(&p);
@@ -182,22 +211,86 @@ static void all_pairs(int backend) {
                  beats);
 }
 
-static const scene_t scenes[] = {{"idle", all_pairs}};
+/* ---- a burst ------------------------------------------------------------- */
 
-/* Both ends of each, and what else is open. */
+static void to_each(mcq_socket_t* s, const mcq_peer_info_t* info, void* arg) {
+  mcq_frame_t frame = {arg, BURST_SIZE};
+  assert_int_equal(mcq_send_to(s, info->peer, &frame, 1), 0);
+}
+
+static void say_to_all(pair_t* p, unsigned times) {
+  char body[BURST_SIZE] = {0};
+  for (unsigned i = 0; i < times; i++)
+    mcq_peer_each(p->server.s, to_each, body);
+}
+
+static size_t pooled(const side_t* side) {
+  mcq_ctx_stats_t stats;
+  mcq_ctx_stats(side->ctx, &stats);
+  return stats.memory_idle_bytes;
+}
+
+/* Nothing is to come that would wake the loop. */
+static void expect_sleep(const side_t* side) {
+  assert_int_equal(side->ctx->host.io.turn.timers.count, 0);
+}
+
+static void memory_comes_back(int backend) {
+  pair_t p;
+  mcq_endpoint_t at;
+  open_pair(&p, backend, MCQ_ROUTER, MCQ_DEALER, false);
+  assert_int_equal(mcq_bind(p.server.s, "tcp://127.0.0.1:*", &at), 0);
+  meet(&p, at, BURST_PEERS);
+  say_to_all(&p, 1);
+  while (p.client.heard < BURST_PEERS) step(&p);
+  rest(&p);
+  side_t* sides[2] = {&p.server, &p.client};
+  size_t before[2], idle_before[2];
+  for (int i = 0; i < 2; i++) {
+    before[i] = sides[i]->memory.bytes;
+    idle_before[i] = pooled(sides[i]);
+    expect_sleep(sides[i]);
+  }
+  say_to_all(&p, BURST_MESSAGES);
+  size_t most = p.server.memory.bytes;
+  assert_true(most >= (size_t) BURST_PEERS * BURST_MESSAGES * BURST_SIZE);
+  while (p.client.heard < BURST_PEERS * (BURST_MESSAGES + 1)) step(&p);
+  rest(&p);
+  for (int i = 0; i < 2; i++) {
+    size_t after = sides[i]->memory.bytes;
+    print_message("  %-5s %s: %zu bytes, %zu after a burst of %zu\n",
+                  mcq_ctx_backend(sides[i]->ctx), i == 0 ? "server" : "client",
+                  before[i], after, most);
+    assert_true(after <= before[i] + before[i] / 10);
+    assert_true(pooled(sides[i]) <= idle_before[i] + before[i] / 10);
+    expect_sleep(sides[i]);
+  }
+  close_pair(&p);
+}
+
+static const scene_t scenes[] = {
+    {"what each costs", all_pairs},
+    {"memory comes back", memory_comes_back},
+};
+
+/* Both ends of each, and what else is open: as many as there can be. */
 static bool enough_descriptors(void) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return false;
   limit.rlim_cur = limit.rlim_max;
-  return setrlimit(RLIMIT_NOFILE, &limit) == 0 &&
-         limit.rlim_cur >= 2 * (rlim_t) idle + 64;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < 128)
+    return false;
+  if ((limit.rlim_cur - 64) / 2 < idle)
+    idle = (unsigned) ((limit.rlim_cur - 64) / 2);
+  return idle >= BURST_PEERS;
 }
 
 int main(int argc, char** argv) {
   if (argc > 1) idle = (unsigned) atoi(argv[1]);
   if (!enough_descriptors()) {
-    print_message("not enough descriptors for %u connections\n", idle);
+    print_message("not enough descriptors\n");
     return 77;
   }
-  return play_on_both(scenes, 1);
+  print_message("%u connections\n", idle);
+  return play_on_both(scenes, sizeof scenes / sizeof *scenes);
 }

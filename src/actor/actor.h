@@ -77,8 +77,8 @@ typedef struct mcq__actor_config {
   mcq__io_t* io;
   const mcq__protocol_t* protocol;
   const mcq__actor_events_t* events;
-  void* owner;         /* the socket */
-  mcq__tally_t* total; /* where the tally of each goes in the end */
+  void* owner;              /* the socket */
+  mcq__tally_t* total;      /* where the tally of each goes in the end */
   mcq__outbox_t* no_outbox; /* what those share that have nothing to send */
   mcq__bridge_t* no_bridge; /* and those that got nothing in parts */
   mcq__session_config_t session;
@@ -130,33 +130,33 @@ struct mcq__actor {
   uint8_t strikes; /* messages its socket's type could not use */
   mcq__daily_t tally;
   mcq__outbox_t* outbox;
-  mcq__task_t flush; /* writes at the end of the phase */
-  uint64_t charged;  /* to the budget */
+  mcq__task_t flush;   /* writes at the end of the phase */
+  uint64_t charged;    /* to the budget */
   mcq__pulse_t* pulse; /* NULL: nobody wants to know whether it lives */
   mcq__ahead_t* ahead; /* what came while nothing may be delivered; NULL:
                           nothing did */
   mcq__bridge_t* bridge;
   mcq_peer_t peer;
-  void* end;   /* the endpoint it came from */
+  void* end;        /* the endpoint it came from */
   mcq__node_t node; /* in the socket's list */
   mcq__task_t pump; /* goes on delivering next turn; of a doomed one: ends
                        the connection from a phase */
   mcq__timer_t timer;
-  mcq__tally_t* odd;   /* what is rarely counted; NULL: none of it was */
-  uint64_t up_at;      /* when this connection was up, ms */
-  uint64_t asked_ns;   /* when a ping was that waits for its answer; 0: none */
-  uint64_t rtt_ns;     /* of the last ping answered; 0: none was */
-  uint64_t linger;  /* ENDING: ms without progress; MCQ__NO_DEADLINE: ever */
-  uint64_t stop_at; /* ENDING: when patience ends */
-  uint64_t look_at; /* a short pause: when it will be a long one; else NEVER */
-  uint64_t missed;  /* messages it was too slow for, not yet reported */
-  size_t control;   /* bytes of the session's own in flight */
-  int code;         /* why it ends */
-  int end_code;     /* what the wire said at its end, or we did */
+  mcq__tally_t* odd; /* what is rarely counted; NULL: none of it was */
+  uint64_t up_at;    /* when this connection was up, ms */
+  uint64_t asked_ns; /* when a ping was that waits for its answer; 0: none */
+  uint64_t rtt_ns;   /* of the last ping answered; 0: none was */
+  uint64_t linger;   /* ENDING: ms without progress; MCQ__NO_DEADLINE: ever */
+  uint64_t stop_at;  /* ENDING: when patience ends */
+  uint64_t look_at;  /* a short pause: when it will be a long one; else NEVER */
+  uint64_t missed;   /* messages it was too slow for, not yet reported */
+  size_t control;    /* bytes of the session's own in flight */
+  int code;          /* why it ends */
+  int end_code;      /* what the wire said at its end, or we did */
   const char* end_text;
-  char* text;    /* why, for people; NULL: nothing more than the code */
+  char* text;          /* why, for people; NULL: nothing more than the code */
   const char* address; /* of the other side */
-  void* data;    /* the user's */
+  void* data;          /* the user's */
 };
 
 /* The config is complete: makes the two that its actors share, which stay

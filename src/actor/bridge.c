@@ -42,8 +42,8 @@ void mcq__bridge_dispose(mcq__bridge_t* b) {
 static int grow(mcq__bridge_t* b) {
   size_t cap = b->cap;
   void* frames = b->frames;
-  int rc = mcq__mem_grow(mcq__pool_mem(b->config->pool), &frames, &cap,
-                         cap + 1, sizeof *b->frames);
+  int rc = mcq__mem_grow(mcq__pool_mem(b->config->pool), &frames, &cap, cap + 1,
+                         sizeof *b->frames);
   if (rc != 0) return rc;
   b->frames = (mcq__slice_t*) frames;
   b->cap = (uint32_t) cap;

@@ -48,9 +48,10 @@ typedef struct mcq__pulse {
   uint64_t sent_ns; /* when the numbered question left */
   uint64_t rtt_ns;  /* how long the last answer took; 0: there was none */
   uint32_t number;
-  uint32_t limit; /* of suspicion, ms: less patience than the config's; 0: none */
-  bool on;       /* any of this is of interest */
-  bool asks;     /* the peer understands questions */
+  uint32_t
+      limit; /* of suspicion, ms: less patience than the config's; 0: none */
+  bool on;   /* any of this is of interest */
+  bool asks; /* the peer understands questions */
   bool awaiting; /* the answer to question `number` */
   bool fresh;    /* which has not left yet */
   bool unsent;   /* a question has not left yet */

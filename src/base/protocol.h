@@ -43,9 +43,9 @@ typedef struct mcq__property {
 
 /* What the peer said of itself, good from READY until close. */
 typedef struct mcq__hello {
-  const char* socket_type; /* NUL-terminated */
-  const char* mechanism;   /* NUL-terminated */
-  mcq__slice_t routing_id; /* empty when it announced none */
+  const char* socket_type;           /* NUL-terminated */
+  const char* mechanism;             /* NUL-terminated */
+  mcq__slice_t routing_id;           /* empty when it announced none */
   const mcq__property_t* properties; /* all of them, as received: until
                                         welcome(), then see property() */
   uint32_t property_count;
@@ -62,13 +62,13 @@ typedef struct mcq__session_config {
   bool send_routing_id;              /* announce it even when empty */
   const mcq__property_t* properties; /* further ones to announce */
   size_t property_count;
-  uint64_t max_message;  /* bytes, sum of the frames; UINT64_MAX: no limit */
-  uint64_t max_frames;   /* frames a message; UINT64_MAX: no limit */
-  uint64_t handshake_ms; /* total; MCQ__NO_DEADLINE: none */
+  uint64_t max_message;   /* bytes, sum of the frames; UINT64_MAX: no limit */
+  uint64_t max_frames;    /* frames a message; UINT64_MAX: no limit */
+  uint64_t handshake_ms;  /* total; MCQ__NO_DEADLINE: none */
   uint64_t max_handshake; /* bytes the peer may say before READY in what has
                              no fixed size; UINT64_MAX: no limit */
-  bool incoming;         /* the connection was accepted, not dialed */
-  bool hesitates;        /* who came in hears of READY when it was taken in */
+  bool incoming;          /* the connection was accepted, not dialed */
+  bool hesitates;         /* who came in hears of READY when it was taken in */
 } mcq__session_config_t;
 
 #define MCQ__NO_DEADLINE UINT64_MAX

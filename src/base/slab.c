@@ -15,7 +15,8 @@
 #define ALIGN_FROM ((size_t) 1024)
 
 /* What the pool recycles.  `keep` slabs idle at most; with more than `quiet`
- * the pool is grown, and that many a trim leaves.  The last class is the bare struct around foreign memory. */
+ * the pool is grown, and that many a trim leaves.  The last class is the bare
+ * struct around foreign memory. */
 typedef struct shelf_plan {
   size_t size;
   unsigned keep;

@@ -13,8 +13,8 @@ typedef void (*mcq__timer_cb)(mcq__timer_t* timer);
 struct mcq__timer {
   mcq__timer_cb run;
   uint64_t deadline; /* ms */
-  uint32_t order; /* counts round: later is less than half a round ahead */
-  uint32_t place; /* index in the heap plus one; 0: not started */
+  uint32_t order;    /* counts round: later is less than half a round ahead */
+  uint32_t place;    /* index in the heap plus one; 0: not started */
 };
 
 typedef struct mcq__timers {

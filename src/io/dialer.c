@@ -206,7 +206,7 @@ void mcq__dialer_stop(mcq__dialer_t* d) {
 uint64_t mcq__dialer_limit(const mcq__dialer_t* d) {
   bool limited = d->state == MCQ__DIALER_DIALING && !d->transport->waits;
   return limited && d->config->connect_ms != MCQ__NEVER ? d->timer.deadline
-                                                       : MCQ__NEVER;
+                                                        : MCQ__NEVER;
 }
 
 void mcq__dialer_lasted(mcq__dialer_t* d) {

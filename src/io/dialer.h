@@ -60,7 +60,7 @@ struct mcq__dialer {
   mcq__endpoint_t* endpoint; /* that, for the length of an attempt */
   uint16_t port;
   bool closing;
-  bool expired;              /* the attempt took too long and was broken off */
+  bool expired; /* the attempt took too long and was broken off */
   enum mcq__dialer_state state;
   unsigned failures; /* since the last success: the exponent */
   unsigned tries;    /* attempts since then */
@@ -76,8 +76,9 @@ struct mcq__dialer {
 };
 
 /* Prepares `d` (caller's memory, zeroed but for user) and dials in the next
- * phase.  `config` and `events` outlive it.  0, MCQ_EINVAL for an address that only a listener can have (a
- * wildcard, port 0), MCQ_ENOTSUP for an unknown scheme, MCQ_ENOMEM. */
+ * phase.  `config` and `events` outlive it.  0, MCQ_EINVAL for an address that
+ * only a listener can have (a wildcard, port 0), MCQ_ENOTSUP for an unknown
+ * scheme, MCQ_ENOMEM. */
 int mcq__dialer_open(mcq__dialer_t* d, mcq__io_t* io,
                      const mcq__endpoint_t* endpoint,
                      const mcq__dialer_config_t* config,

@@ -296,7 +296,7 @@ struct mcq__io {
   mcq__turn_t turn;
   mcq__bell_t bell;
   mcq__seams_t seams;
-  uint64_t random[2]; /* state of mcq__io_random */
+  uint64_t random[2];  /* state of mcq__io_random */
   mcq_inproc_t* space; /* of inproc: `own`, or one that others look into too */
   mcq_inproc_t own;
   mcq__window_t read; /* shared read window of pumps that choose none */

@@ -4,8 +4,8 @@
  * becomes readable, and after requests were handed over at the end of a phase.
  * Never inside a call of the room above, never for longer than a budget, and
  * never by waiting. */
-#include "io/seat.h"
 #include "io/uring.h"
+#include "io/seat.h"
 
 /* Rounds of asking and handling in one phase, and what one turn handles. */
 #define ROUNDS 8

@@ -28,9 +28,9 @@ typedef struct mcq__uring {
   mcq__node_t starved; /* wires that want to read but found no buffer */
   mcq__node_t holding; /* wires whose parked bytes lie in buffers */
   struct mcq__uring_gather* spare; /* for the next write of several pieces */
-  unsigned budget;     /* completions to be handled in this turn */
-  size_t budget_bytes; /* and bytes */
-  bool bundles;        /* one receive may fill several buffers */
+  unsigned budget;                 /* completions to be handled in this turn */
+  size_t budget_bytes;             /* and bytes */
+  bool bundles;                    /* one receive may fill several buffers */
   bool ring_up;
   bool has_timer;
   bool busy; /* handling completions */

@@ -159,7 +159,8 @@ static void connect_failed(mcq__end_t* end, int code) {
 
 static void on_dialed(mcq__dialer_t* d, void* stream, const char* address) {
   mcq__end_t* end = end_of_dialer(d);
-  int rc = mcq__actor_attach(&end->actor, d->transport, stream, address, end->uri);
+  int rc =
+      mcq__actor_attach(&end->actor, d->transport, stream, address, end->uri);
   if (rc != 0) {
     d->transport->discard(d->io, stream);
     connect_failed(end, rc);
@@ -462,8 +463,8 @@ static int start_dialed(mcq__end_t* end, const mcq__endpoint_t* endpoint,
   end->actor.end = end;
   if (rc == 0 && options->routing_id_len != 0) {
     end->name_len = (uint8_t) options->routing_id_len;
-    end->name = (char*) mcq__mem_copy(s->host->mem, options->routing_id,
-                                      end->name_len);
+    end->name =
+        (char*) mcq__mem_copy(s->host->mem, options->routing_id, end->name_len);
     if (end->name == NULL) rc = MCQ_ENOMEM;
   }
   if (rc == 0 && !(s->options.flags & MCQ_IMMEDIATE))

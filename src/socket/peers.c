@@ -417,7 +417,8 @@ int mcq_peer_property(const mcq_socket_t* socket, mcq_peer_t peer,
   if (a == NULL) return MCQ_EPEERGONE;
   const mcq__protocol_t* protocol = a->config->protocol;
   mcq__slice_t value;
-  if (protocol->property == NULL || !protocol->property(a->session, name, &value))
+  if (protocol->property == NULL ||
+      !protocol->property(a->session, name, &value))
     return MCQ_ENOENT;
   *out = (mcq_frame_t){value.data, value.len};
   return 0;

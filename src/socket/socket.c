@@ -182,8 +182,8 @@ static void configure(mcq_socket_t* s) {
   c->session.mates = s->pattern->mates;
   c->session.routing_id = s->routing_id;
   c->session.send_routing_id = s->pattern->announces_id;
-  c->session.hesitates = s->pattern->admit != NULL ||
-                         (o->flags & MCQ_ROUTER_REFUSE_TWIN) != 0;
+  c->session.hesitates =
+      s->pattern->admit != NULL || (o->flags & MCQ_ROUTER_REFUSE_TWIN) != 0;
   c->session.max_message = unlimited(o->max_message_size);
   c->session.max_frames = unlimited(o->max_frames);
   c->session.handshake_ms = unlimited(o->handshake_ms);

@@ -61,7 +61,7 @@ typedef struct mcq__end {
   bool stopped;   /* the dialer gave up */
   bool was_up;    /* the last connection was */
   uint8_t name_len;
-  int code;       /* why the last attempt failed or connection ended */
+  int code; /* why the last attempt failed or connection ended */
   unsigned attempts;
   mcq__bound_t* bound;     /* NULL: connecting */
   mcq__parting_t* parting; /* NULL: not closing, or not waiting */

@@ -98,8 +98,8 @@ static int keep_metadata(mcq__session_t* s) {
   said->metadata = (uint8_t*) mcq__mem_copy(mem, data.data, data.len);
   if (said->metadata == NULL) return MCQ_ENOMEM;
   said->len = (uint32_t) data.len; /* below MCQ__COMMAND_MAX */
-  mcq__property_t* list = (mcq__property_t*) mcq__mem_alloc(
-      mem, count * sizeof(mcq__property_t));
+  mcq__property_t* list =
+      (mcq__property_t*) mcq__mem_alloc(mem, count * sizeof(mcq__property_t));
   if (list == NULL) return MCQ_ENOMEM;
   s->shake->properties = list;
   mcq__metadata_read(mcq__slice_static(said->metadata, data.len), list, count);

@@ -230,8 +230,8 @@ static const mcq__hello_t* hello(const mcq__session_t* s) {
 static bool property(const mcq__session_t* s, const char* name,
                      mcq__slice_t* out) {
   if (s->said == NULL) return false;
-  return mcq__metadata_value(
-      mcq__slice_static(s->said->metadata, s->said->len), name, out);
+  return mcq__metadata_value(mcq__slice_static(s->said->metadata, s->said->len),
+                             name, out);
 }
 
 static uint64_t asked(const mcq__session_t* s) {

@@ -22,9 +22,9 @@ typedef struct mcq__shake {
   mcq__talk_t talk;
   mcq__greeting_t greeting;
   uint64_t deadline;
-  uint64_t room;       /* bytes the peer may still say */
-  mcq__slice_t opened; /* the plain body of the last sealed frame */
-  mcq__hello_t hello;  /* what is known of it until it has said READY */
+  uint64_t room;               /* bytes the peer may still say */
+  mcq__slice_t opened;         /* the plain body of the last sealed frame */
+  mcq__hello_t hello;          /* what is known of it until it has said READY */
   mcq__property_t* properties; /* all that it said then */
 } mcq__shake_t;
 
@@ -43,7 +43,7 @@ struct mcq__session {
   uint64_t max_message;
   uint32_t frames;     /* frames the message may still have */
   uint32_t max_frames; /* where there is no limit, as many as can be counted */
-  bool quick; /* traffic, not sealed, nothing pending in the intake */
+  bool quick;          /* traffic, not sealed, nothing pending in the intake */
 
   uint8_t stage; /* mcq__stage_t */
   bool started;

@@ -51,13 +51,15 @@ static bool sane(uint8_t flags) {
 /* Opens a sealed body in place: from here on it is as if it came plain. */
 static bool open_body(mcq__session_t* s, mcq__frame_t* f, mcq__slice_t* body) {
   s->shake->talk.why = NULL;
-  int rc = s->mechanism->open(&s->shake->talk, *body, &f->flags, &s->shake->opened);
+  int rc =
+      s->mechanism->open(&s->shake->talk, *body, &f->flags, &s->shake->opened);
   if (rc == 0 && !sane(f->flags)) {
     s->shake->talk.why = "odd flags inside a sealed frame";
     rc = MCQ_EFRAME;
   }
   if (rc != 0) {
-    mcq__session_fail(s, rc, s->shake->talk.why == NULL ? "" : s->shake->talk.why);
+    mcq__session_fail(s, rc,
+                      s->shake->talk.why == NULL ? "" : s->shake->talk.why);
     return false;
   }
   *body = s->shake->opened;
