@@ -43,10 +43,9 @@ typedef struct mcq_msg mcq_msg_t;
 /* ---- context: the seat in the loop --------------------------------------- */
 
 enum { /* mcq_ctx_options_t.backend */
-       MCQ_BACKEND_AUTO =
-           0, /* io_uring where the kernel offers it, else libuv */
-       MCQ_BACKEND_UV = 1,
-       MCQ_BACKEND_URING = 2 /* mcq_ctx_new fails where it cannot be had */
+  MCQ_BACKEND_AUTO = 0, /* io_uring where the kernel offers it, else libuv */
+  MCQ_BACKEND_UV = 1,
+  MCQ_BACKEND_URING = 2 /* mcq_ctx_new fails where it cannot be had */
 };
 
 typedef struct mcq_inproc mcq_inproc_t;
@@ -54,8 +53,8 @@ typedef struct mcq_inproc mcq_inproc_t;
 typedef struct mcq_ctx_options {
   int backend;
   mcq_allocator_t allocator; /* zeros: malloc and free */
-  int64_t max_bytes;         /* queued in all sockets together, as in
-                                mcq_socket_options_t; -1 no limit, the default */
+  int64_t max_bytes; /* queued in all sockets together, as in
+                        mcq_socket_options_t; -1 no limit, the default */
   void* data;                /* returned by mcq_ctx_data */
   mcq_inproc_t* inproc;      /* where names of "inproc://" are bound and looked
                                 up; the context takes a count.  NULL: in the
@@ -89,10 +88,10 @@ MCQ_EXTERN void mcq_ctx_dump(const mcq_ctx_t* ctx,
 
 /* In the child of a fork that was made on the loop's thread: gives up all that
  * the context shares with the parent, which goes on undisturbed, and so do its
- * peers.  All descriptors are closed here at once and without a word to
- * anybody; files of "ipc://" stay.  No callback of yours runs in the child any
- * more; functions that mcq_msg_wrap was given do, as its copy of the memory is
- * let go.  The context and its sockets are closing from then on.
+ * peers.  All descriptors are closed here at once and without a word to anybody;
+ * files of "ipc://" stay.  No callback of yours runs in the child any more;
+ * functions that mcq_msg_wrap was given do, as its copy of the memory is let
+ * go.  The context and its sockets are closing from then on.
  *
  * Memory and handles go when the loop runs, which needs uv_loop_fork, as always
  * in a child, before or after this call.  A child that has no use for the loop
@@ -110,72 +109,69 @@ MCQ_EXTERN void mcq_ctx_after_fork_child(mcq_ctx_t* ctx);
 /* ---- sockets ------------------------------------------------------------- */
 
 enum { /* mcq_socket_options_t.type: libzmq's numbers */
-       MCQ_PAIR = 0,
-       MCQ_PUB = 1,
-       MCQ_SUB = 2,
-       MCQ_REQ = 3,
-       MCQ_REP = 4,
-       MCQ_DEALER = 5,
-       MCQ_ROUTER = 6,
-       MCQ_PULL = 7,
-       MCQ_PUSH = 8,
-       MCQ_XPUB = 9,
-       MCQ_XSUB = 10,
-       MCQ_STREAM = 11 /* plain bytes, no ZeroMQ on the wire */
+  MCQ_PAIR = 0,
+  MCQ_PUB = 1,
+  MCQ_SUB = 2,
+  MCQ_REQ = 3,
+  MCQ_REP = 4,
+  MCQ_DEALER = 5,
+  MCQ_ROUTER = 6,
+  MCQ_PULL = 7,
+  MCQ_PUSH = 8,
+  MCQ_XPUB = 9,
+  MCQ_XSUB = 10,
+  MCQ_STREAM = 11 /* plain bytes, no ZeroMQ on the wire */
 };
 
 enum { /* mcq_socket_options_t.flags */
-       /* ROUTER: mcq_send picks the next peer with room and sends all frames;
-        * nothing is taken off. */
-       MCQ_ROUTER_BALANCE = 1 << 0,
-       /* ROUTER: a second peer with a routing id in use is refused; otherwise
-        * it takes the id over and the first goes down with MCQ_EHANDOVER.  The
-        * refusal is for the time being (MCQ_ENOTNOW): the first is asked for a
-        * sign of life and goes down with MCQ_EHEARTBEAT when it gives none, so
-        * that a peer that returns from a break does not find itself in its
-        * place. */
-       MCQ_ROUTER_REFUSE_TWIN = 1 << 1,
-       /* Queue only for peers that are connected; otherwise a queue exists from
-        * mcq_connect on. */
-       MCQ_IMMEDIATE = 1 << 2,
-       /* ROUTER with MCQ_ROUTER_BALANCE: do not hand messages that a lost peer
-        * had not begun to receive to other peers. */
-       MCQ_NO_REQUEUE = 1 << 3,
-       /* DEALER, PUSH: messages that an accepted peer had not begun to receive
-        * when it was lost go to other peers. */
-       MCQ_REQUEUE = 1 << 4,
-       /* REQ: a new question may be asked before the answer; it makes an end of
-        * the old one.  Only with MCQ_REQ_CORRELATE is a late answer of the same
-        * peer known from the one that is awaited. */
-       MCQ_REQ_RELAXED = 1 << 5,
-       /* REQ: questions carry a number that comes back with the answer. */
-       MCQ_REQ_CORRELATE = 1 << 6,
-       /* XPUB: on_message tells of every subscription, or of every subscription
-        * and every cancellation, not only of a topic's first and last. */
-       MCQ_XPUB_VERBOSE = 1 << 7,
-       MCQ_XPUB_VERBOSER = 1 << 8,
-       /* XPUB: subscriptions are only told of; mcq_peer_subscribe makes them.
-        */
-       MCQ_XPUB_MANUAL = 1 << 9,
-       /* XSUB: every cancellation is passed on, not only a topic's last. */
-       MCQ_XSUB_VERBOSE = 1 << 10,
-       /* PUB, XPUB, SUB: whoever has no matching subscription gets the message.
-        * To be set on both sides. */
-       MCQ_INVERT_MATCHING = 1 << 11,
-       /* SUB: messages that match nothing are delivered too, which saves
-        * looking where publishers are trusted to filter. */
-       MCQ_SUB_UNFILTERED = 1 << 12,
-       /* PUB, XPUB, PUSH, DEALER: of what waits for a peer only the newest
-        * message is kept. */
-       MCQ_CONFLATE = 1 << 13
+  /* ROUTER: mcq_send picks the next peer with room and sends all frames;
+   * nothing is taken off. */
+  MCQ_ROUTER_BALANCE = 1 << 0,
+  /* ROUTER: a second peer with a routing id in use is refused; otherwise it
+   * takes the id over and the first goes down with MCQ_EHANDOVER.  The
+   * refusal is for the time being (MCQ_ENOTNOW): the first is asked for a sign
+   * of life and goes down with MCQ_EHEARTBEAT when it gives none, so that a
+   * peer that returns from a break does not find itself in its place. */
+  MCQ_ROUTER_REFUSE_TWIN = 1 << 1,
+  /* Queue only for peers that are connected; otherwise a queue exists from
+   * mcq_connect on. */
+  MCQ_IMMEDIATE = 1 << 2,
+  /* ROUTER with MCQ_ROUTER_BALANCE: do not hand messages that a lost peer had
+   * not begun to receive to other peers. */
+  MCQ_NO_REQUEUE = 1 << 3,
+  /* DEALER, PUSH: messages that an accepted peer had not begun to receive
+   * when it was lost go to other peers. */
+  MCQ_REQUEUE = 1 << 4,
+  /* REQ: a new question may be asked before the answer; it makes an end of
+   * the old one.  Only with MCQ_REQ_CORRELATE is a late answer of the same
+   * peer known from the one that is awaited. */
+  MCQ_REQ_RELAXED = 1 << 5,
+  /* REQ: questions carry a number that comes back with the answer. */
+  MCQ_REQ_CORRELATE = 1 << 6,
+  /* XPUB: on_message tells of every subscription, or of every subscription
+   * and every cancellation, not only of a topic's first and last. */
+  MCQ_XPUB_VERBOSE = 1 << 7,
+  MCQ_XPUB_VERBOSER = 1 << 8,
+  /* XPUB: subscriptions are only told of; mcq_peer_subscribe makes them. */
+  MCQ_XPUB_MANUAL = 1 << 9,
+  /* XSUB: every cancellation is passed on, not only a topic's last. */
+  MCQ_XSUB_VERBOSE = 1 << 10,
+  /* PUB, XPUB, SUB: whoever has no matching subscription gets the message.
+   * To be set on both sides. */
+  MCQ_INVERT_MATCHING = 1 << 11,
+  /* SUB: messages that match nothing are delivered too, which saves looking
+   * where publishers are trusted to filter. */
+  MCQ_SUB_UNFILTERED = 1 << 12,
+  /* PUB, XPUB, PUSH, DEALER: of what waits for a peer only the newest message
+   * is kept. */
+  MCQ_CONFLATE = 1 << 13
 };
 
 enum { /* mcq_socket_options_t.slow_peer: PUB and XPUB, when a queue is full */
-       MCQ_SLOW_DROP_NEWEST = 0,
-       MCQ_SLOW_DROP_OLDEST = 1,
-       MCQ_SLOW_DISCONNECT =
-           2,              /* with MCQ_ESLOW; a subscriber may come again */
-       MCQ_SLOW_REFUSE = 3 /* mcq_send answers MCQ_EAGAIN, nobody gets it */
+  MCQ_SLOW_DROP_NEWEST = 0,
+  MCQ_SLOW_DROP_OLDEST = 1,
+  MCQ_SLOW_DISCONNECT = 2, /* with MCQ_ESLOW; a subscriber may come again */
+  MCQ_SLOW_REFUSE = 3      /* mcq_send answers MCQ_EAGAIN, nobody gets it */
 };
 
 /* A connection's description; pointers are good until the callback returns
@@ -190,8 +186,8 @@ typedef struct mcq_peer_info {
   const char* mechanism;   /* "NULL" */
   int version_major;       /* of ZMTP, as negotiated */
   int version_minor;
-  bool incoming;   /* it connected to us */
-  void* data;      /* mcq_peer_set_data */
+  bool incoming; /* it connected to us */
+  void* data;    /* mcq_peer_set_data */
   uint64_t rtt_ns; /* how long the answer to the last heartbeat took; 0: there
                       was none */
   /* Only on the way down: */
@@ -206,35 +202,35 @@ typedef struct mcq_peer_info {
 /* What happens to endpoints and connections, in the order it happens;
  * doc/events.md has the sequences, and what libzmq's monitor calls them. */
 typedef enum mcq_event_kind {
-  MCQ_EVENT_LISTENING = 1,    /* address: the real endpoint */
-  MCQ_EVENT_ACCEPTED,         /* a connection came in; handshake begins */
-  MCQ_EVENT_ACCEPT_FAILED,    /* code; count times; listening goes on: at
-                                 most one a second */
-  MCQ_EVENT_CONNECTING,       /* an attempt begins */
-  MCQ_EVENT_CONNECTED,        /* the transport is up; handshake begins */
-  MCQ_EVENT_CONNECT_FAILED,   /* code */
-  MCQ_EVENT_RETRY,            /* wait_ms until the next attempt */
-  MCQ_EVENT_HANDSHAKE_OK,     /* peer; on_peer_up follows */
-  MCQ_EVENT_HANDSHAKE_FAILED, /* code, text */
-  MCQ_EVENT_DISCONNECTED,     /* peer, code, text; on_peer_down came before */
-  MCQ_EVENT_STOPPED,          /* the endpoint gives up connecting; code */
-  MCQ_EVENT_CLOSED,           /* the endpoint is closed */
-  MCQ_EVENT_COMMAND,          /* an unknown command was ignored; text: name */
-  MCQ_EVENT_BACKEND,          /* auto chose "uv"; code tells why */
-  MCQ_EVENT_SUBSCRIBED,       /* PUB, XPUB: peer, topic.  SUB, XSUB: peer; all
-                                 that was subscribed before is in force there;
-                                 libzmq's publishers may answer a moment
-                                 before one of their threads has heard of it */
-  MCQ_EVENT_UNSUBSCRIBED,     /* PUB, XPUB: peer, topic */
-  MCQ_EVENT_DROPPED,          /* peer: count messages it was too slow for */
-  MCQ_EVENT_CONGESTED,        /* peer: its queue became full; count messages
-                                 wait.  Zeros: max_bytes of the socket or of
-                                 its context is reached.  Once, until ... */
-  MCQ_EVENT_RELIEVED,         /* ... it fell to half of that */
-  MCQ_EVENT_REFUSED           /* count connections were over a limit and closed
-                                 as they came, since the event before; text:
-                                 the limit's name; address: the last one's.
-                                 At most one a second */
+  MCQ_EVENT_LISTENING = 1,     /* address: the real endpoint */
+  MCQ_EVENT_ACCEPTED,          /* a connection came in; handshake begins */
+  MCQ_EVENT_ACCEPT_FAILED,     /* code; count times; listening goes on: at
+                                  most one a second */
+  MCQ_EVENT_CONNECTING,        /* an attempt begins */
+  MCQ_EVENT_CONNECTED,         /* the transport is up; handshake begins */
+  MCQ_EVENT_CONNECT_FAILED,    /* code */
+  MCQ_EVENT_RETRY,             /* wait_ms until the next attempt */
+  MCQ_EVENT_HANDSHAKE_OK,      /* peer; on_peer_up follows */
+  MCQ_EVENT_HANDSHAKE_FAILED,  /* code, text */
+  MCQ_EVENT_DISCONNECTED,      /* peer, code, text; on_peer_down came before */
+  MCQ_EVENT_STOPPED,           /* the endpoint gives up connecting; code */
+  MCQ_EVENT_CLOSED,            /* the endpoint is closed */
+  MCQ_EVENT_COMMAND,           /* an unknown command was ignored; text: name */
+  MCQ_EVENT_BACKEND,           /* auto chose "uv"; code tells why */
+  MCQ_EVENT_SUBSCRIBED,        /* PUB, XPUB: peer, topic.  SUB, XSUB: peer; all
+                                  that was subscribed before is in force there;
+                                  libzmq's publishers may answer a moment
+                                  before one of their threads has heard of it */
+  MCQ_EVENT_UNSUBSCRIBED,      /* PUB, XPUB: peer, topic */
+  MCQ_EVENT_DROPPED,           /* peer: count messages it was too slow for */
+  MCQ_EVENT_CONGESTED,         /* peer: its queue became full; count messages
+                                  wait.  Zeros: max_bytes of the socket or of
+                                  its context is reached.  Once, until ... */
+  MCQ_EVENT_RELIEVED,          /* ... it fell to half of that */
+  MCQ_EVENT_REFUSED            /* count connections were over a limit and closed
+                                  as they came, since the event before; text:
+                                  the limit's name; address: the last one's.
+                                  At most one a second */
 } mcq_event_kind_t;
 
 /* An endpoint of one socket, as mcq_bind and mcq_connect give it; 0: none. */
@@ -300,9 +296,9 @@ typedef struct mcq_property {
 #define MCQ_LINGER_NONE (-2)
 
 enum { /* mcq_socket_options_t.reconnect_stop: what ends the attempts at once */
-       MCQ_STOP_REFUSED = 1 << 0,   /* nobody listens there: UV_ECONNREFUSED */
-       MCQ_STOP_HANDSHAKE = 1 << 1, /* a handshake failed, whatever the cause */
-       MCQ_STOP_LOST = 1 << 2       /* a connection was up and is lost */
+  MCQ_STOP_REFUSED = 1 << 0,   /* nobody listens there: UV_ECONNREFUSED */
+  MCQ_STOP_HANDSHAKE = 1 << 1, /* a handshake failed, whatever the cause */
+  MCQ_STOP_LOST = 1 << 2       /* a connection was up and is lost */
 };
 
 typedef struct mcq_socket_options {
@@ -359,13 +355,12 @@ typedef struct mcq_socket_options {
                                  through; 65,792, which is also the most that
                                  one command may have; -1 no limit on their
                                  sum */
-  int64_t request_ms;         /* REQ: from question to answer; none.  A late
-                                 answer is told from the next one's only with
-                                 MCQ_REQ_CORRELATE */
-  int slow_peer;              /* PUB, XPUB: MCQ_SLOW_... */
-  int64_t
-      max_subscriptions; /* PUB, XPUB: of one peer; 1,000,000; -1 no limit */
-  const void* welcome;   /* XPUB: a message of one frame for every new peer */
+  int64_t request_ms;       /* REQ: from question to answer; none.  A late
+                               answer is told from the next one's only with
+                               MCQ_REQ_CORRELATE */
+  int slow_peer;            /* PUB, XPUB: MCQ_SLOW_... */
+  int64_t max_subscriptions; /* PUB, XPUB: of one peer; 1,000,000; -1 no limit */
+  const void* welcome;      /* XPUB: a message of one frame for every new peer */
   size_t welcome_len;
 
   int32_t turn_messages; /* delivered a connection and turn; 4096 */
@@ -449,8 +444,8 @@ MCQ_EXTERN int mcq_bind(mcq_socket_t* socket, const char* uri,
                         mcq_endpoint_t* out);
 
 enum { /* mcq_connect_options_t.flags */
-       /* Allow a second connection to the same endpoint. */
-       MCQ_CONNECT_MULTI = 1 << 0
+  /* Allow a second connection to the same endpoint. */
+  MCQ_CONNECT_MULTI = 1 << 0
 };
 
 typedef struct mcq_connect_options {
@@ -462,11 +457,10 @@ typedef struct mcq_connect_options {
 } mcq_connect_options_t;
 
 /* Connects to "tcp://host:port", "ipc://path", "ipc://@name" or
- * "inproc://name", now and again after every loss.  Names of hosts are resolved
- * at each attempt, asynchronously; a path need not be there yet.  `options` and
- * `out` may be NULL.  MCQ_EINVAL: bad endpoint; UV_ENAMETOOLONG: an ipc path of
- * more than 107 bytes; MCQ_EEXIST: connected there already, or the routing id
- * is in use.
+ * "inproc://name", now and again after every loss.  Names of hosts are resolved at each attempt,
+ * asynchronously; a path need not be there yet.  `options` and `out` may be
+ * NULL.  MCQ_EINVAL: bad endpoint; UV_ENAMETOOLONG: an ipc path of more than
+ * 107 bytes; MCQ_EEXIST: connected there already, or the routing id is in use.
  */
 MCQ_EXTERN int mcq_connect(mcq_socket_t* socket, const char* uri,
                            const mcq_connect_options_t* options,
@@ -809,33 +803,33 @@ typedef struct mcq_stats {
                               for each peer */
   uint64_t frames_sent;
   uint64_t bytes_sent;
-  uint64_t messages_queued;   /* accepted, not yet handed to the kernel */
-  uint64_t bytes_queued;      /* with their headers */
-  uint64_t messages_lost;     /* accepted, given up undelivered */
+  uint64_t messages_queued; /* accepted, not yet handed to the kernel */
+  uint64_t bytes_queued;    /* with their headers */
+  uint64_t messages_lost;   /* accepted, given up undelivered */
   uint64_t messages_requeued; /* moved to another peer after a loss */
   uint64_t sends_refused;     /* MCQ_EAGAIN */
   uint64_t sends_unroutable;  /* MCQ_EHOSTUNREACH, MCQ_EPEERGONE */
   uint64_t handshakes_ok;
   uint64_t handshakes_failed;
   uint64_t disconnects;
-  uint64_t reconnects; /* attempts after the first of an endpoint */
+  uint64_t reconnects;      /* attempts after the first of an endpoint */
   uint64_t commands_unknown;
-  uint64_t messages_discarded;  /* received, of no use to the socket's type */
-  uint64_t requests_failed;     /* REQ: see on_request_failed */
-  uint64_t messages_dropped;    /* PUB, XPUB, MCQ_CONFLATE: for one peer each,
-                                    because it was slow: all three kinds below */
+  uint64_t messages_discarded; /* received, of no use to the socket's type */
+  uint64_t requests_failed;    /* REQ: see on_request_failed */
+  uint64_t messages_dropped;   /* PUB, XPUB, MCQ_CONFLATE: for one peer each,
+                                   because it was slow: all three kinds below */
   uint64_t posts_failed;        /* given to mcq_post, and could not be sent */
   uint64_t connections_refused; /* over one of the limits on who connects */
-  uint64_t subscriptions;       /* PUB, XPUB: topics with a subscriber; SUB,
-                                   XSUB: topics subscribed to */
+  uint64_t subscriptions;      /* PUB, XPUB: topics with a subscriber; SUB,
+                                  XSUB: topics subscribed to */
   /* What became of those accepted. */
   uint64_t messages_written;   /* handed to the kernel, or to the other side of
                                   inproc, to the last byte */
   uint64_t messages_in_flight; /* handed over, and not known to be written */
-  uint64_t messages_unsure;   /* the same when the connection was lost, or begun
-                                 and not to be sent again */
-  uint64_t messages_replaced; /* given up for newer ones: MCQ_CONFLATE,
-                                 MCQ_SLOW_DROP_OLDEST */
+  uint64_t messages_unsure;    /* the same when the connection was lost, or begun
+                                  and not to be sent again */
+  uint64_t messages_replaced;  /* given up for newer ones: MCQ_CONFLATE,
+                                  MCQ_SLOW_DROP_OLDEST */
   /* messages_lost, by reason. */
   uint64_t lost_gone;  /* their connection was lost, or handed over */
   uint64_t lost_slow;  /* it was cut off: MCQ_SLOW_DISCONNECT */
@@ -909,8 +903,8 @@ typedef struct mcq_ctx_stats {
   uint64_t sockets;        /* now, closing ones too */
   uint64_t sockets_opened; /* ever */
   uint64_t memory_blocks;  /* held from the allocator, retained messages too */
-  uint64_t memory_bytes;   /* in them, as the system rounds them up; 0 when that
-                              is   not known, as with an allocator of your own */
+  uint64_t memory_bytes; /* in them, as the system rounds them up; 0 when that is
+                            not known, as with an allocator of your own */
   uint64_t memory_allocations; /* blocks ever taken */
   uint64_t memory_idle_bytes;  /* of these bytes: kept to be used again */
 } mcq_ctx_stats_t;
@@ -965,12 +959,11 @@ static inline void mcq_ctx_totals(mcq_ctx_t* ctx, mcq_stats_t* out) {
   "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 enum { /* mcq_metrics_options_t.flags */
-       /* The figures of each connection and each endpoint that connects, too:
-        * some thirty lines for every one of them. */
-       MCQ_METRICS_PEERS = 1 << 0,
-       /* Without the last line, "# EOF": other metrics follow, of other names.
-        */
-       MCQ_METRICS_OPEN_END = 1 << 1
+  /* The figures of each connection and each endpoint that connects, too: some
+   * thirty lines for every one of them. */
+  MCQ_METRICS_PEERS = 1 << 0,
+  /* Without the last line, "# EOF": other metrics follow, of other names. */
+  MCQ_METRICS_OPEN_END = 1 << 1
 };
 
 typedef struct mcq_metrics_options {

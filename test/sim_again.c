@@ -370,9 +370,9 @@ static void nothing_is_forgotten(void** state) {
   scene_close(g);
 }
 
-#define EVERYWHERE(test)                                                   \
+#define EVERYWHERE(test)                                       \
   {#test ", polling", test, NULL, NULL, (void*) &places[PLACE_POLLING]}, { \
-#test ", as a ring", test, NULL, NULL, (void*) &places[PLACE_RING]     \
+#test ", as a ring", test, NULL, NULL, (void*) &places[PLACE_RING]  \
   }
 
 int main(void) {
