@@ -15,8 +15,8 @@
 #define PER_GONE ((size_t) 128)
 
 /* A burst of 100 MiB: for each of so many peers so many messages. */
-#define BURST_PEERS 200
-#define BURST_MESSAGES 512
+#define BURST_PEERS 210
+#define BURST_MESSAGES 500 /* less than is written at once */
 #define BURST_SIZE 1024
 
 /* Connections that are made at once: not more than a backlog takes. */
