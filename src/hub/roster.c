@@ -53,6 +53,7 @@ int mcq__roster_up(mcq__roster_t* r, mcq__port_t* port, mcq_peer_t* out) {
   }
   seat->epoch = ++*r->epochs;
   seat->port = port;
+  seat->next_free = MCQ__NO_SLOT;
   r->count++;
   *out = handle(r, slot);
   return 0;
@@ -69,6 +70,7 @@ bool mcq__roster_down(mcq__roster_t* r, mcq_peer_t peer) {
   if (mcq__roster_port(r, peer) == NULL) return false;
   mcq__seat_t* seat = &r->seats[peer.slot];
   seat->epoch = 0;
+  seat->port = NULL;
   seat->next_free = r->free;
   r->free = peer.slot;
   r->count--;

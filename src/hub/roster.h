@@ -8,10 +8,8 @@
 
 typedef struct mcq__seat {
   uint64_t epoch; /* 0: the slot is free */
-  union {
-    mcq__port_t* port;  /* of a live one */
-    uint32_t next_free; /* of a free one */
-  };
+  mcq__port_t* port;
+  uint32_t next_free; /* of a free slot */
 } mcq__seat_t;
 
 typedef struct mcq__roster {
