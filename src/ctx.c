@@ -222,7 +222,7 @@ static void dump_socket(const mcq_socket_t* s, line_fn line, void* arg) {
     snprintf(text, sizeof text, "  endpoint %llu: %s %s%s",
              (unsigned long long) end->id,
              end->connecting ? "connects to" : "listens at",
-             end->connecting ? end->uri : end->listener.address,
+             end->connecting ? end->uri : end->bound->listener.address,
              end->closing ? ", closing" : "");
     line(text, arg);
   }
@@ -231,9 +231,10 @@ static void dump_socket(const mcq_socket_t* s, line_fn line, void* arg) {
     snprintf(text, sizeof text,
              "  peer %u epoch %llu: %s %s, %llu messages and %zu bytes queued",
              a->peer.slot, (unsigned long long) a->peer.epoch,
-             state_name(a->state), a->address == NULL ? "" : a->address,
-             (unsigned long long) mcq__outbox_queued(&a->outbox),
-             mcq__outbox_queued_bytes(&a->outbox));
+             state_name((mcq__actor_state_t) a->state),
+             a->address == NULL ? "" : a->address,
+             (unsigned long long) mcq__outbox_queued(a->outbox),
+             mcq__outbox_queued_bytes(a->outbox));
     line(text, arg);
   }
   dump_t dump = {line, arg};

@@ -363,8 +363,8 @@ static int scene(test_alloc_t* ta, void* arg) {
 
 static void every_allocation_may_fail(void** state) {
   (void) state;
-  /* Memory, pool, slab; three sizes of either ring. */
-  assert_int_equal(test_alloc_sweep(scene, NULL), 9);
+  /* Memory, pool, slab; five sizes of either ring. */
+  assert_int_equal(test_alloc_sweep(scene, NULL), 13);
 }
 
 int main(void) {

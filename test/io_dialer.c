@@ -82,6 +82,7 @@ enum when { NEVER, IN_DIALING, IN_STREAM, IN_FAILED, IN_RETRY, IN_STOPPED };
 
 typedef struct script {
   mcq__dialer_t dialer;
+  mcq__dialer_config_t config;
   test_seat_t seat;
   enum when close_in; /* the callback that closes */
   enum when lose_in;
@@ -167,17 +168,17 @@ static void turns(script_t* s) {
 static int open_dialer(script_t* s, const char* uri, uint64_t retry,
                        uint64_t retry_max, uint64_t connect) {
   mcq__endpoint_t endpoint;
-  mcq__dialer_config_t config = {.retry_ms = retry,
-                                 .retry_max_ms = retry_max,
-                                 .connect_ms = connect,
-                                 .attempts = s->attempts,
-                                 .total_ms = s->total_ms};
+  s->config = (mcq__dialer_config_t){.retry_ms = retry,
+                                     .retry_max_ms = retry_max,
+                                     .connect_ms = connect,
+                                     .attempts = s->attempts,
+                                     .total_ms = s->total_ms};
   assert_int_equal(mcq__endpoint_parse(&endpoint, uri), 0);
   memset(&s->dialer, 0, sizeof s->dialer);
   s->dialer.user = s;
   s->inside = true;
   int rc =
-      mcq__dialer_open(&s->dialer, &s->seat.io, &endpoint, &config, &events);
+      mcq__dialer_open(&s->dialer, &s->seat.io, &endpoint, &s->config, &events);
   s->inside = false;
   return rc;
 }

@@ -410,7 +410,7 @@ static void on_dialing(mcq__dialer_t* d) {
 static void on_dialed(mcq__dialer_t* d, void* stream, const char* address) {
   caller_t* c = calling(d);
   char uri[MCQ__ENDPOINT_MAX];
-  snprintf(uri, sizeof uri, "inproc://%s", d->endpoint.rest);
+  snprintf(uri, sizeof uri, "inproc://%s", d->place);
   assert_string_equal(address, uri);
   c->streams++;
   c->place = connected++;

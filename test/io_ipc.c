@@ -607,6 +607,7 @@ static void listening_survives_every_failing_allocation(void** state) {
 
 typedef struct call {
   mcq__dialer_t dialer;
+  mcq__dialer_config_t config;
   test_seat_t* seat;
   bool inside;
   unsigned streams;
@@ -666,16 +667,16 @@ static const mcq__dialer_events_t dialer_events = {
 
 static int open_call(call_t* c, test_seat_t* t, const char* uri, bool again) {
   mcq__endpoint_t endpoint;
-  mcq__dialer_config_t config = {.retry_ms = again ? 1 : MCQ__NEVER,
-                                 .retry_max_ms = 2,
-                                 .connect_ms = 10000};
   memset(c, 0, sizeof *c);
+  c->config = (mcq__dialer_config_t){.retry_ms = again ? 1 : MCQ__NEVER,
+                                     .retry_max_ms = 2,
+                                     .connect_ms = 10000};
   c->seat = t;
   c->dialer.user = c;
   assert_int_equal(mcq__endpoint_parse(&endpoint, uri), 0);
   c->inside = true;
-  int rc =
-      mcq__dialer_open(&c->dialer, &t->io, &endpoint, &config, &dialer_events);
+  int rc = mcq__dialer_open(&c->dialer, &t->io, &endpoint, &c->config,
+                            &dialer_events);
   c->inside = false;
   return rc;
 }

@@ -152,9 +152,9 @@ static void check_delivered(sim_sock_t* k) {
     const mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
     const sim_peer_t* p = sim_find_peer(k, a->peer);
     if (p != NULL && p->up && sim_dead(p)) continue;
-    if (a->state == MCQ__ACTOR_UP && a->outbox.messages != 0)
+    if (a->state == MCQ__ACTOR_UP && a->outbox->messages != 0)
       sim_fail("socket %u: %llu messages wait for no reason", k->number,
-               (unsigned long long) a->outbox.messages);
+               (unsigned long long) a->outbox->messages);
   }
   for (size_t i = 0; i < k->peer_count; i++) {
     const sim_peer_t* p = &k->peers[i];

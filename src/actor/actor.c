@@ -4,7 +4,6 @@
  * decides who gets a message and never reads a byte of one. */
 #include "actor/actor.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "actor/parts.h"
@@ -20,7 +19,7 @@ static uint64_t deadline(const mcq__actor_t* a) {
   if (!mcq__actor_talking(a)) return MCQ__NEVER;
   if (a->state == MCQ__ACTOR_OPENING)
     return mcq__actor_protocol(a)->expiry(a->session);
-  uint64_t at = mcq__pulse_next(&a->pulse);
+  uint64_t at = a->pulse == NULL ? MCQ__NEVER : mcq__pulse_next(a->pulse);
   if (a->stop_at < at) at = a->stop_at;
   return a->look_at < at ? a->look_at : at;
 }
@@ -35,9 +34,15 @@ void mcq__actor_arm(mcq__actor_t* a) {
     mcq__io_timer_start(mcq__actor_io(a), &a->timer, at);
 }
 
+/* Without memory it is the code alone. */
 void mcq__actor_reason(mcq__actor_t* a, int code, const char* text) {
+  char* old = a->text;
   a->code = code;
-  snprintf(a->text, sizeof a->text, "%s", text == NULL ? "" : text);
+  a->text = NULL;
+  if (text != NULL && text[0] != '\0')
+    a->text = mcq__mem_text(mcq__actor_io(a)->mem, text,
+                            strnlen(text, MCQ__ACTOR_TEXT_MAX));
+  mcq__mem_free(mcq__actor_io(a)->mem, old);
 }
 
 /* Tells the socket that the connection is over, once.  The outbox stays as it
@@ -46,7 +51,8 @@ static void tell_lost(mcq__actor_t* a) {
   if (a->told) return;
   mcq__actor_tell_full(a);
   a->told = true;
-  a->config->events->on_lost(a, a->was_up, a->code, a->text);
+  a->config->events->on_lost(a, a->was_up, a->code,
+                             a->text == NULL ? "" : a->text);
 }
 
 void mcq__actor_cut(mcq__actor_t* a) {
@@ -55,7 +61,7 @@ void mcq__actor_cut(mcq__actor_t* a) {
   mcq__io_timer_stop(mcq__actor_io(a), &a->timer);
   mcq__io_cancel(&a->flush);
   mcq__io_cancel(&a->pump);
-  mcq__io_cancel(&a->fail);
+  a->doomed = false;
   a->wire->backend->close(a->wire);
   /* With a write in flight what is lost is known only when that has ended. */
   if (!a->in_flight) tell_lost(a);
@@ -64,18 +70,17 @@ void mcq__actor_cut(mcq__actor_t* a) {
 void mcq__actor_read(mcq__actor_t* a) {
   if (a->reading) return;
   a->reading = true;
-  if (mcq__unlikely(a->pulse.on)) mcq__actor_watch_reading(a);
+  if (mcq__unlikely(mcq__actor_watched(a))) mcq__actor_watch_reading(a);
   int rc = a->wire->backend->read_start(a->wire);
   if (rc != 0) {
-    mcq__actor_reason(a, rc, "cannot read");
-    mcq__io_work(mcq__actor_io(a), &a->fail);
+    mcq__actor_fail(a, rc, "cannot read");
   }
 }
 
 void mcq__actor_stop(mcq__actor_t* a) {
   if (!a->reading) return;
   a->reading = false;
-  if (mcq__unlikely(a->pulse.on)) mcq__actor_watch_reading(a);
+  if (mcq__unlikely(mcq__actor_watched(a))) mcq__actor_watch_reading(a);
   a->wire->backend->read_stop(a->wire);
 }
 
@@ -83,7 +88,7 @@ void mcq__actor_refuse(mcq__actor_t* a, int code, const char* text) {
   if (!mcq__actor_talking(a)) return;
   mcq__actor_reason(a, code, text);
   if (a->shut || mcq__actor_protocol(a)->out(a->session)->bytes == 0 ||
-      mcq__outbox_rest_of_message(&a->outbox) != 0 || a->outbox.flight != 0) {
+      mcq__outbox_rest_of_message(a->outbox) != 0 || a->outbox->flight != 0) {
     mcq__actor_cut(a);
     return;
   }
@@ -97,13 +102,12 @@ void mcq__actor_refuse(mcq__actor_t* a, int code, const char* text) {
   tell_lost(a);
 }
 
-static void run_fail(mcq__task_t* task) {
-  mcq__actor_cut(mcq__container_of(task, mcq__actor_t, fail));
-}
-
 void mcq__actor_fail(mcq__actor_t* a, int code, const char* text) {
   mcq__actor_reason(a, code, text);
-  mcq__io_work(mcq__actor_io(a), &a->fail);
+  if (a->doomed) return;
+  a->doomed = true;
+  mcq__io_cancel(&a->pump); /* it may have been for later */
+  mcq__io_work(mcq__actor_io(a), &a->pump);
 }
 
 static uint64_t from_now(const mcq__actor_t* a, uint64_t ms) {
@@ -133,8 +137,8 @@ static mcq__actor_t* of_wire(mcq__wire_t* wire) {
 
 /* Once a read, however many messages that brings. */
 static inline void heard(mcq__actor_t* a) {
-  if (mcq__unlikely(a->pulse.on))
-    mcq__pulse_heard(&a->pulse, mcq__io_now(mcq__actor_io(a)));
+  if (mcq__unlikely(mcq__actor_watched(a)))
+    mcq__pulse_heard(a->pulse, mcq__io_now(mcq__actor_io(a)));
 }
 
 static void on_bytes(mcq__wire_t* wire, mcq__slice_t bytes) {
@@ -188,7 +192,7 @@ static void on_end(mcq__wire_t* wire, int code) {
     mcq__actor_cut(a);
   } else if (mcq__actor_talking(a)) {
     a->end_code = code;
-    mcq__pulse_end(&a->pulse);
+    mcq__actor_watch_end(a);
     if (!mcq__actor_waits(a)) mcq__actor_finish(a);
   }
 }
@@ -200,22 +204,36 @@ static uint64_t asked(const mcq__actor_t* a) {
   return protocol->asked(a->session);
 }
 
+/* Where it was dialed by number the address is just that. */
+static int note_address(mcq__actor_t* a, const char* address,
+                        const char* dialed) {
+  a->borrows = dialed != NULL && strcmp(dialed, address) == 0;
+  a->address = a->borrows ? dialed
+                          : mcq__mem_text(mcq__actor_io(a)->mem, address,
+                                          strlen(address));
+  return a->address == NULL ? MCQ_ENOMEM : 0;
+}
+
+static void forget_address(mcq__actor_t* a) {
+  if (!a->borrows) mcq__mem_free(mcq__actor_io(a)->mem, (char*) a->address);
+  a->address = NULL;
+}
+
 static void on_closed(mcq__wire_t* wire) {
   mcq__actor_t* a = of_wire(wire);
   tell_lost(a);
   a->wire = NULL;
   a->in_flight = false;
-  uint64_t before = a->outbox.messages;
-  mcq__outbox_rewind(&a->outbox);
-  mcq__actor_sent(a, before - a->outbox.messages);
-  a->tally.pings_in += asked(a);
+  uint64_t before = a->outbox->messages;
+  mcq__outbox_rewind(a->outbox);
+  mcq__actor_sent(a, before - a->outbox->messages);
+  if (asked(a) != 0) mcq__actor_odd(a)->pings_in += asked(a);
   mcq__actor_charge(a);
   mcq__actor_protocol(a)->close(a->session);
   a->session = NULL;
-  mcq__bridge_reset(&a->bridge);
-  mcq__ahead_clear(&a->ahead);
-  mcq__mem_free(mcq__actor_io(a)->mem, a->address);
-  a->address = NULL;
+  mcq__bridge_reset(a->bridge);
+  mcq__actor_catch_up(a);
+  forget_address(a);
   a->state = MCQ__ACTOR_IDLE;
   a->config->events->on_idle(a);
 }
@@ -248,29 +266,48 @@ static void on_timer(mcq__timer_t* timer) {
 /* ---- life ---------------------------------------------------------------- */
 
 static void run_pump(mcq__task_t* task) {
-  mcq__actor_pump(mcq__container_of(task, mcq__actor_t, pump));
+  mcq__actor_t* a = mcq__container_of(task, mcq__actor_t, pump);
+  if (mcq__unlikely(a->doomed))
+    mcq__actor_cut(a);
+  else
+    mcq__actor_pump(a);
 }
 
-int mcq__actor_init(mcq__actor_t* a, const mcq__actor_config_t* config,
-                    mcq__tally_t* total, void* owner) {
+int mcq__actor_init(mcq__actor_t* a, const mcq__actor_config_t* config) {
   memset(a, 0, sizeof *a);
   a->port.tell = mcq__actor_tell;
   a->port.room = mcq__actor_room;
   a->config = config;
-  a->total = total;
-  a->owner = owner;
   a->flush.run = mcq__actor_flush;
   a->pump.run = run_pump;
-  a->fail.run = run_fail;
   a->timer.run = on_timer;
-  mcq__bridge_init(&a->bridge, config->session.pool, config->session.max_frames,
-                   config->session.max_message);
-  mcq__outbox_init(&a->outbox, config->session.pool, config->protocol,
-                   config->max_messages, config->max_bytes);
-  mcq__ahead_init(&a->ahead, config->session.pool);
+  a->outbox = config->no_outbox;
+  a->bridge = config->no_bridge;
   int rc = mcq__timers_reserve(&config->io->turn.timers);
   a->has_timer = rc == 0;
   return rc;
+}
+
+/* Those of its own; the shared ones are empty. */
+static void drop_queues(mcq__actor_t* a) {
+  mcq__mem_t* mem = mcq__actor_io(a)->mem;
+  if (a->outbox != a->config->no_outbox) {
+    mcq__outbox_dispose(a->outbox);
+    mcq__mem_free(mem, a->outbox);
+  }
+  if (a->bridge != a->config->no_bridge) {
+    mcq__bridge_dispose(a->bridge);
+    mcq__mem_free(mem, a->bridge);
+  }
+}
+
+void mcq__actor_config_init(mcq__actor_config_t* c, mcq__outbox_t* no_outbox,
+                            mcq__bridge_t* no_bridge) {
+  mcq__outbox_init(no_outbox, c->session.pool, c->protocol, c->max_messages,
+                   c->max_bytes);
+  mcq__bridge_init(no_bridge, &c->session);
+  c->no_outbox = no_outbox;
+  c->no_bridge = no_bridge;
 }
 
 void mcq__actor_dispose(mcq__actor_t* a) {
@@ -278,15 +315,16 @@ void mcq__actor_dispose(mcq__actor_t* a) {
   mcq__check(a->state == MCQ__ACTOR_IDLE);
   mcq__io_cancel(&a->flush);
   mcq__io_cancel(&a->pump);
-  mcq__io_cancel(&a->fail);
   mcq__io_timer_stop(mcq__actor_io(a), &a->timer);
   if (a->has_timer) mcq__timers_unreserve(&mcq__actor_io(a)->turn.timers);
   mcq__actor_let_go(a);
   mcq__tally_t tally = mcq__actor_tally(a);
-  mcq__tally_add(a->total, &tally);
-  mcq__bridge_dispose(&a->bridge);
-  mcq__ahead_dispose(&a->ahead);
-  mcq__outbox_dispose(&a->outbox);
+  mcq__tally_add(a->config->total, &tally);
+  drop_queues(a);
+  mcq__actor_catch_up(a);
+  mcq__mem_free(mcq__actor_io(a)->mem, a->pulse);
+  mcq__mem_free(mcq__actor_io(a)->mem, a->text);
+  mcq__mem_free(mcq__actor_io(a)->mem, a->odd);
   mcq__list_remove(&a->node);
   a->config = NULL;
 }
@@ -299,10 +337,13 @@ static void forget_connection(mcq__actor_t* a) {
   a->code = 0;
   a->end_code = 0;
   a->end_text = "";
-  a->text[0] = '\0';
+  mcq__mem_free(mcq__actor_io(a)->mem, a->text);
+  a->text = NULL;
   a->look_at = MCQ__NEVER;
   a->pause = MCQ__PAUSE_NONE;
-  mcq__pulse_end(&a->pulse);
+  mcq__mem_free(mcq__actor_io(a)->mem, a->pulse);
+  a->pulse = NULL;
+  a->asks = false;
   a->reading = false;
   a->hungry = true;
   a->in_flight = false;
@@ -319,7 +360,7 @@ static void forget_connection(mcq__actor_t* a) {
 }
 
 int mcq__actor_attach(mcq__actor_t* a, const mcq__transport_t* transport,
-                      void* stream, const char* address, bool incoming) {
+                      void* stream, const char* address, const char* dialed) {
   mcq__io_t* io = mcq__actor_io(a);
   const mcq__protocol_t* protocol = mcq__actor_protocol(a);
   const mcq__backend_t* backend =
@@ -327,19 +368,16 @@ int mcq__actor_attach(mcq__actor_t* a, const mcq__transport_t* transport,
   mcq__check(a->state == MCQ__ACTOR_IDLE);
   forget_connection(a);
   mcq__session_config_t config = a->config->session;
-  config.incoming = incoming;
-  a->incoming = incoming;
-  a->address = mcq__mem_text(io->mem, address, strlen(address));
-  int rc = a->address == NULL
-               ? MCQ_ENOMEM
-               : protocol->open(&a->session, &config, mcq__io_now(io));
+  config.incoming = dialed == NULL;
+  a->incoming = dialed == NULL;
+  int rc = note_address(a, address, dialed);
+  if (rc == 0) rc = protocol->open(&a->session, &config, mcq__io_now(io));
   if (rc == 0) rc = protocol->start(a->session);
   if (rc == 0) rc = backend->adopt(&a->wire, io, stream, &wire_events, a);
   if (rc != 0) {
     protocol->close(a->session);
     a->session = NULL;
-    mcq__mem_free(io->mem, a->address);
-    a->address = NULL;
+    forget_address(a);
     return rc;
   }
   a->state = MCQ__ACTOR_OPENING;
@@ -359,7 +397,7 @@ void mcq__actor_up(mcq__actor_t* a) {
   a->tally.connections++;
   mcq__actor_watch(a);
   mcq__actor_thin(a);
-  if (a->outbox.chain.bytes != 0) mcq__io_flush(mcq__actor_io(a), &a->flush);
+  if (a->outbox->chain.bytes != 0) mcq__io_flush(mcq__actor_io(a), &a->flush);
 }
 
 /* It is ending already, and nobody will wait longer than this. */
@@ -425,7 +463,7 @@ void mcq__actor_drain(mcq__actor_t* a, int code, uint64_t linger) {
     return;
   }
   mcq__actor_reason(a, code, "");
-  mcq__pulse_end(&a->pulse);
+  mcq__actor_watch_end(a);
   begin_leaving(a, MCQ__ACTOR_DRAINING, linger);
 }
 
@@ -435,11 +473,19 @@ void mcq__actor_forget(mcq__actor_t* a, int code) {
   mcq__actor_end(a, code, 0);
 }
 
+mcq__tally_t* mcq__actor_odd(mcq__actor_t* a) {
+  if (a->odd == NULL) a->odd = mcq__new(mcq__actor_io(a)->mem, mcq__tally_t);
+  return a->odd == NULL ? a->config->total : a->odd;
+}
+
 mcq__tally_t mcq__actor_tally(const mcq__actor_t* a) {
-  mcq__tally_t t = a->tally;
+  mcq__tally_t t = {0};
+  if (a->odd != NULL) t = *a->odd;
+  mcq__tally_add_daily(&t, &a->tally);
+  mcq__tally_add_outgoing(&t, &a->outbox->sent);
   t.pings_in += asked(a);
-  t.written += a->outbox.nothing;
-  mcq__outbox_peak(&a->outbox, &t.peak_messages, &t.peak_bytes);
+  t.written += a->outbox->nothing;
+  mcq__outbox_peak(a->outbox, &t.peak_messages, &t.peak_bytes);
   return t;
 }
 

@@ -89,6 +89,10 @@ typedef struct mcq__actor_config {
   mcq__io_t* io;
   const mcq__protocol_t* protocol;
   const mcq__actor_events_t* events;
+  void* owner;              /* the socket */
+  mcq__tally_t* total;      /* where the tally of each goes in the end */
+  mcq__outbox_t* no_outbox; /* what those share that have nothing to send */
+  mcq__bridge_t* no_bridge; /* and those that got nothing in parts */
   mcq__session_config_t session;
   mcq__pulse_config_t pulse;
   uint64_t max_messages; /* high-water marks */
@@ -103,80 +107,90 @@ typedef struct mcq__actor_config {
                     something to deliver: their ends are noticed */
 } mcq__actor_config_t;
 
+/* Most actors are idle most of the time, and there may be very many: what only
+ * those need that pause, are watched, fail or lose something is allocated when
+ * they do.  What each message touches comes first. */
 struct mcq__actor {
   mcq__port_t port; /* what hubs see */
-  mcq__node_t node; /* in the socket's list */
   const mcq__actor_config_t* config;
-  void* owner; /* the socket */
-  void* end;   /* the endpoint it came from */
-  mcq_peer_t peer;
-  mcq__actor_state_t state;
-  mcq__wire_t* wire;
   mcq__session_t* session;
-  mcq__bridge_t bridge;
-  mcq__outbox_t outbox;
-  mcq__ahead_t ahead; /* what came while nothing may be delivered */
-  mcq__pulse_t pulse;
-  mcq__share_t share;
-  mcq__tally_t tally;
-  mcq__tally_t* total; /* where the tally goes in the end */
-  uint64_t up_at;      /* when this connection was up, ms */
-  uint64_t asked_ns;   /* when a ping was that waits for its answer; 0: none */
-  uint64_t rtt_ns;     /* of the last ping answered; 0: none was */
-  mcq__task_t flush;   /* writes at the end of the phase */
-  mcq__task_t pump;    /* goes on delivering next turn */
-  mcq__task_t fail;    /* ends the connection from a phase */
-  mcq__timer_t timer;
-  uint64_t linger;  /* ms without progress, when DRAINING or ENDING;
-                       MCQ__NO_DEADLINE: ever */
-  uint64_t stop_at; /* when patience ends, then; else NEVER */
-  uint64_t look_at; /* a short pause: when it will be a long one; else NEVER */
-  size_t control;   /* bytes of the session's own in flight */
-  int code;         /* why it ends */
-  int end_code;     /* what the wire said at its end, or we did */
-  const char* end_text;
-  char text[128];   /* the same for people */
-  char* address;    /* of the other side */
-  uint64_t missed;  /* messages it was too slow for, not yet reported */
-  uint64_t charged; /* to the budget */
-  uint8_t strikes;  /* messages its socket's type could not use */
-  bool incoming;
-  bool has_timer;  /* a place in the heap is reserved */
-  bool paused;     /* this peer alone */
+  mcq__wire_t* wire;
+  uint8_t state;   /* mcq__actor_state_t */
   uint8_t pause;   /* enum mcq__pause: how far it has gone */
+  bool paused;     /* this peer alone */
   bool reading;    /* the wire is */
   bool hungry;     /* the session has used up all it was fed */
   bool in_flight;  /* a write is, or waits for room */
   bool starved;    /* somebody was told MCQ_EAGAIN, */
   bool full;       /* because of its own marks, */
   bool told_full;  /* and on_full was called for that */
-  bool let_go;     /* what it holds is charged no more */
   bool delivering; /* inside pump */
   bool flush_all;  /* DRAINING, ENDING: the outbox leaves too, and nothing is
                       added */
   bool shut;       /* our side was shut down */
+  bool told;       /* on_lost was called for it */
+  bool settled;    /* what is in the outbox is accounted for elsewhere */
+  bool let_go;     /* what it holds is charged no more */
   bool was_up;     /* this connection was */
   bool greeting;   /* its type has a word with it before the user hears of it:
                       nothing is written yet, and no budget counts */
-  bool told;       /* on_lost was called for it */
-  bool settled;    /* what is in the outbox is accounted for elsewhere */
   bool displaced;  /* its down was told before on_lost */
-  void* data;      /* the user's */
+  bool incoming;
+  bool has_timer;  /* a place in the heap is reserved */
+  bool doomed;     /* its end was decided on and is near */
+  bool asks;       /* the peer may be asked whether it lives */
+  bool borrows;    /* the address is the dialer's */
+  uint8_t strikes; /* messages its socket's type could not use */
+  mcq__daily_t tally;
+  mcq__outbox_t* outbox;
+  mcq__task_t flush;   /* writes at the end of the phase */
+  uint64_t charged;    /* to the budget */
+  mcq__pulse_t* pulse; /* NULL: nobody wants to know whether it lives */
+  mcq__ahead_t* ahead; /* what came while nothing may be delivered; NULL:
+                          nothing did */
+  mcq__bridge_t* bridge;
+  mcq__share_t share;
+  mcq_peer_t peer;
+  void* end;        /* the endpoint it came from */
+  mcq__node_t node; /* in the socket's list */
+  mcq__task_t pump; /* goes on delivering next turn; of a doomed one: ends
+                       the connection from a phase */
+  mcq__timer_t timer;
+  mcq__tally_t* odd; /* what is rarely counted; NULL: none of it was */
+  uint64_t up_at;    /* when this connection was up, ms */
+  uint64_t asked_ns; /* when a ping was that waits for its answer; 0: none */
+  uint64_t rtt_ns;   /* of the last ping answered; 0: none was */
+  uint64_t linger;   /* ms without progress, when DRAINING or ENDING;
+                        MCQ__NO_DEADLINE: ever */
+  uint64_t stop_at;  /* when patience ends, then; else NEVER */
+  uint64_t look_at;  /* a short pause: when it will be a long one; else NEVER */
+  uint64_t missed;   /* messages it was too slow for, not yet reported */
+  size_t control;    /* bytes of the session's own in flight */
+  int code;          /* why it ends */
+  int end_code;      /* what the wire said at its end, or we did */
+  const char* end_text;
+  char* text;          /* why, for people; NULL: nothing more than the code */
+  const char* address; /* of the other side */
+  void* data;          /* the user's */
 };
 
-/* Makes an actor, IDLE.  0 or MCQ_ENOMEM; dispose takes either result.
- * `total` outlives it and is what its tally is added to in the end. */
-int mcq__actor_init(mcq__actor_t* a, const mcq__actor_config_t* config,
-                    mcq__tally_t* total, void* owner);
+/* The config is complete: makes the two that its actors share, which stay
+ * empty. */
+void mcq__actor_config_init(mcq__actor_config_t* c, mcq__outbox_t* no_outbox,
+                            mcq__bridge_t* no_bridge);
+
+/* Makes an actor, IDLE.  0 or MCQ_ENOMEM; dispose takes either result. */
+int mcq__actor_init(mcq__actor_t* a, const mcq__actor_config_t* config);
 
 /* IDLE only. */
 void mcq__actor_dispose(mcq__actor_t* a);
 
 /* Builds all that one connection needs over `stream`; the one way for the
- * first connection, a renewed and an accepted one.  On failure the stream is
- * still the caller's and the actor IDLE. */
+ * first connection, a renewed and an accepted one.  `dialed` is where it was
+ * connected to, and outlives the actor; NULL: it was accepted.  On failure the
+ * stream is still the caller's and the actor IDLE. */
 int mcq__actor_attach(mcq__actor_t* a, const mcq__transport_t* transport,
-                      void* stream, const char* address, bool incoming);
+                      void* stream, const char* address, const char* dialed);
 
 /* The handshake of this connection was accepted: messages may flow. */
 void mcq__actor_up(mcq__actor_t* a);
@@ -210,6 +224,10 @@ void mcq__actor_tell_full(mcq__actor_t* a);
 /* Gives up the oldest message that was not begun; false: there is none. */
 bool mcq__actor_shed(mcq__actor_t* a);
 
+/* Where its rare figures are counted.  Without memory for one of its own that
+ * is where they go in the end. */
+mcq__tally_t* mcq__actor_odd(mcq__actor_t* a);
+
 /* The figures until now, the queue's peaks with them. */
 mcq__tally_t mcq__actor_tally(const mcq__actor_t* a);
 
@@ -229,7 +247,7 @@ static inline bool mcq__actor_leaving(const mcq__actor_t* a) {
 
 /* Something came that was not delivered. */
 static inline bool mcq__actor_waits(const mcq__actor_t* a) {
-  return !a->hungry || !mcq__ahead_empty(&a->ahead);
+  return !a->hungry || !mcq__ahead_empty(a->ahead);
 }
 
 /* There is reason to think that the peer is gone: it is asked, and given up

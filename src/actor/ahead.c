@@ -8,21 +8,20 @@ typedef struct put_off {
   mcq__event_t event; /* its body is counted */
 } put_off_t;
 
-void mcq__ahead_init(mcq__ahead_t* h, mcq__pool_t* pool) {
+mcq__ahead_t* mcq__ahead_new(mcq__pool_t* pool) {
+  mcq__ahead_t* h = mcq__new(mcq__pool_mem(pool), mcq__ahead_t);
+  if (h == NULL) return NULL;
   h->pool = pool;
-  h->bytes = 0;
   mcq__fifo_init(&h->events, mcq__pool_mem(pool), sizeof(put_off_t));
+  return h;
 }
 
-void mcq__ahead_clear(mcq__ahead_t* h) {
+void mcq__ahead_free(mcq__ahead_t* h) {
   mcq__event_t ev;
+  if (h == NULL) return;
   while (mcq__ahead_take(h, &ev) != MCQ__EV_NONE) mcq__slice_release(&ev.body);
-}
-
-void mcq__ahead_dispose(mcq__ahead_t* h) {
-  if (h->pool == NULL) return;
-  mcq__ahead_clear(h);
   mcq__fifo_dispose(&h->events);
+  mcq__mem_free(mcq__pool_mem(h->pool), h);
 }
 
 static size_t weight(const mcq__event_t* ev) {
@@ -49,8 +48,8 @@ int mcq__ahead_put(mcq__ahead_t* h, mcq__event_kind_t kind,
 }
 
 mcq__event_kind_t mcq__ahead_take(mcq__ahead_t* h, mcq__event_t* ev) {
+  if (mcq__ahead_empty(h)) return MCQ__EV_NONE;
   const put_off_t* first = (const put_off_t*) mcq__fifo_first(&h->events);
-  if (first == NULL) return MCQ__EV_NONE;
   mcq__event_kind_t kind = first->kind;
   *ev = first->event;
   h->bytes -= weight(ev);

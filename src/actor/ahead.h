@@ -19,18 +19,18 @@ typedef struct mcq__ahead {
   bool closed; /* nothing more may be read before these are handled */
 } mcq__ahead_t;
 
-void mcq__ahead_init(mcq__ahead_t* h, mcq__pool_t* pool);
+/* NULL: out of memory. */
+mcq__ahead_t* mcq__ahead_new(mcq__pool_t* pool);
 
-/* Drops everything; a zeroed one is fine. */
-void mcq__ahead_dispose(mcq__ahead_t* h);
-void mcq__ahead_clear(mcq__ahead_t* h);
+/* Drops everything.  NULL is fine, here and below: nothing was put off. */
+void mcq__ahead_free(mcq__ahead_t* h);
 
 static inline bool mcq__ahead_empty(const mcq__ahead_t* h) {
-  return h->events.count == 0;
+  return h == NULL || h->events.count == 0;
 }
 
 static inline bool mcq__ahead_full(const mcq__ahead_t* h) {
-  return h->closed || h->bytes >= MCQ__AHEAD_MAX;
+  return h != NULL && (h->closed || h->bytes >= MCQ__AHEAD_MAX);
 }
 
 /* 0 or MCQ_ENOMEM, nothing changed. */

@@ -3,24 +3,21 @@
  * a message that has more than one; never looks at the bytes. */
 #include "actor/bridge.h"
 
-/* Storage beyond this many frames goes back after a delivery, so that one
- * large message does not weigh on its connection for ever. */
-#define FRAMES_KEPT ((size_t) 64)
+/* Storage beyond this many frames goes back when the bridge rests: a large
+ * message does not weigh on its connection for ever. */
+#define FRAMES_KEPT 4
 
-void mcq__bridge_init(mcq__bridge_t* b, mcq__pool_t* pool, uint64_t max_frames,
-                      uint64_t max_bytes) {
-  b->pool = pool;
+void mcq__bridge_init(mcq__bridge_t* b, const mcq__session_config_t* config) {
+  b->config = config;
   b->frames = NULL;
   b->cap = 0;
   b->count = 0;
   b->held = 0;
   b->bytes = 0;
-  b->max_frames = max_frames;
-  b->max_bytes = max_bytes;
 }
 
 static void drop_storage(mcq__bridge_t* b) {
-  mcq__mem_free(mcq__pool_mem(b->pool), b->frames);
+  mcq__mem_free(mcq__pool_mem(b->config->pool), b->frames);
   b->frames = NULL;
   b->cap = 0;
 }
@@ -30,21 +27,36 @@ void mcq__bridge_reset(mcq__bridge_t* b) {
   b->count = 0;
   b->held = 0;
   b->bytes = 0;
-  if (b->cap > FRAMES_KEPT) drop_storage(b);
+}
+
+void mcq__bridge_rest(mcq__bridge_t* b) {
+  if (b->count == 0 && b->cap > FRAMES_KEPT) drop_storage(b);
 }
 
 void mcq__bridge_dispose(mcq__bridge_t* b) {
-  if (b->pool == NULL) return;
+  if (b->config == NULL) return;
   mcq__bridge_reset(b);
   drop_storage(b);
 }
 
+static int grow(mcq__bridge_t* b) {
+  size_t cap = b->cap;
+  void* frames = b->frames;
+  int rc = mcq__mem_grow(mcq__pool_mem(b->config->pool), &frames, &cap, cap + 1,
+                         sizeof *b->frames);
+  if (rc != 0) return rc;
+  b->frames = (mcq__slice_t*) frames;
+  b->cap = (uint32_t) cap;
+  return 0;
+}
+
 int mcq__bridge_add(mcq__bridge_t* b, mcq__slice_t frame) {
-  if (b->count >= b->max_frames) return MCQ_EFRAMES;
-  if (frame.len > b->max_bytes - b->bytes) return MCQ_EMSGLIMIT;
+  const mcq__session_config_t* c = b->config;
+  if (b->count >= c->max_frames || b->count > UINT32_MAX / 4)
+    return MCQ_EFRAMES;
+  if (frame.len > c->max_message - b->bytes) return MCQ_EMSGLIMIT;
   if (b->count == b->cap) {
-    int rc = mcq__mem_grow(mcq__pool_mem(b->pool), (void**) &b->frames, &b->cap,
-                           b->count + 1, sizeof *b->frames);
+    int rc = grow(b);
     if (rc != 0) return rc;
   }
   b->frames[b->count++] = mcq__slice_retain(frame);
@@ -53,7 +65,7 @@ int mcq__bridge_add(mcq__bridge_t* b, mcq__slice_t frame) {
 }
 
 void mcq__bridge_view(const mcq__bridge_t* b, mcq_msg_t* out) {
-  mcq__msg_view(out, b->pool, b->frames, b->count, (size_t) b->bytes);
+  mcq__msg_view(out, b->config->pool, b->frames, b->count, (size_t) b->bytes);
 }
 
 /* Small frames are packed together: one allocation for all of them instead of
@@ -76,7 +88,7 @@ int mcq__bridge_hold(mcq__bridge_t* b) {
   if (b->held == b->count) return 0;
   mcq__window_t w = {NULL, 0};
   size_t sum = bytes_to_pack(b);
-  int rc = sum == 0 ? 0 : mcq__window_open_exact(&w, b->pool, sum);
+  int rc = sum == 0 ? 0 : mcq__window_open_exact(&w, b->config->pool, sum);
   for (; rc == 0 && b->held < b->count; b->held++) {
     mcq__slice_t* frame = &b->frames[b->held];
     if (frame->len <= MCQ__KEEP_COPY_MAX) {
@@ -84,7 +96,7 @@ int mcq__bridge_hold(mcq__bridge_t* b) {
       continue;
     }
     mcq__slice_t kept;
-    rc = mcq__slice_keep(&kept, b->pool, *frame);
+    rc = mcq__slice_keep(&kept, b->config->pool, *frame);
     if (rc != 0) break;
     mcq__slice_release(frame);
     *frame = kept;

@@ -7,22 +7,20 @@
 #ifndef MCQ__ACTOR_BRIDGE_H
 #define MCQ__ACTOR_BRIDGE_H
 
-#include "base/fifo.h"
 #include "base/msg.h"
+#include "base/protocol.h"
 
 typedef struct mcq__bridge {
-  mcq__pool_t* pool;
-  mcq__slice_t* frames; /* counting */
-  size_t cap;
-  size_t count;
-  size_t held; /* the first `held` frames own their memory for long */
+  const mcq__session_config_t* config; /* pool and bounds */
+  mcq__slice_t* frames;                /* counting */
+  uint32_t cap;
+  uint32_t count;
+  uint32_t held; /* the first `held` frames own their memory for long */
   uint64_t bytes;
-  uint64_t max_frames;
-  uint64_t max_bytes;
 } mcq__bridge_t;
 
-void mcq__bridge_init(mcq__bridge_t* b, mcq__pool_t* pool, uint64_t max_frames,
-                      uint64_t max_bytes);
+/* `config` outlives the bridge. */
+void mcq__bridge_init(mcq__bridge_t* b, const mcq__session_config_t* config);
 
 /* Drops everything; a zeroed bridge is fine. */
 void mcq__bridge_dispose(mcq__bridge_t* b);
@@ -39,6 +37,9 @@ void mcq__bridge_reset(mcq__bridge_t* b);
 /* The rest of the message will take long: moves what was collected out of
  * shared buffers.  0 or MCQ_ENOMEM. */
 int mcq__bridge_hold(mcq__bridge_t* b);
+
+/* Empty, and perhaps for long: storage that had to grow goes back. */
+void mcq__bridge_rest(mcq__bridge_t* b);
 
 static inline bool mcq__bridge_empty(const mcq__bridge_t* b) {
   return b->count == 0;

@@ -25,6 +25,7 @@ void mcq__outbox_init(mcq__outbox_t* o, mcq__pool_t* pool,
   o->peak_messages = 0;
   o->peak_bytes = 0;
   o->nothing = 0;
+  o->sent = (mcq__outgoing_t){0};
 }
 
 /* Something leaves the queue. */
@@ -338,4 +339,6 @@ void mcq__outbox_walk_end(const mcq__outbox_t* o, mcq__outbox_walk_t* walk) {
 void mcq__outbox_rest(mcq__outbox_t* o) {
   if (o->chain.bytes != 0) return;
   mcq__arena_rest(&o->arena);
+  mcq__chain_rest(&o->chain);
+  mcq__fifo_rest(&o->runs);
 }

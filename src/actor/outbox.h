@@ -12,6 +12,7 @@
 
 #include <sys/types.h>
 
+#include "actor/tally.h"
 #include "base/arena.h"
 #include "base/chain.h"
 #include "base/protocol.h"
@@ -37,7 +38,8 @@ typedef struct mcq__outbox {
   uint64_t max_bytes;
   uint64_t peak_messages; /* queued at most, until something last left */
   uint64_t peak_bytes;
-  uint64_t nothing; /* messages put that had no bytes to travel */
+  uint64_t nothing;     /* messages put that had no bytes to travel */
+  mcq__outgoing_t sent; /* the books of whoever fills and empties it */
 } mcq__outbox_t;
 
 void mcq__outbox_init(mcq__outbox_t* o, mcq__pool_t* pool,

@@ -23,7 +23,18 @@ static inline bool mcq__actor_listens(const mcq__actor_t* a) {
 
 /* A connection whose end was decided on says and hears nothing more. */
 static inline bool mcq__actor_doomed(const mcq__actor_t* a) {
-  return mcq__node_linked(&a->fail.node);
+  return a->doomed;
+}
+
+/* Signs of life are of interest. */
+static inline bool mcq__actor_watched(const mcq__actor_t* a) {
+  return a->pulse != NULL && a->pulse->on;
+}
+
+/* Nothing is put off any more. */
+static inline void mcq__actor_catch_up(mcq__actor_t* a) {
+  mcq__ahead_free(a->ahead);
+  a->ahead = NULL;
 }
 
 static inline bool mcq__actor_talking(const mcq__actor_t* a) {
@@ -36,7 +47,8 @@ static inline bool mcq__actor_talking(const mcq__actor_t* a) {
 /* Sets the timer to what the state waits for. */
 void mcq__actor_arm(mcq__actor_t* a);
 
-/* Why it ends, for on_lost. */
+/* Why it ends, for on_lost.  The text is copied, as far as that goes. */
+#define MCQ__ACTOR_TEXT_MAX ((size_t) 127)
 void mcq__actor_reason(mcq__actor_t* a, int code, const char* text);
 
 /* From a phase: closes the wire now. */
@@ -87,7 +99,7 @@ void mcq__actor_sent(mcq__actor_t* a, uint64_t n);
 static inline void mcq__actor_charge(mcq__actor_t* a) {
   mcq__budget_t* b = a->config->budget;
   if (mcq__likely(b == NULL)) return;
-  uint64_t now = a->let_go ? 0 : a->outbox.chain.bytes;
+  uint64_t now = a->let_go ? 0 : a->outbox->chain.bytes;
   if (now > a->charged) mcq__budget_enter(b);
   mcq__budget_move(b, a->charged, now);
   a->charged = now;
@@ -108,6 +120,9 @@ void mcq__actor_look_ahead(mcq__actor_t* a);
 
 /* The connection is up. */
 void mcq__actor_watch(mcq__actor_t* a);
+
+/* Nothing more will come. */
+void mcq__actor_watch_end(mcq__actor_t* a);
 
 /* UP: the timer rang. */
 void mcq__actor_watch_due(mcq__actor_t* a, uint64_t now);

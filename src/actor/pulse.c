@@ -26,7 +26,6 @@ static uint64_t later(uint64_t a, uint64_t b) {
 void mcq__pulse_begin(mcq__pulse_t* p, const mcq__pulse_config_t* config,
                       uint64_t now, bool asks) {
   *p = (mcq__pulse_t){.config = config,
-                      .timeout = config->timeout,
                       .heard = now,
                       .asked = MCQ__NEVER,
                       .met = now,
@@ -38,8 +37,7 @@ void mcq__pulse_begin(mcq__pulse_t* p, const mcq__pulse_config_t* config,
                       .period = MCQ__NEVER,
                       .blind = MCQ__NEVER,
                       .asks = asks};
-  p->on = (asks && config->interval != MCQ__NEVER) ||
-          config->first != MCQ__NEVER || config->idle != MCQ__NEVER;
+  p->on = mcq__pulse_wanted(config, asks);
 }
 
 void mcq__pulse_end(mcq__pulse_t* p) {
@@ -140,20 +138,25 @@ bool mcq__pulse_answered(mcq__pulse_t* p, uint64_t now_ns,
   return true;
 }
 
-bool mcq__pulse_suspect(mcq__pulse_t* p, uint64_t now, uint64_t limit) {
+bool mcq__pulse_suspect(mcq__pulse_t* p, uint64_t now, uint32_t limit) {
   if (!p->asks) return false;
   turn_on(p, now);
-  p->timeout = earlier(p->timeout, limit);
+  if (p->limit == 0 || limit < p->limit) p->limit = limit;
   return true;
 }
 
 /* ---- deadlines ----------------------------------------------------------- */
 
+static uint64_t patience(const mcq__pulse_t* p) {
+  uint64_t usual = p->config->timeout;
+  return p->limit == 0 ? usual : earlier(usual, p->limit);
+}
+
 /* While a question has not left, what moves out is as good as an answer. */
 static uint64_t answer_due(const mcq__pulse_t* p) {
   if (p->asked == MCQ__NEVER || p->heard >= p->asked) return MCQ__NEVER;
   bool moves = p->unsent && p->said > p->asked;
-  return after(moves ? p->said : p->asked, p->timeout);
+  return after(moves ? p->said : p->asked, patience(p));
 }
 
 static uint64_t ttl_due(const mcq__pulse_t* p) {
@@ -172,7 +175,7 @@ static uint64_t idle_due(const mcq__pulse_t* p) {
  * of what it is known to count with, or else of what we would. */
 static uint64_t show(const mcq__pulse_t* p) {
   uint64_t ours = p->config->interval;
-  if (ours != MCQ__NEVER) ours = earlier(ours, p->timeout);
+  if (ours != MCQ__NEVER) ours = earlier(ours, patience(p));
   uint64_t known = earlier(ours, p->period);
   return known == MCQ__NEVER ? known : later(known / 2, 1);
 }

@@ -29,7 +29,6 @@ typedef struct mcq__pulse_config {
 
 typedef struct mcq__pulse {
   const mcq__pulse_config_t* config;
-  uint64_t timeout;
   uint64_t heard;  /* when bytes came last; time in which nobody read is left
                       out, in this and the next four */
   uint64_t asked;  /* the first question that nothing was heard since */
@@ -49,8 +48,10 @@ typedef struct mcq__pulse {
   uint64_t sent_ns; /* when the numbered question left */
   uint64_t rtt_ns;  /* how long the last answer took; 0: there was none */
   uint32_t number;
-  bool on;       /* any of this is of interest */
-  bool asks;     /* the peer understands questions */
+  uint32_t
+      limit; /* of suspicion, ms: less patience than the config's; 0: none */
+  bool on;   /* any of this is of interest */
+  bool asks; /* the peer understands questions */
   bool awaiting; /* the answer to question `number` */
   bool fresh;    /* which has not left yet */
   bool unsent;   /* a question has not left yet */
@@ -71,6 +72,14 @@ typedef enum mcq__verdict {
 
 /* Room for the context of a question. */
 #define MCQ__PULSE_CONTEXT 4
+
+/* Whether anything of it is of interest from the start.  If not, it may begin
+ * when something is. */
+static inline bool mcq__pulse_wanted(const mcq__pulse_config_t* config,
+                                     bool asks) {
+  return (asks && config->interval != MCQ__NEVER) ||
+         config->first != MCQ__NEVER || config->idle != MCQ__NEVER;
+}
 
 /* A connection is up.  `asks`: the peer may be asked. */
 void mcq__pulse_begin(mcq__pulse_t* p, const mcq__pulse_config_t* config,
@@ -122,7 +131,7 @@ bool mcq__pulse_answered(mcq__pulse_t* p, uint64_t now_ns,
 
 /* There is reason to think that the peer is gone: it has `limit` ms at most to
  * answer the next question.  False: it cannot be asked. */
-bool mcq__pulse_suspect(mcq__pulse_t* p, uint64_t now, uint64_t limit);
+bool mcq__pulse_suspect(mcq__pulse_t* p, uint64_t now, uint32_t limit);
 
 /* ---- deadlines ----------------------------------------------------------- */
 

@@ -35,22 +35,34 @@ static bool may_look(const mcq__actor_t* a) {
          !mcq__actor_doomed(a) && !may_deliver(a);
 }
 
+/* The one of its own.  0 or MCQ_ENOMEM. */
+static int own_bridge(mcq__actor_t* a) {
+  const mcq__actor_config_t* c = a->config;
+  if (mcq__likely(a->bridge != c->no_bridge)) return 0;
+  mcq__bridge_t* own = mcq__new(c->io->mem, mcq__bridge_t);
+  if (own == NULL) return MCQ_ENOMEM;
+  mcq__bridge_init(own, &c->session);
+  a->bridge = own;
+  return 0;
+}
+
 static int deliver_part(mcq__actor_t* a, const mcq__event_t* ev) {
-  int rc = mcq__bridge_add(&a->bridge, ev->body);
+  int rc = own_bridge(a);
+  if (rc == 0) rc = mcq__bridge_add(a->bridge, ev->body);
   if (rc != 0 || ev->more) return rc;
   mcq_msg_t msg;
-  mcq__bridge_view(&a->bridge, &msg);
+  mcq__bridge_view(a->bridge, &msg);
   a->tally.messages_in++;
   a->tally.frames_in += msg.count;
   a->tally.bytes_in += msg.bytes;
   a->config->events->on_message(a, &msg);
-  mcq__bridge_reset(&a->bridge);
+  mcq__bridge_reset(a->bridge);
   return 0;
 }
 
 /* Hot: once for every frame received. */
 static inline int deliver(mcq__actor_t* a, const mcq__event_t* ev) {
-  if (mcq__unlikely(ev->more || !mcq__bridge_empty(&a->bridge)))
+  if (mcq__unlikely(ev->more || !mcq__bridge_empty(a->bridge)))
     return deliver_part(a, ev);
   mcq_msg_t msg;
   mcq__msg_view(&msg, a->config->session.pool, &ev->body, 1, ev->body.len);
@@ -75,7 +87,7 @@ static void become_ready(mcq__actor_t* a) {
 
 static void refused(mcq__actor_t* a, const mcq__event_t* ev) {
   mcq__slice_t reason = ev->body;
-  char text[sizeof a->text];
+  char text[MCQ__ACTOR_TEXT_MAX + 1];
   int len = reason.len < sizeof text ? (int) reason.len : (int) sizeof text - 1;
   snprintf(text, sizeof text, "%.*s", len, (const char*) reason.data);
   mcq__actor_refuse(a, ev->code, text);
@@ -208,7 +220,7 @@ static void deliver_or_refuse(mcq__actor_t* a, const mcq__event_t* ev) {
 static bool deliver_ahead(mcq__actor_t* a, go_t* go) {
   while (may_go_on(go) && may_deliver(a)) {
     mcq__event_t ev;
-    mcq__event_kind_t kind = mcq__ahead_take(&a->ahead, &ev);
+    mcq__event_kind_t kind = mcq__ahead_take(a->ahead, &ev);
     if (kind == MCQ__EV_NONE) return true;
     count_any(a, go, kind, &ev);
     if (kind == MCQ__EV_FRAME)
@@ -224,7 +236,7 @@ static bool deliver_ahead(mcq__actor_t* a, go_t* go) {
  * connection had its share of the turn. */
 static void deliver_all(mcq__actor_t* a, go_t* go) {
   const mcq__protocol_t* protocol = mcq__actor_protocol(a);
-  if (mcq__unlikely(!mcq__ahead_empty(&a->ahead)) && !deliver_ahead(a, go))
+  if (mcq__unlikely(!mcq__ahead_empty(a->ahead)) && !deliver_ahead(a, go))
     return;
   while (may_go_on(go) && may_deliver(a)) {
     mcq__event_t ev;
@@ -250,7 +262,7 @@ static void deliver_all(mcq__actor_t* a, go_t* go) {
 void mcq__actor_finish(mcq__actor_t* a) {
   int code = a->end_code;
   bool whole = mcq__actor_protocol(a)->at_boundary(a->session) &&
-               mcq__bridge_empty(&a->bridge);
+               mcq__bridge_empty(a->bridge);
   if (code == UV_EOF && !whole && mcq__actor_listens(a)) code = MCQ_EPARTIAL;
   bool in_order = a->state == MCQ__ACTOR_DRAINING && code == UV_EOF;
   if (in_order && !a->shut) return; /* it may drain, too, and still listen */
@@ -269,17 +281,26 @@ static bool keeps_its_place(const mcq__actor_t* a, mcq__event_kind_t kind) {
       return true;
     case MCQ__EV_FAILED:
     case MCQ__EV_REFUSED:
-      return !mcq__ahead_empty(&a->ahead);
+      return !mcq__ahead_empty(a->ahead);
     default:
       return false;
   }
+}
+
+static int put_one_off(mcq__actor_t* a, mcq__event_kind_t kind,
+                       const mcq__event_t* ev) {
+  if (a->ahead == NULL) a->ahead = mcq__ahead_new(a->config->session.pool);
+  if (a->ahead == NULL) return MCQ_ENOMEM;
+  int rc = mcq__ahead_put(a->ahead, kind, ev);
+  if (kind != MCQ__EV_FRAME) a->ahead->closed = true;
+  return rc;
 }
 
 /* Pulls while nothing may be delivered: questions are answered, answers heard;
  * the rest waits, up to a bound.  The answer to a question behind a
  * subscription would say that it is in force: there reading ahead ends. */
 static void put_off(mcq__actor_t* a, go_t* go) {
-  while (may_go_on(go) && may_look(a) && !mcq__ahead_full(&a->ahead)) {
+  while (may_go_on(go) && may_look(a) && !mcq__ahead_full(a->ahead)) {
     mcq__event_t ev = {0};
     mcq__event_kind_t kind = mcq__actor_protocol(a)->next(a->session, &ev);
     if (kind == MCQ__EV_NONE) {
@@ -292,9 +313,8 @@ static void put_off(mcq__actor_t* a, go_t* go) {
       handle(a, kind, &ev);
       continue;
     }
-    int rc = mcq__ahead_put(&a->ahead, kind, &ev);
+    int rc = put_one_off(a, kind, &ev);
     if (rc != 0) mcq__actor_refuse(a, rc, "out of memory");
-    if (kind != MCQ__EV_FRAME) a->ahead.closed = true;
   }
 }
 
@@ -319,7 +339,7 @@ void mcq__actor_look_ahead(mcq__actor_t* a) {
 /* There is room for what comes.  A large body has to wait. */
 static bool goes_on_looking(const mcq__actor_t* a) {
   return may_look(a) && a->hungry && a->end_code == 0 &&
-         !mcq__ahead_full(&a->ahead) &&
+         !mcq__ahead_full(a->ahead) &&
          mcq__actor_protocol(a)->want(a->session) == NULL;
 }
 
@@ -334,7 +354,7 @@ static void wait_for_turn(mcq__actor_t* a) {
   bool paused = !may_deliver(a);
   if (paused) begin_pause(a);
   int rc = mcq__actor_protocol(a)->hold(a->session);
-  if (rc == 0) rc = mcq__bridge_hold(&a->bridge);
+  if (rc == 0) rc = mcq__bridge_hold(a->bridge);
   if (rc != 0)
     mcq__actor_fail(a, rc, "out of memory");
   else if (!paused || has_not_seen_all(a))
@@ -343,7 +363,7 @@ static void wait_for_turn(mcq__actor_t* a) {
 
 /* Whether nothing is left to deliver, though nobody has asked for more. */
 static bool used_up(mcq__actor_t* a) {
-  if (!mcq__ahead_empty(&a->ahead)) return false;
+  if (!mcq__ahead_empty(a->ahead)) return false;
   if (a->hungry) return true;
   if (!mcq__actor_listens(a)) return false;
   a->hungry = mcq__actor_protocol(a)->at_boundary(a->session) &&
@@ -358,10 +378,13 @@ static void pull(mcq__actor_t* a) {
   if (mcq__unlikely(a->pause != MCQ__PAUSE_NONE) && may_deliver(a))
     end_pause(a);
   deliver_all(a, &go);
+  if (mcq__unlikely(a->ahead != NULL) && mcq__ahead_empty(a->ahead))
+    mcq__actor_catch_up(a);
+  mcq__bridge_rest(a->bridge);
   if (mcq__unlikely(a->pause == MCQ__PAUSE_LONG)) put_off(a, &go);
   end_go(a, &go);
   a->delivering = false;
-  if (mcq__unlikely(a->pulse.on) && a->tally.messages_in != messages)
+  if (mcq__unlikely(mcq__actor_watched(a)) && a->tally.messages_in != messages)
     mcq__actor_spoke(a);
 }
 
@@ -386,8 +409,8 @@ void mcq__actor_pump(mcq__actor_t* a) {
     wait_for_turn(a);
   } else if (!rest && a->end_code != 0) {
     mcq__actor_finish(a);
-  } else if (!mcq__bridge_empty(&a->bridge) &&
-             mcq__bridge_hold(&a->bridge) != 0) {
+  } else if (!mcq__bridge_empty(a->bridge) &&
+             mcq__bridge_hold(a->bridge) != 0) {
     mcq__actor_fail(a, MCQ_ENOMEM, "out of memory");
   } else if (may_read(a) || goes_on_looking(a)) {
     mcq__actor_read(a);

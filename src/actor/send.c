@@ -30,7 +30,7 @@ static size_t fill(mcq__actor_t* a, mcq__iov_t* iov, size_t* total,
   *total = 0;
   *control = 0;
   if (mcq__unlikely(out->bytes != 0)) {
-    size_t rest = mcq__outbox_rest_of_frame(&a->outbox);
+    size_t rest = mcq__outbox_rest_of_frame(a->outbox);
     if (rest == 0)
       pieces = mcq__chain_fill(out, 0, limit, iov, WRITE_PIECES / 2, control);
     else if (rest < limit)
@@ -38,7 +38,7 @@ static size_t fill(mcq__actor_t* a, mcq__iov_t* iov, size_t* total,
     if (rest == 0 && *control < out->bytes) messages = false;
   }
   if (messages)
-    pieces += mcq__outbox_fill(&a->outbox, limit, iov + pieces,
+    pieces += mcq__outbox_fill(a->outbox, limit, iov + pieces,
                                WRITE_PIECES - pieces, total);
   *total += *control;
   return pieces;
@@ -53,41 +53,41 @@ static uint64_t waiting(const mcq__outbox_t* o) {
 
 void mcq__actor_thin(mcq__actor_t* a) {
   if (mcq__likely(!a->config->conflate)) return;
-  while (waiting(&a->outbox) > 1)
+  while (waiting(a->outbox) > 1)
     if (!mcq__actor_shed(a)) return;
 }
 
 /* On a connection that is lost nothing is known of those that were still on
  * their way. */
 void mcq__actor_sent(mcq__actor_t* a, uint64_t n) {
-  if (a->settled) return;
-  if (a->told)
-    a->tally.unsure += n;
+  if (a->settled || n == 0) return;
+  if (mcq__unlikely(a->told))
+    mcq__actor_odd(a)->unsure += n;
   else
-    a->tally.written += n;
+    a->outbox->sent.written += n;
 }
 
 static inline void book(mcq__actor_t* a, size_t n, size_t control) {
-  uint64_t messages = a->outbox.messages;
+  uint64_t messages = a->outbox->messages;
   a->tally.wire_out += n;
   if (mcq__unlikely(control != 0)) {
     size_t own = n < control ? n : control;
     mcq__chain_drain(mcq__actor_protocol(a)->out(a->session), own);
     n -= own;
   }
-  mcq__outbox_wrote(&a->outbox, n);
+  mcq__outbox_wrote(a->outbox, n);
   mcq__actor_charge(a);
-  mcq__actor_sent(a, messages - a->outbox.messages);
+  mcq__actor_sent(a, messages - a->outbox->messages);
 }
 
 static void book_watched(mcq__actor_t* a, size_t n, size_t control) {
-  uint64_t messages = a->outbox.messages;
+  uint64_t messages = a->outbox->messages;
   book(a, n, control);
   if (a->state == MCQ__ACTOR_UP) mcq__actor_watch_wrote(a, n, messages);
 }
 
 void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control) {
-  if (mcq__unlikely(a->pulse.on))
+  if (mcq__unlikely(mcq__actor_watched(a)))
     book_watched(a, n, control);
   else
     book(a, n, control);
@@ -103,7 +103,7 @@ void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control) {
  * messages, as far as the other side takes them. */
 static bool pass_some(mcq__actor_t* a) {
   mcq__chain_t* out = mcq__actor_protocol(a)->out(a->session);
-  mcq__outbox_t* o = &a->outbox;
+  mcq__outbox_t* o = a->outbox;
   bool messages = a->state == MCQ__ACTOR_UP || draining(a);
   size_t own = out->bytes;
   size_t rest = messages ? mcq__outbox_queued_bytes(o) : 0;
@@ -142,7 +142,7 @@ static bool write_some(mcq__actor_t* a) {
     if (n == MCQ__IN_FLIGHT) {
       a->in_flight = true;
       a->control = control;
-      mcq__outbox_hand(&a->outbox, total - control);
+      mcq__outbox_hand(a->outbox, total - control);
       return false;
     }
     mcq__actor_wrote(a, (size_t) n, control);
@@ -158,13 +158,13 @@ static bool can_write(const mcq__actor_t* a) {
 
 static bool all_written(const mcq__actor_t* a) {
   return !a->in_flight && mcq__actor_protocol(a)->out(a->session)->bytes == 0 &&
-         (!a->flush_all || a->outbox.chain.bytes == 0);
+         (!a->flush_all || a->outbox->chain.bytes == 0);
 }
 
 /* Without memory for a copy it stays there. */
 void mcq__actor_abandon(mcq__actor_t* a) {
-  mcq__bridge_reset(&a->bridge);
-  mcq__ahead_clear(&a->ahead);
+  mcq__bridge_reset(a->bridge);
+  mcq__actor_catch_up(a);
   (void) mcq__actor_protocol(a)->hold(a->session);
 }
 
@@ -177,7 +177,7 @@ static bool is_short(const mcq__actor_t* a) {
 }
 
 static inline bool is_full(const mcq__actor_t* a) {
-  return mcq__outbox_full(&a->outbox) || is_short(a);
+  return mcq__outbox_full(a->outbox) || is_short(a);
 }
 
 /* Its own queue, that is.  A budget tells of itself. */
@@ -201,7 +201,7 @@ static bool has_enough(mcq__budget_t* budget) {
  * budget that is short, everybody is asked again when that is not. */
 static void relieve(mcq__actor_t* a) {
   mcq__budget_t* budget = a->config->budget;
-  bool low = mcq__outbox_low(&a->outbox);
+  bool low = mcq__outbox_low(a->outbox);
   mcq__actor_tell_full(a);
   if (low) {
     a->full = false;
@@ -216,7 +216,7 @@ void mcq__actor_flush(mcq__task_t* task) {
   mcq__actor_t* a = mcq__container_of(task, mcq__actor_t, flush);
   if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING)) mcq__actor_abandon(a);
   if (can_write(a) && write_some(a)) mcq__io_later(mcq__actor_io(a), &a->flush);
-  mcq__outbox_rest(&a->outbox);
+  mcq__outbox_rest(a->outbox);
   if (mcq__unlikely(a->starved)) relieve(a);
   if (mcq__unlikely(mcq__actor_leaving(a)) && can_write(a) && all_written(a))
     mcq__actor_goodbye(a);
@@ -233,7 +233,7 @@ int mcq__actor_subscribe(mcq__actor_t* a, mcq__slice_t prefix, bool wanted) {
 
 int mcq__actor_ping(mcq__actor_t* a, mcq__slice_t context) {
   mcq__check(a->state == MCQ__ACTOR_UP);
-  uint64_t ttl = a->pulse.asks ? a->config->pulse.ttl : 0;
+  uint64_t ttl = a->asks ? a->config->pulse.ttl : 0;
   int rc = mcq__actor_protocol(a)->ping(a->session, ttl, context);
   if (rc != 0) return rc;
   a->tally.pings_out++;
@@ -245,14 +245,14 @@ int mcq__actor_ping(mcq__actor_t* a, mcq__slice_t context) {
 /* ---- what hubs say ------------------------------------------------------- */
 
 bool mcq__actor_shed(mcq__actor_t* a) {
-  if (!mcq__outbox_shed(&a->outbox)) return false;
+  if (!mcq__outbox_shed(a->outbox)) return false;
   mcq__actor_charge(a);
-  a->tally.replaced++;
+  mcq__actor_odd(a)->replaced++;
   return true;
 }
 
 void mcq__actor_clear(mcq__actor_t* a) {
-  mcq__outbox_clear(&a->outbox);
+  mcq__outbox_clear(a->outbox);
   mcq__actor_charge(a);
   a->full = false;
   a->told_full = false;
@@ -265,9 +265,9 @@ void mcq__actor_let_go(mcq__actor_t* a) {
 
 /* Somebody wanted room and there was none. */
 static void starve(mcq__actor_t* a) {
-  if (!a->full && mcq__outbox_full(&a->outbox)) {
+  if (!a->full && mcq__outbox_full(a->outbox)) {
     a->full = true;
-    a->tally.congestions++;
+    mcq__actor_odd(a)->congestions++;
   }
   if (is_short(a)) mcq__budget_refuse(a->config->budget);
   if (a->starved && a->told_full == a->full) return;
@@ -282,7 +282,7 @@ static bool make_room(mcq__actor_t* a) {
   if (a->state == MCQ__ACTOR_UP && can_write(a)) write_some(a);
   if (!a->config->conflate) return !is_full(a);
   while (mcq__actor_shed(a)) continue;
-  return mcq__outbox_all_begun(&a->outbox);
+  return mcq__outbox_all_begun(a->outbox);
 }
 
 /* One that is closing takes nothing, but holds nobody up. */
@@ -294,9 +294,22 @@ uint64_t mcq__actor_room(mcq__port_t* port, size_t size) {
     return 0;
   }
   if (mcq__likely(a->config->budget == NULL))
-    return mcq__outbox_room(&a->outbox, size);
+    return mcq__outbox_room(a->outbox, size);
   mcq__budget_enter(a->config->budget);
   return 1; /* others may use it up meanwhile */
+}
+
+/* The one of its own, which begins with the first message.  0 or MCQ_ENOMEM.
+ */
+static int own_outbox(mcq__actor_t* a) {
+  const mcq__actor_config_t* c = a->config;
+  if (mcq__likely(a->outbox != c->no_outbox)) return 0;
+  mcq__outbox_t* own = mcq__new(c->io->mem, mcq__outbox_t);
+  if (own == NULL) return MCQ_ENOMEM;
+  mcq__outbox_init(own, c->session.pool, c->protocol, c->max_messages,
+                   c->max_bytes);
+  a->outbox = own;
+  return 0;
 }
 
 static inline bool queue_quickly(mcq__outbox_t* o, const mcq__body_t* body,
@@ -307,30 +320,32 @@ static inline bool queue_quickly(mcq__outbox_t* o, const mcq__body_t* body,
 }
 
 static int queue(mcq__actor_t* a, const mcq__body_t* body) {
-  mcq__tally_t* tally = &a->tally;
   uint64_t payload;
-  if (mcq__unlikely(!queue_quickly(&a->outbox, body, &payload))) {
-    int rc = mcq__outbox_put(&a->outbox, body, &payload);
+  if (mcq__unlikely(!queue_quickly(a->outbox, body, &payload))) {
+    int rc = own_outbox(a);
+    if (rc == 0) rc = mcq__outbox_put(a->outbox, body, &payload);
     if (mcq__unlikely(rc != 0)) return rc;
   }
-  tally->messages_out++;
-  tally->frames_out += body->count;
-  tally->bytes_out += payload;
+  mcq__outgoing_t* sent = &a->outbox->sent;
+  sent->messages++;
+  sent->frames += body->count;
+  sent->bytes += payload;
   return 0;
 }
 
 /* What many get, perhaps several messages. */
 static int queue_wired(mcq__actor_t* a, const mcq__body_t* body) {
   const mcq__wired_t* wired = body->wired;
-  mcq__tally_t* tally = &a->tally;
   uint64_t payload;
-  if (mcq__unlikely(!mcq__outbox_follow(&a->outbox, wired))) {
-    int rc = mcq__outbox_put(&a->outbox, body, &payload);
+  if (mcq__unlikely(!mcq__outbox_follow(a->outbox, wired))) {
+    int rc = own_outbox(a);
+    if (rc == 0) rc = mcq__outbox_put(a->outbox, body, &payload);
     if (mcq__unlikely(rc != 0)) return rc;
   }
-  tally->messages_out += wired->count;
-  tally->frames_out += wired->frames;
-  tally->bytes_out += wired->payload;
+  mcq__outgoing_t* sent = &a->outbox->sent;
+  sent->messages += wired->count;
+  sent->frames += wired->frames;
+  sent->bytes += wired->payload;
   return 0;
 }
 
@@ -349,8 +364,8 @@ int mcq__actor_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
   mcq__actor_charge(a);
   if (!mcq__node_linked(&a->flush.node))
     mcq__io_flush(mcq__actor_io(a), &a->flush);
-  if (mcq__unlikely(a->outbox.chain.bytes >= WRITE_MAX) && writable &&
-      mcq__outbox_queued_bytes(&a->outbox) >= WRITE_MAX && can_write(a))
+  if (mcq__unlikely(a->outbox->chain.bytes >= WRITE_MAX) && writable &&
+      mcq__outbox_queued_bytes(a->outbox) >= WRITE_MAX && can_write(a))
     write_some(a);
   return 0;
 }

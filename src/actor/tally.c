@@ -36,3 +36,21 @@ void mcq__tally_add(mcq__tally_t* to, const mcq__tally_t* from) {
   to->pongs_in += from->pongs_in;
   to->pings_in += from->pings_in;
 }
+
+void mcq__tally_add_daily(mcq__tally_t* to, const mcq__daily_t* from) {
+  to->messages_in += from->messages_in;
+  to->frames_in += from->frames_in;
+  to->bytes_in += from->bytes_in;
+  to->wire_in += from->wire_in;
+  to->wire_out += from->wire_out;
+  to->connections += from->connections;
+  to->pings_out += from->pings_out;
+  to->pongs_in += from->pongs_in;
+}
+
+void mcq__tally_add_outgoing(mcq__tally_t* to, const mcq__outgoing_t* from) {
+  to->messages_out += from->messages;
+  to->frames_out += from->frames;
+  to->bytes_out += from->bytes;
+  to->written += from->written;
+}

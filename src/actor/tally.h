@@ -40,4 +40,24 @@ typedef struct mcq__tally {
 
 void mcq__tally_add(mcq__tally_t* to, const mcq__tally_t* from);
 
+/* Those of its figures that most connections have: an actor carries these
+ * itself and has a whole tally only for the others, once there is one. */
+typedef struct mcq__daily {
+  uint64_t messages_in, frames_in, bytes_in;
+  uint64_t wire_in;
+  uint64_t wire_out;
+  uint64_t connections;
+  uint64_t pings_out, pongs_in;
+} mcq__daily_t;
+
+/* And those of who was ever told something: they are in its outbox. */
+typedef struct mcq__outgoing {
+  uint64_t messages, frames, bytes;
+  uint64_t written;
+} mcq__outgoing_t;
+
+void mcq__tally_add_outgoing(mcq__tally_t* to, const mcq__outgoing_t* from);
+
+void mcq__tally_add_daily(mcq__tally_t* to, const mcq__daily_t* from);
+
 #endif

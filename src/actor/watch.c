@@ -6,7 +6,7 @@
 
 /* How long somebody under suspicion has to answer where nothing else was
  * asked for, ms. */
-#define SUSPECT ((uint64_t) 10000)
+#define SUSPECT ((uint32_t) 10000)
 
 static uint64_t now_of(const mcq__actor_t* a) {
   return mcq__io_now(mcq__actor_io(a));
@@ -17,65 +17,84 @@ static size_t unsent(const mcq__actor_t* a) {
   return backend->unsent == NULL ? 0 : backend->unsent(a->wire);
 }
 
+/* From here on it is of interest.  NULL: out of memory, and the connection
+ * ends. */
+static mcq__pulse_t* begin(mcq__actor_t* a) {
+  if (a->pulse == NULL) {
+    a->pulse = mcq__new(mcq__actor_io(a)->mem, mcq__pulse_t);
+    if (a->pulse == NULL)
+      mcq__actor_fail(a, MCQ_ENOMEM, "out of memory");
+    else
+      mcq__pulse_begin(a->pulse, &a->config->pulse, now_of(a), a->asks);
+  }
+  return a->pulse;
+}
+
 /* Who is in the same loop is as alive as we are. */
 void mcq__actor_watch(mcq__actor_t* a) {
-  bool asks = a->wire->backend->pass == NULL;
-  mcq__pulse_begin(&a->pulse, &a->config->pulse, now_of(a), asks);
+  a->asks = a->wire->backend->pass == NULL;
+  if (mcq__pulse_wanted(&a->config->pulse, a->asks)) begin(a);
+}
+
+void mcq__actor_watch_end(mcq__actor_t* a) {
+  a->asks = false;
+  if (a->pulse != NULL) mcq__pulse_end(a->pulse);
 }
 
 /* ---- what happens -------------------------------------------------------- */
 
 void mcq__actor_watch_reading(mcq__actor_t* a) {
   if (a->reading)
-    mcq__pulse_sight(&a->pulse, now_of(a));
+    mcq__pulse_sight(a->pulse, now_of(a));
   else
-    mcq__pulse_blind(&a->pulse, now_of(a));
+    mcq__pulse_blind(a->pulse, now_of(a));
   mcq__actor_arm(a);
 }
 
 void mcq__actor_watch_wrote(mcq__actor_t* a, size_t n, uint64_t messages) {
-  mcq__pulse_t* p = &a->pulse;
+  mcq__pulse_t* p = a->pulse;
   uint64_t now = now_of(a);
   if (n == 0) return;
   mcq__pulse_said(p, now, n);
-  if (a->outbox.messages < messages) mcq__pulse_spoke(p, now, false);
+  if (a->outbox->messages < messages) mcq__pulse_spoke(p, now, false);
   if (!p->unsent || mcq__actor_protocol(a)->out(a->session)->bytes != 0) return;
   mcq__pulse_left(p, now, mcq__io_now_ns(mcq__actor_io(a)), unsent(a));
   mcq__actor_arm(a);
 }
 
 void mcq__actor_watch_ping(mcq__actor_t* a, uint64_t ttl) {
-  if (a->state != MCQ__ACTOR_UP) return;
-  mcq__pulse_pinged(&a->pulse, now_of(a), ttl);
-  if (!a->reading) mcq__pulse_blind(&a->pulse, now_of(a));
+  if (a->state != MCQ__ACTOR_UP || begin(a) == NULL) return;
+  mcq__pulse_pinged(a->pulse, now_of(a), ttl);
+  if (!a->reading) mcq__pulse_blind(a->pulse, now_of(a));
   mcq__actor_arm(a);
 }
 
 bool mcq__actor_watch_pong(mcq__actor_t* a, mcq__slice_t context) {
   uint64_t now_ns = mcq__io_now_ns(mcq__actor_io(a));
-  return a->pulse.on && mcq__pulse_answered(&a->pulse, now_ns, context);
+  return mcq__actor_watched(a) &&
+         mcq__pulse_answered(a->pulse, now_ns, context);
 }
 
 void mcq__actor_spoke(mcq__actor_t* a) {
-  if (a->pulse.on) mcq__pulse_spoke(&a->pulse, now_of(a), true);
+  if (mcq__actor_watched(a)) mcq__pulse_spoke(a->pulse, now_of(a), true);
 }
 
 /* ---- questions ----------------------------------------------------------- */
 
 static void ask(mcq__actor_t* a, uint64_t now) {
   uint8_t bytes[MCQ__PULSE_CONTEXT];
-  mcq__slice_t context = mcq__pulse_ask(&a->pulse, now, unsent(a), bytes);
+  mcq__slice_t context = mcq__pulse_ask(a->pulse, now, unsent(a), bytes);
   int rc = mcq__actor_ping(a, context);
   if (rc == 0) return;
-  mcq__pulse_mute(&a->pulse);
+  mcq__pulse_mute(a->pulse);
   if (rc != MCQ_ENOTSUP) mcq__actor_fail(a, rc, "out of memory");
 }
 
 void mcq__actor_suspect(mcq__actor_t* a) {
-  mcq__pulse_t* p = &a->pulse;
   uint64_t now = now_of(a);
   if (a->state != MCQ__ACTOR_UP || !mcq__actor_talking(a)) return;
-  if (!mcq__pulse_suspect(p, now, SUSPECT)) return;
+  mcq__pulse_t* p = a->asks ? begin(a) : NULL;
+  if (p == NULL || !mcq__pulse_suspect(p, now, SUSPECT)) return;
   if (!a->reading) mcq__pulse_blind(p, now);
   if (!p->unsent) ask(a, now);
   mcq__actor_arm(a);
@@ -85,7 +104,7 @@ void mcq__actor_suspect(mcq__actor_t* a) {
 
 /* As if the peer had closed: what it said before is delivered first. */
 static void give_up(mcq__actor_t* a, const char* text) {
-  mcq__pulse_end(&a->pulse);
+  mcq__actor_watch_end(a);
   mcq__actor_stop(a);
   a->end_code = MCQ_EHEARTBEAT;
   a->end_text = text;
@@ -118,14 +137,16 @@ static void judge(mcq__actor_t* a, mcq__verdict_t verdict, uint64_t now) {
 void mcq__actor_watch_due(mcq__actor_t* a, uint64_t now) {
   if (now >= a->look_at) mcq__actor_look_ahead(a);
   if (a->state != MCQ__ACTOR_UP || !mcq__actor_talking(a)) return;
-  mcq__verdict_t verdict = mcq__pulse_due(&a->pulse, now);
+  if (a->pulse == NULL) return;
+  mcq__verdict_t verdict = mcq__pulse_due(a->pulse, now);
   if (verdict == MCQ__PULSE_LOOK)
-    verdict = mcq__pulse_look(&a->pulse, now, unsent(a));
+    verdict = mcq__pulse_look(a->pulse, now, unsent(a));
   judge(a, verdict, now);
 }
 
 mcq__actor_life_t mcq__actor_life(const mcq__actor_t* a) {
-  mcq__actor_life_t life = {.rtt_ns = a->pulse.rtt_ns};
-  if (a->pulse.on) life.heard = a->pulse.heard;
+  mcq__actor_life_t life = {0};
+  if (a->pulse != NULL) life.rtt_ns = a->pulse->rtt_ns;
+  if (mcq__actor_watched(a)) life.heard = a->pulse->heard;
   return life;
 }

@@ -26,6 +26,11 @@ static inline void mcq__chain_init(mcq__chain_t* c, mcq__mem_t* mem) {
 /* Lets go of every part and of the storage. */
 void mcq__chain_dispose(mcq__chain_t* c);
 
+/* Empty, and perhaps for long: storage that had to grow goes back. */
+static inline void mcq__chain_rest(mcq__chain_t* c) {
+  mcq__fifo_rest(&c->parts_);
+}
+
 /* Lets go of every part. */
 void mcq__chain_clear(mcq__chain_t* c);
 

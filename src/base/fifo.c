@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The growing of a ring of equal elements; everything else is inline in the
- * header.  Called by the chain and by whoever queues.  It never shrinks and
- * never looks into an element. */
+ * header.  Called by the chain and by whoever queues.  It never shrinks while
+ * there is anything in it and never looks into an element. */
 #include "base/fifo.h"
 
 #include <string.h>
-
-/* The first allocation: enough for a quiet connection. */
-#define FIRST_CAP ((size_t) 8)
 
 void mcq__fifo_dispose(mcq__fifo_t* f) {
   if (f->items_ != NULL) mcq__mem_free(f->mem, f->items_);
@@ -22,15 +19,16 @@ void mcq__fifo_dispose(mcq__fifo_t* f) {
  * and [0, head); both together fit the new block, which is larger. */
 int mcq__fifo_reserve(mcq__fifo_t* f) {
   if (f->count < f->cap_) return 0;
-  if (f->cap_ > SIZE_MAX / 2) return MCQ_ENOMEM;
-  size_t cap = f->cap_ == 0 ? FIRST_CAP : f->cap_ * 2;
-  if (cap > SIZE_MAX / f->elem_) return MCQ_ENOMEM;
-  char* items = (char*) mcq__mem_alloc(f->mem, cap * f->elem_);
+  if (f->elem_ == 0 || f->cap_ > UINT32_MAX / 2) return MCQ_ENOMEM;
+  uint32_t cap = f->cap_ == 0 ? MCQ__FIFO_FIRST : f->cap_ * 2;
+  size_t elem = f->elem_;
+  if (cap > SIZE_MAX / elem) return MCQ_ENOMEM;
+  char* items = (char*) mcq__mem_alloc(f->mem, cap * elem);
   if (items == NULL) return MCQ_ENOMEM;
   size_t run = f->cap_ - f->head_;
-  if (run != 0) memcpy(items, f->items_ + f->head_ * f->elem_, run * f->elem_);
+  if (run != 0) memcpy(items, f->items_ + f->head_ * elem, run * elem);
   if (f->count > run)
-    memcpy(items + run * f->elem_, f->items_, (f->count - run) * f->elem_);
+    memcpy(items + run * elem, f->items_, (f->count - run) * elem);
   mcq__mem_free(f->mem, f->items_);
   f->items_ = items;
   f->cap_ = cap;

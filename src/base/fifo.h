@@ -10,18 +10,21 @@
 typedef struct mcq__fifo {
   mcq__mem_t* mem;
   char* items_;
-  size_t elem_;
-  size_t cap_; /* a power of two, or 0 */
-  size_t head_;
-  size_t count;
   void* last_; /* the newest element, or NULL: found without arithmetic */
+  uint32_t elem_;
+  uint32_t cap_; /* a power of two, or 0 */
+  uint32_t head_;
+  uint32_t count;
 } mcq__fifo_t;
+
+/* Room of the first allocation: what a quiet connection needs. */
+#define MCQ__FIFO_FIRST 2
 
 static inline void mcq__fifo_init(mcq__fifo_t* f, mcq__mem_t* mem,
                                   size_t elem) {
   f->mem = mem;
   f->items_ = NULL;
-  f->elem_ = elem;
+  f->elem_ = elem > UINT32_MAX ? 0 : (uint32_t) elem; /* 0: too large */
   f->cap_ = 0;
   f->head_ = 0;
   f->count = 0;
@@ -30,6 +33,12 @@ static inline void mcq__fifo_init(mcq__fifo_t* f, mcq__mem_t* mem,
 
 /* Drops the storage; a zeroed fifo is fine. */
 void mcq__fifo_dispose(mcq__fifo_t* f);
+
+/* Empty, and perhaps for long: storage that had to grow goes back. */
+static inline void mcq__fifo_rest(mcq__fifo_t* f) {
+  if (mcq__unlikely(f->cap_ > MCQ__FIFO_FIRST && f->count == 0))
+    mcq__fifo_dispose(f);
+}
 
 /* Makes room for one more.  0 or MCQ_ENOMEM, nothing changed. */
 int mcq__fifo_reserve(mcq__fifo_t* f);

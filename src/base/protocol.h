@@ -43,13 +43,14 @@ typedef struct mcq__property {
 
 /* What the peer said of itself, good from READY until close. */
 typedef struct mcq__hello {
-  const char* socket_type; /* NUL-terminated */
-  const char* mechanism;   /* NUL-terminated */
-  mcq__slice_t routing_id; /* empty when it announced none */
-  uint8_t version_major;   /* negotiated */
+  const char* socket_type;           /* NUL-terminated */
+  const char* mechanism;             /* NUL-terminated */
+  mcq__slice_t routing_id;           /* empty when it announced none */
+  const mcq__property_t* properties; /* all of them, as received: until
+                                        welcome(), then see property() */
+  uint32_t property_count;
+  uint8_t version_major; /* negotiated */
   uint8_t version_minor;
-  const mcq__property_t* properties; /* all of them, as received */
-  size_t property_count;
 } mcq__hello_t;
 
 /* What a session is made from.  Everything pointed to outlives the session. */
@@ -61,13 +62,13 @@ typedef struct mcq__session_config {
   bool send_routing_id;              /* announce it even when empty */
   const mcq__property_t* properties; /* further ones to announce */
   size_t property_count;
-  uint64_t max_message;  /* bytes, sum of the frames; UINT64_MAX: no limit */
-  uint64_t max_frames;   /* frames a message; UINT64_MAX: no limit */
-  uint64_t handshake_ms; /* total; MCQ__NO_DEADLINE: none */
+  uint64_t max_message;   /* bytes, sum of the frames; UINT64_MAX: no limit */
+  uint64_t max_frames;    /* frames a message; UINT64_MAX: no limit */
+  uint64_t handshake_ms;  /* total; MCQ__NO_DEADLINE: none */
   uint64_t max_handshake; /* bytes the peer may say before READY in what has
                              no fixed size; UINT64_MAX: no limit */
-  bool incoming;         /* the connection was accepted, not dialed */
-  bool hesitates;        /* who came in hears of READY when it was taken in */
+  bool incoming;          /* the connection was accepted, not dialed */
+  bool hesitates;         /* who came in hears of READY when it was taken in */
 } mcq__session_config_t;
 
 #define MCQ__NO_DEADLINE UINT64_MAX
@@ -143,6 +144,11 @@ typedef struct mcq__protocol {
   bool (*at_boundary)(const mcq__session_t* s);
 
   const mcq__hello_t* (*hello)(const mcq__session_t* s);
+
+  /* After READY: the value of the property of that name, whatever its case,
+   * good until close.  False: there is none.  NULL: there never are. */
+  bool (*property)(const mcq__session_t* s, const char* name,
+                   mcq__slice_t* out);
 
   /* Questions like ping()'s that the peer asked so far; the session answered
    * them.  NULL: there are none. */

@@ -14,8 +14,9 @@
 #define PAYLOAD_ALIGN ((size_t) 64)
 #define ALIGN_FROM ((size_t) 1024)
 
-/* What the pool recycles.  `keep` slabs idle at most; trimming leaves
- * `quiet`.  The last class is the bare struct around foreign memory. */
+/* What the pool recycles.  `keep` slabs idle at most; with more than `quiet`
+ * the pool is grown, and that many a trim leaves.  The last class is the bare
+ * struct around foreign memory. */
 typedef struct shelf_plan {
   size_t size;
   unsigned keep;
@@ -50,9 +51,12 @@ struct mcq__pool {
   atomic_size_t away_bytes;
   /* The rest belongs to the owner's thread. */
   bool closed;
+  bool grown; /* a shelf had more than is kept when all is quiet */
+  bool taken; /* a slab was, since the pool was last thinned */
   struct {
     mcq__slab_t* idle;
     unsigned count;
+    unsigned spare; /* the fewest that lay there since then */
   } shelves[SHELVES];
 };
 
@@ -154,6 +158,7 @@ static bool shelve(mcq__slab_t* slab) {
   slab->next_ = pool->shelves[shelf].idle;
   pool->shelves[shelf].idle = slab;
   pool->shelves[shelf].count++;
+  if (pool->shelves[shelf].count > plans[shelf].quiet) pool->grown = true;
   return true;
 }
 
@@ -201,13 +206,15 @@ static void fetch(mcq__pool_t* pool) {
  * can name it. */
 static mcq__slab_t* take(mcq__pool_t* pool, unsigned shelf) {
   bool home = at_home(pool);
+  if (home) pool->taken = true;
   if (home && pool->shelves[shelf].idle == NULL) fetch(pool);
   mcq__slab_t* slab = home ? pool->shelves[shelf].idle : NULL;
   if (slab != NULL) {
     unveil(slab);
     mcq__check(atomic_load(&slab->refs_) == 0);
     pool->shelves[shelf].idle = slab->next_;
-    pool->shelves[shelf].count--;
+    if (--pool->shelves[shelf].count < pool->shelves[shelf].spare)
+      pool->shelves[shelf].spare = pool->shelves[shelf].count;
     slab->next_ = NULL;
   } else {
     slab = make(pool, plans[shelf].size);
@@ -237,6 +244,7 @@ static void thin(mcq__pool_t* pool, unsigned shelf, unsigned leave) {
     unveil(slab);
     unmake(slab);
   }
+  if (pool->shelves[shelf].spare > leave) pool->shelves[shelf].spare = leave;
 }
 
 /* ---- pool ---------------------------------------------------------------- */
@@ -270,6 +278,30 @@ void mcq__pool_adopt(mcq__pool_t* pool) {
 
 void mcq__pool_trim(mcq__pool_t* pool) {
   for (unsigned i = 0; i < SHELVES; i++) thin(pool, i, plans[i].quiet);
+}
+
+bool mcq__pool_grown(const mcq__pool_t* pool) {
+  return pool->grown;
+}
+
+/* Who needs slabs now and then finds as many as he needed last time. */
+bool mcq__pool_thin(mcq__pool_t* pool) {
+  fetch(pool);
+  pool->grown = false;
+  for (unsigned i = 0; i < SHELVES; i++) {
+    unsigned count = pool->shelves[i].count;
+    unsigned spare = pool->shelves[i].spare;
+    unsigned leave = plans[i].quiet;
+    if (!pool->taken)
+      leave = 0;
+    else if (leave < count - spare)
+      leave = count - spare;
+    thin(pool, i, leave);
+    pool->shelves[i].spare = pool->shelves[i].count;
+    if (pool->shelves[i].count > plans[i].quiet) pool->grown = true;
+  }
+  pool->taken = false;
+  return pool->grown;
 }
 
 void mcq__pool_retain(mcq__pool_t* pool) {

@@ -81,8 +81,17 @@ void mcq__pool_release(mcq__pool_t* pool);
 /* Frees what is idle and gives up the opener's share. */
 void mcq__pool_close(mcq__pool_t* pool);
 
-/* Frees idle slabs beyond a small reserve; called when the loop is quiet. */
+/* Frees idle slabs beyond a small reserve. */
 void mcq__pool_trim(mcq__pool_t* pool);
+
+/* True when more than that reserve has lain idle since mcq__pool_thin last
+ * said that it does not.  On the pool's own thread, like the next one. */
+bool mcq__pool_grown(const mcq__pool_t* pool);
+
+/* To be called now and then while the pool is grown: frees what was not needed
+ * since the last time, all of it when nothing was.  True: the pool is still
+ * grown. */
+bool mcq__pool_thin(mcq__pool_t* pool);
 
 mcq__mem_t* mcq__pool_mem(const mcq__pool_t* pool);
 

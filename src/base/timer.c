@@ -12,12 +12,12 @@
 
 static void settle(mcq__timers_t* t, size_t at, mcq__timer_t* timer) {
   t->heap[at] = timer;
-  timer->place = at + 1;
+  timer->place = (uint32_t) at + 1;
 }
 
 static bool before(const mcq__timer_t* a, const mcq__timer_t* b) {
   if (a->deadline != b->deadline) return a->deadline < b->deadline;
-  return a->order < b->order;
+  return a->order - b->order > UINT32_MAX / 2;
 }
 
 static void rise(mcq__timers_t* t, size_t at) {
@@ -77,6 +77,7 @@ void mcq__timers_dispose(mcq__timers_t* t) {
 
 int mcq__timers_reserve(mcq__timers_t* t) {
   void* heap = t->heap;
+  if (t->known == UINT32_MAX - 1) return MCQ_ENOMEM;
   int err =
       mcq__mem_grow(t->mem, &heap, &t->cap, t->known + 1, sizeof *t->heap);
   if (err != 0) return err;

@@ -13,8 +13,8 @@ typedef void (*mcq__timer_cb)(mcq__timer_t* timer);
 struct mcq__timer {
   mcq__timer_cb run;
   uint64_t deadline; /* ms */
-  uint64_t order;
-  size_t place; /* index in the heap plus one; 0: not started */
+  uint32_t order;    /* counts round: later is less than half a round ahead */
+  uint32_t place;    /* index in the heap plus one; 0: not started */
 };
 
 typedef struct mcq__timers {
@@ -23,7 +23,7 @@ typedef struct mcq__timers {
   size_t count;
   size_t cap;
   size_t known; /* places reserved by mcq__timers_reserve */
-  uint64_t order;
+  uint32_t order;
   size_t late;  /* behind the heap: started in a run, due in the next one */
   bool running; /* inside mcq__timers_run */
   uint64_t now; /* of that run */

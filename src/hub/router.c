@@ -16,10 +16,12 @@ static bool acceptable(mcq__slice_t name) {
 /* Takes whoever sits in `slot` out of everything. */
 static mcq_peer_t leave(mcq__router_t* h, uint32_t slot) {
   mcq_peer_t peer = mcq__roster_peer(&h->roster, slot);
-  mcq__slice_t* id = &h->ids[slot];
   mcq__rotation_remove(&h->rotation, slot);
-  mcq__names_remove(&h->names, id->data, id->len, slot);
-  mcq__slice_release(id);
+  if (!h->nameless) {
+    mcq__slice_t* id = &h->ids[slot];
+    mcq__names_remove(&h->names, id->data, id->len, slot);
+    mcq__slice_release(id);
+  }
   mcq__roster_down(&h->roster, peer);
   return peer;
 }
@@ -94,6 +96,7 @@ void mcq__router_init(mcq__router_t* h, mcq__pool_t* pool, uint64_t* epochs,
   h->pool = pool;
   h->picked = MCQ__NO_SLOT;
   h->refuse_twins = refuse_twins;
+  h->nameless = false;
 }
 
 void mcq__router_dispose(mcq__router_t* h) {
@@ -106,6 +109,23 @@ void mcq__router_dispose(mcq__router_t* h) {
   mcq__roster_dispose(&h->roster);
 }
 
+/* UP where nobody has a name. */
+static int seat_nameless(mcq__router_t* h, const mcq__hub_event_t* ev,
+                         mcq_peer_t* out) {
+  mcq_peer_t peer = ev->peer;
+  uint32_t slot = peer.slot;
+  bool again = peer.epoch != 0;
+  int rc = again ? 0 : mcq__roster_reserve(&h->roster, &slot);
+  if (rc == 0) rc = mcq__rotation_reserve(&h->rotation, slot);
+  if (rc == 0)
+    rc = again ? mcq__roster_renew(&h->roster, &peer)
+               : mcq__roster_up(&h->roster, ev->port, &peer);
+  if (rc != 0) return rc;
+  mcq__rotation_add(&h->rotation, slot);
+  *out = peer;
+  return 0;
+}
+
 int mcq__router_up(mcq__router_t* h, const mcq__hub_event_t* ev,
                    mcq_peer_t* out, mcq_peer_t* displaced) {
   bool again = ev->peer.epoch != 0;
@@ -113,6 +133,7 @@ int mcq__router_up(mcq__router_t* h, const mcq__hub_event_t* ev,
   *displaced = nobody;
   if (again && mcq__roster_port(&h->roster, ev->peer) == NULL)
     return MCQ_EPEERGONE;
+  if (h->nameless) return seat_nameless(h, ev, out);
   uint8_t made[MCQ__NAME_MADE];
   mcq__slice_t name = mcq__slice_static(ev->name.data, ev->name.len);
   if (!acceptable(name)) {
@@ -174,7 +195,7 @@ mcq_peer_t mcq__router_find(const mcq__router_t* h, const void* id,
 }
 
 mcq__slice_t mcq__router_id(const mcq__router_t* h, mcq_peer_t peer) {
-  if (mcq__roster_port(&h->roster, peer) == NULL)
+  if (h->nameless || mcq__roster_port(&h->roster, peer) == NULL)
     return mcq__slice_static(NULL, 0);
   return h->ids[peer.slot];
 }

@@ -20,6 +20,7 @@ typedef struct mcq__router {
   mcq__pool_t* pool;
   uint32_t picked; /* who got the last TO_ANYONE message, or MCQ__NO_SLOT */
   bool refuse_twins;
+  bool nameless; /* nobody is called by an id, so nobody has one */
 } mcq__router_t;
 
 void mcq__router_init(mcq__router_t* h, mcq__pool_t* pool, uint64_t* epochs,

@@ -3,6 +3,7 @@
  * Called by the socket above and by transports; opens no stream itself. */
 #include "io/dialer.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void run_start(mcq__task_t* task);
@@ -19,8 +20,8 @@ static uint64_t after(mcq__dialer_t* d, uint64_t ms) {
  * taken off, so that those who lost a server together do not all come back
  * together.  A cap below the first wait means no doubling.  Never 0. */
 static uint64_t next_wait(mcq__dialer_t* d) {
-  uint64_t wait = d->config.retry_ms == 0 ? 1 : d->config.retry_ms;
-  uint64_t cap = d->config.retry_max_ms;
+  uint64_t wait = d->config->retry_ms == 0 ? 1 : d->config->retry_ms;
+  uint64_t cap = d->config->retry_max_ms;
   for (unsigned i = 1; i < d->failures && wait < cap; i++)
     wait = wait > cap / 2 ? cap : wait * 2;
   uint64_t half = wait / 2;
@@ -29,14 +30,14 @@ static uint64_t next_wait(mcq__dialer_t* d) {
 
 /* When the last attempt may begin. */
 static uint64_t last_call(const mcq__dialer_t* d) {
-  uint64_t total = d->config.total_ms;
+  uint64_t total = d->config->total_ms;
   if (total == 0 || d->since == MCQ__NEVER) return MCQ__NEVER;
   return total < MCQ__NEVER - d->since ? d->since + total : MCQ__NEVER;
 }
 
 static bool exhausted(const mcq__dialer_t* d) {
-  if (d->config.retry_ms == MCQ__NEVER) return true;
-  if (d->config.attempts != 0 && d->tries >= d->config.attempts) return true;
+  if (d->config->retry_ms == MCQ__NEVER) return true;
+  if (d->config->attempts != 0 && d->tries >= d->config->attempts) return true;
   return mcq__io_now(d->io) >= last_call(d);
 }
 
@@ -61,6 +62,27 @@ static void count_failure(mcq__dialer_t* d) {
   if (d->failures < UINT32_MAX) d->failures++;
 }
 
+/* ---- where to ----------------------------------------------------------- */
+
+/* Most of their time dialers have no use for an endpoint, which is large. */
+static int make_endpoint(mcq__dialer_t* d) {
+  mcq__endpoint_t* e = mcq__new(d->io->mem, mcq__endpoint_t);
+  if (e == NULL) return MCQ_ENOMEM;
+  snprintf(e->scheme, sizeof e->scheme, "%s", d->transport->scheme);
+  if (d->port != 0)
+    snprintf(e->host, sizeof e->host, "%s", d->place);
+  else
+    snprintf(e->rest, sizeof e->rest, "%s", d->place);
+  e->port = d->port;
+  d->endpoint = e;
+  return 0;
+}
+
+static void drop_endpoint(mcq__dialer_t* d) {
+  mcq__mem_free(d->io->mem, d->endpoint);
+  d->endpoint = NULL;
+}
+
 /* ---- the attempt --------------------------------------------------------- */
 
 static void fail(mcq__dialer_t* d, int code) {
@@ -79,16 +101,17 @@ static void on_limit(mcq__timer_t* timer) {
 static void run_start(mcq__task_t* task) {
   mcq__dialer_t* d = mcq__container_of(task, mcq__dialer_t, task);
   if (d->since == MCQ__NEVER) d->since = mcq__io_now(d->io);
-  d->tries++;
+  if (d->tries < UINT32_MAX) d->tries++;
   d->events->on_dialing(d);
   if (d->closing) return;
   d->expired = false;
   d->state = MCQ__DIALER_DIALING;
-  if (d->config.connect_ms != MCQ__NEVER && !d->transport->waits) {
+  if (d->config->connect_ms != MCQ__NEVER && !d->transport->waits) {
     d->timer.run = on_limit;
-    mcq__io_timer_start(d->io, &d->timer, after(d, d->config.connect_ms));
+    mcq__io_timer_start(d->io, &d->timer, after(d, d->config->connect_ms));
   }
-  int rc = d->transport->dial(d);
+  int rc = make_endpoint(d);
+  if (rc == 0) rc = d->transport->dial(d);
   if (rc != 0) mcq__dialer_done(d, NULL, NULL, rc);
 }
 
@@ -101,6 +124,7 @@ static void on_retry_timer(mcq__timer_t* timer) {
 
 static void finish(mcq__dialer_t* d) {
   d->state = MCQ__DIALER_CLOSED;
+  mcq__mem_free(d->io->mem, d->place);
   mcq__timers_unreserve(&d->io->turn.timers);
   d->events->on_closed(d);
 }
@@ -113,6 +137,7 @@ void mcq__dialer_done(mcq__dialer_t* d, void* stream, const char* address,
                       int code) {
   mcq__check(d->state == MCQ__DIALER_DIALING);
   mcq__io_timer_stop(d->io, &d->timer);
+  drop_endpoint(d);
   if (stream != NULL && (d->closing || d->expired)) {
     d->transport->discard(d->io, stream);
     stream = NULL;
@@ -139,12 +164,19 @@ int mcq__dialer_open(mcq__dialer_t* d, mcq__io_t* io,
   d->transport =
       mcq__transport_find(io, endpoint->scheme, strlen(endpoint->scheme));
   if (d->transport == NULL) return MCQ_ENOTSUP;
+  const char* place = is_tcp ? endpoint->host : endpoint->rest;
+  d->place = mcq__mem_text(io->mem, place, strlen(place));
+  if (d->place == NULL) return MCQ_ENOMEM;
   int rc = mcq__timers_reserve(&io->turn.timers);
-  if (rc != 0) return rc;
+  if (rc != 0) {
+    mcq__mem_free(io->mem, d->place);
+    d->place = NULL;
+    return rc;
+  }
   d->io = io;
   d->events = events;
-  d->endpoint = *endpoint;
-  d->config = *config;
+  d->port = is_tcp ? endpoint->port : 0;
+  d->config = config;
   d->since = MCQ__NEVER;
   d->task.run = run_start;
   mcq__io_work(io, &d->task);
@@ -173,8 +205,8 @@ void mcq__dialer_stop(mcq__dialer_t* d) {
 
 uint64_t mcq__dialer_limit(const mcq__dialer_t* d) {
   bool limited = d->state == MCQ__DIALER_DIALING && !d->transport->waits;
-  return limited && d->config.connect_ms != MCQ__NEVER ? d->timer.deadline
-                                                       : MCQ__NEVER;
+  return limited && d->config->connect_ms != MCQ__NEVER ? d->timer.deadline
+                                                        : MCQ__NEVER;
 }
 
 void mcq__dialer_lasted(mcq__dialer_t* d) {

@@ -55,27 +55,30 @@ struct mcq__dialer {
   const mcq__transport_t* transport;
   const mcq__dialer_events_t* events;
   void* user;
-  mcq__endpoint_t endpoint;
-  mcq__dialer_config_t config;
+  const mcq__dialer_config_t* config;
+  char* place;               /* the endpoint's host, or the rest of it */
+  mcq__endpoint_t* endpoint; /* that, for the length of an attempt */
+  uint16_t port;
+  bool closing;
+  bool expired; /* the attempt took too long and was broken off */
   enum mcq__dialer_state state;
   unsigned failures; /* since the last success: the exponent */
-  uint64_t waited;   /* ms before the last attempt */
-  uint64_t up_at;    /* since when there is a stream */
-  uint64_t tries;    /* attempts since then */
+  unsigned tries;    /* attempts since then */
   uint64_t since;    /* when the first of them began; MCQ__NEVER: none has */
   unsigned failures_before; /* the same three before that success */
-  uint64_t tries_before;
+  unsigned tries_before;
   uint64_t since_before;
-  bool closing;
-  bool expired;       /* the attempt took too long and was broken off */
+  uint64_t waited;    /* ms before the last attempt */
+  uint64_t up_at;     /* since when there is a stream */
   mcq__timer_t timer; /* the wait, or the limit of the attempt */
   mcq__task_t task;
   void* impl; /* the transport's own, for one attempt */
 };
 
 /* Prepares `d` (caller's memory, zeroed but for user) and dials in the next
- * phase.  0, MCQ_EINVAL for an address that only a listener can have (a
- * wildcard, port 0), MCQ_ENOTSUP for an unknown scheme, MCQ_ENOMEM. */
+ * phase.  `config` and `events` outlive it.  0, MCQ_EINVAL for an address that
+ * only a listener can have (a wildcard, port 0), MCQ_ENOTSUP for an unknown
+ * scheme, MCQ_ENOMEM. */
 int mcq__dialer_open(mcq__dialer_t* d, mcq__io_t* io,
                      const mcq__endpoint_t* endpoint,
                      const mcq__dialer_config_t* config,

@@ -94,7 +94,7 @@ static int visit(mcq__io_t* io, door_t* door, mcq__far_t** here) {
 static void end_visit(call_t* call, mcq__far_t* here, int rc) {
   const mcq__dialer_t* d = call->dialer;
   char address[MCQ__ENDPOINT_MAX];
-  snprintf(address, sizeof address, "inproc://%s", d->endpoint.rest);
+  snprintf(address, sizeof address, "inproc://%s", d->endpoint->rest);
   end_call(call, here, address, rc);
 }
 
@@ -108,7 +108,7 @@ static void run_call(call_t* call) {
   mcq__far_t* here = NULL;
   int rc = 0;
   uv_mutex_lock(&io->space->lock);
-  door_t* door = find(io->space, d->endpoint.rest);
+  door_t* door = find(io->space, d->endpoint->rest);
   mcq__listener_t* l = door == NULL ? NULL : door->listener;
   bool near = l != NULL && l->io == io;
   if (door == NULL)
@@ -159,7 +159,7 @@ static void call_again(const mcq__io_t* io, const char* name) {
     call_t* call = mcq__container_of(n, call_t, node);
     mcq__dialer_t* d = call->dialer;
     n = n->next;
-    if (strcmp(d->endpoint.rest, name) != 0) continue;
+    if (strcmp(d->endpoint->rest, name) != 0) continue;
     mcq__list_remove(&call->node);
     if (d->io == io)
       mcq__io_work(d->io, &call->task);

@@ -71,7 +71,8 @@ int mcq__io_open(mcq__io_t* io, uv_loop_t* loop, mcq__pool_t* pool,
   if (seams != NULL) io->seams = *seams;
   seed(io);
   mcq__turn_open(io);
-  int rc = mcq__space_enter(io);
+  int rc = mcq__quiet_open(io);
+  if (rc == 0) rc = mcq__space_enter(io);
   if (rc == 0) rc = mcq__backend_join(io, choice);
   if (rc != 0) mcq__io_left(io);
   return rc;

@@ -59,6 +59,7 @@ typedef struct mcq__turn {
   uv_idle_t idle;
   uv_timer_t timer;
   mcq__timers_t timers;
+  mcq__timer_t quiet;    /* gives pooled memory back (quiet.c) */
   uint64_t armed;        /* the deadline the uv timer is set to */
   uint64_t number;       /* of this turn; one begins before the loop polls */
   mcq__taken_t taken;    /* in this turn */
@@ -323,10 +324,11 @@ struct mcq__io {
   mcq__turn_t turn;
   mcq__bell_t bell;
   mcq__seams_t seams;
-  uint64_t random[2]; /* state of mcq__io_random */
+  uint64_t random[2];  /* state of mcq__io_random */
   mcq_inproc_t* space; /* of inproc: `own`, or one that others look into too */
   mcq_inproc_t own;
   mcq__window_t read; /* shared read window of pumps that choose none */
+  bool has_read;      /* it was used since somebody last looked (quiet.c) */
   void (*on_left)(mcq__io_t* io); /* everything is closed */
   void* user;
 };

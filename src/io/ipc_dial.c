@@ -21,7 +21,7 @@ static void on_connected(mcq__connect_t* c, int fd) {
     return;
   }
   char text[MCQ__ENDPOINT_MAX];
-  snprintf(text, sizeof text, "ipc://%s", d->endpoint.rest);
+  snprintf(text, sizeof text, "ipc://%s", d->endpoint->rest);
   mcq__dialer_done(d, mcq__stream_open(&mcq__ipc_family, fd), text, 0);
 }
 
@@ -32,7 +32,7 @@ int mcq__ipc_dial(mcq__dialer_t* d) {
   a->connect.done = on_connected;
   a->dialer = d;
   mcq__ipc_address_t to;
-  mcq__ipc_address(&to, d->endpoint.rest);
+  mcq__ipc_address(&to, d->endpoint->rest);
   const struct sockaddr* address = (const struct sockaddr*) &to.un;
   int rc = mcq__connect_start(&a->connect, address, to.size);
   if (rc != 0) {

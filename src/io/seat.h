@@ -15,6 +15,12 @@ void mcq__turn_open(mcq__io_t* io);
 /* Closes them when no task is left; on_left follows. */
 void mcq__turn_end(mcq__io_t* io);
 
+/* Makes ready to give pooled memory back.  0 or MCQ_ENOMEM. */
+int mcq__quiet_open(mcq__io_t* io);
+
+/* At the end of a phase: the pool may have grown. */
+void mcq__quiet_look(mcq__io_t* io);
+
 /* Takes the bell down, when there is one. */
 void mcq__bell_close(mcq__io_t* io);
 

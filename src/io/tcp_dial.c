@@ -192,11 +192,11 @@ int mcq__tcp_dial(mcq__dialer_t* d) {
   a->ended.run = run_ended;
   a->share.run = on_share;
   mcq__address_t to;
-  int rc = mcq__address_numeric(&to, d->endpoint.host, d->endpoint.port);
+  int rc = mcq__address_numeric(&to, d->endpoint->host, d->endpoint->port);
   if (rc == 0)
     rc = mcq__connect_start(&a->connect, &to.any, mcq__address_size(&to));
-  else if (strchr(d->endpoint.host, ':') == NULL)
-    rc = look_up(a, &d->endpoint);
+  else if (strchr(d->endpoint->host, ':') == NULL)
+    rc = look_up(a, d->endpoint);
   if (rc != 0) {
     free_attempt(a);
     return rc;

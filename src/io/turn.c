@@ -147,6 +147,7 @@ static void settle(mcq__io_t* io) {
     uv_idle_start(&turn->idle, on_idle);
   else
     uv_idle_stop(&turn->idle);
+  if (turn->quiet.place == 0) mcq__quiet_look(io);
   arm(io);
 }
 

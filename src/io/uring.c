@@ -4,8 +4,8 @@
  * becomes readable, and after requests were handed over at the end of a phase.
  * Never inside a call of the room above, never for longer than a budget, and
  * never by waiting. */
-#include "io/seat.h"
 #include "io/uring.h"
+#include "io/seat.h"
 
 /* Rounds of asking and handling in one phase, and what one turn handles. */
 #define ROUNDS 8
@@ -100,6 +100,7 @@ static void dispose(mcq__uring_t* u) {
     mcq__io_timer_stop(io, &u->retry);
     mcq__timers_unreserve(&io->turn.timers);
   }
+  mcq__mem_free(io->mem, u->spare);
   mcq__buffers_close(&u->buffers, &u->ring);
   if (u->ring_up) io_uring_queue_exit(&u->ring);
   mcq__mem_free(io->mem, u);

@@ -27,9 +27,10 @@ typedef struct mcq__uring {
   mcq__node_t asking;  /* wires with something to ask of the kernel */
   mcq__node_t starved; /* wires that want to read but found no buffer */
   mcq__node_t holding; /* wires whose parked bytes lie in buffers */
-  unsigned budget;     /* completions to be handled in this turn */
-  size_t budget_bytes; /* and bytes */
-  bool bundles;        /* one receive may fill several buffers */
+  struct mcq__uring_gather* spare; /* for the next write of several pieces */
+  unsigned budget;                 /* completions to be handled in this turn */
+  size_t budget_bytes;             /* and bytes */
+  bool bundles;                    /* one receive may fill several buffers */
   bool ring_up;
   bool has_timer;
   bool busy; /* handling completions */
@@ -91,7 +92,7 @@ typedef struct mcq__uring_wire {
   enum mcq__uring_send send;
   const void* piece; /* a write of one piece */
   size_t piece_len;
-  struct mcq__uring_gather* gather; /* of several; NULL until the first */
+  struct mcq__uring_gather* gather; /* of several; NULL when none flies */
   bool vectored;                    /* the write is the one in `gather` */
   bool failed; /* a write did: on_end would be about the same cause */
   bool undone; /* a write was not begun when it was closed */

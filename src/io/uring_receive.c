@@ -80,6 +80,7 @@ static mcq__slice_t unpark(wire_t* w) {
   w->parked_bytes -= s.len;
   if (w->copied != 0) w->copied--;
   if (w->parked.count == w->copied) mcq__list_remove(&w->holding);
+  mcq__fifo_rest(&w->parked);
   return s;
 }
 

@@ -92,8 +92,24 @@ void mcq__uring_ask(mcq__uring_t* u) {
 
 /* ---- completions --------------------------------------------------------- */
 
+/* One is kept for whoever is next: who writes all the time finds it. */
+static void give_gather(wire_t* w) {
+  if (w->u->spare == NULL)
+    w->u->spare = w->gather;
+  else
+    mcq__mem_free(w->wire.io->mem, w->gather);
+  w->gather = NULL;
+}
+
+static gather_t* take_gather(const wire_t* w) {
+  gather_t* g = w->u->spare;
+  w->u->spare = NULL;
+  return g != NULL ? g : mcq__new(w->wire.io->mem, gather_t);
+}
+
 static void sent(wire_t* w, int res) {
   w->send = MCQ__URING_SEND_NONE;
+  if (w->gather != NULL) give_gather(w);
   w->failed = w->failed || res < 0;
   if (w->closing) mcq__uring_want(w);
   w->wire.events->on_wrote(&w->wire, res);
@@ -147,8 +163,7 @@ ssize_t mcq__uring_write(mcq__wire_t* wire, const mcq__iov_t* iov, size_t count,
   mcq__check(w->send == MCQ__URING_SEND_NONE && count > 0 && total > 0);
   (void) total;
   if (w->closing) return UV_ECANCELED;
-  if (count > 1 && w->gather == NULL)
-    w->gather = mcq__new(wire->io->mem, gather_t);
+  if (count > 1) w->gather = take_gather(w);
   /* Without memory the other pieces go another time. */
   w->vectored = count > 1 && w->gather != NULL;
   if (w->vectored) gather(w->gather, iov, count);

@@ -85,6 +85,7 @@ static void end_reading(pump_t* p, int code) {
  * nobody holds anything of it, and so stays in the cache. */
 static mcq__window_t* shared_window(mcq__io_t* io) {
   mcq__window_t* w = &io->read;
+  io->has_read = true;
   if (mcq__window_rewind(w) || mcq__window_room(w) >= ROOM_MIN) return w;
   mcq__window_t fresh = {NULL, 0};
   if (mcq__window_open(&fresh, io->pool, MCQ__SLAB_LARGE) != 0)

@@ -20,18 +20,23 @@ static void event(mcq__end_t* end, mcq_event_kind_t kind, const char* address,
 
 static void destroy(mcq__end_t* end) {
   mcq_socket_t* s = end->socket;
-  mcq__io_cancel(&end->task);
-  mcq__io_timer_stop(&s->host->io, &end->linger);
-  if (end->has_timer) mcq__timers_unreserve(&s->host->io.turn.timers);
+  if (end->bound != NULL) mcq__io_cancel(&end->bound->task);
+  if (end->parting != NULL) {
+    mcq__io_timer_stop(&s->host->io, &end->parting->linger);
+    if (end->parting->has_timer)
+      mcq__timers_unreserve(&s->host->io.turn.timers);
+  }
   if (end->connecting) mcq__actor_dispose(&end->actor);
-  mcq__slice_release(&end->name);
   mcq__list_remove(&end->node);
+  mcq__mem_free(s->host->mem, end->bound);
+  mcq__mem_free(s->host->mem, end->parting);
+  mcq__mem_free(s->host->mem, end->name);
   mcq__mem_free(s->host->mem, end->uri);
   mcq__mem_free(s->host->mem, end);
 }
 
 static const char* address_of(const mcq__end_t* end) {
-  return end->connecting ? end->uri : end->listener.address;
+  return end->connecting ? end->uri : end->bound->listener.address;
 }
 
 /* Frees a closing endpoint when the last of its parts has gone. */
@@ -52,8 +57,9 @@ static void check_gone(mcq__end_t* end) {
 }
 
 static void run_announce(mcq__task_t* task) {
-  mcq__end_t* end = mcq__container_of(task, mcq__end_t, task);
-  event(end, MCQ_EVENT_LISTENING, end->listener.address, 0, 0);
+  const mcq__bound_t* b = mcq__container_of(task, mcq__bound_t, task);
+  mcq__end_t* end = (mcq__end_t*) b->listener.user;
+  event(end, MCQ_EVENT_LISTENING, end->bound->listener.address, 0, 0);
 }
 
 /* ---- accepting ----------------------------------------------------------- */
@@ -64,17 +70,18 @@ static void run_announce(mcq__task_t* task) {
 
 static void accept_failed(mcq__end_t* end, int code) {
   uint64_t now = mcq__io_now(&end->socket->host->io);
-  end->not_accepted++;
+  mcq__bound_t* b = end->bound;
+  b->not_accepted++;
   end->socket->counts.accepts_failed++;
-  if (now < end->quiet_until) return;
+  if (now < b->quiet_until) return;
   mcq_event_t e = {.kind = MCQ_EVENT_ACCEPT_FAILED,
                    .endpoint = end->id,
-                   .address = end->listener.address,
+                   .address = end->bound->listener.address,
                    .code = code,
                    .text = "",
-                   .count = end->not_accepted};
-  end->not_accepted = 0;
-  end->quiet_until = now + TELL_EVERY;
+                   .count = b->not_accepted};
+  b->not_accepted = 0;
+  b->quiet_until = now + TELL_EVERY;
   mcq__socket_event(end->socket, &e);
 }
 
@@ -83,10 +90,10 @@ static int accept_stream(mcq_socket_t* s, mcq__listener_t* l, void* stream,
   mcq__guest_t* guest = mcq__new(s->host->mem, mcq__guest_t);
   if (guest == NULL) return MCQ_ENOMEM;
   mcq__actor_t* a = &guest->actor;
-  int rc = mcq__actor_init(a, &s->config, &s->tally, s);
+  int rc = mcq__actor_init(a, &s->config);
   if (rc == 0) rc = mcq__gate_enter(&s->gate, guest, l);
   bool entered = rc == 0;
-  if (rc == 0) rc = mcq__actor_attach(a, l->transport, stream, address, true);
+  if (rc == 0) rc = mcq__actor_attach(a, l->transport, stream, address, NULL);
   if (rc != 0) {
     if (entered) mcq__gate_left(&s->gate, a);
     mcq__actor_dispose(a);
@@ -152,7 +159,8 @@ static void connect_failed(mcq__end_t* end, int code) {
 
 static void on_dialed(mcq__dialer_t* d, void* stream, const char* address) {
   mcq__end_t* end = end_of_dialer(d);
-  int rc = mcq__actor_attach(&end->actor, d->transport, stream, address, false);
+  int rc =
+      mcq__actor_attach(&end->actor, d->transport, stream, address, end->uri);
   if (rc != 0) {
     d->transport->discard(d->io, stream);
     connect_failed(end, rc);
@@ -223,6 +231,24 @@ static const mcq__dialer_events_t dialer_events = {
     .on_stopped = on_stopped,
 };
 
+static void on_linger(mcq__timer_t* timer) {
+  give_up(mcq__container_of(timer, mcq__parting_t, linger)->end);
+}
+
+/* False: without memory for waiting there is none. */
+static bool may_wait(mcq__end_t* end) {
+  mcq_socket_t* s = end->socket;
+  if (end->parting == NULL) {
+    end->parting = mcq__new(s->host->mem, mcq__parting_t);
+    if (end->parting == NULL) return false;
+    end->parting->end = end;
+    end->parting->linger.run = on_linger;
+    end->parting->has_timer =
+        mcq__timers_reserve(&s->host->io.turn.timers) == 0;
+  }
+  return end->parting->has_timer;
+}
+
 /* Patience with a closing endpoint that waits for a connection: `linger` since
  * the last connection moved something, if it took a message.  Connections that
  * come and go without taking one do not prolong it. */
@@ -230,30 +256,35 @@ static void be_patient(mcq__end_t* end) {
   mcq_socket_t* s = end->socket;
   const mcq__actor_t* a = &end->actor;
   uint64_t linger = mcq__socket_linger(s);
-  if (linger == MCQ__NO_DEADLINE) return;
+  if (linger == MCQ__NO_DEADLINE || !may_wait(end)) return;
+  mcq__parting_t* p = end->parting;
   uint64_t at = mcq__io_now(&s->host->io) + linger;
-  if (end->give_up_at == 0)
-    end->give_up_at = at;
-  else if (a->outbox.messages < end->left)
-    end->give_up_at = a->stop_at < at ? a->stop_at : at;
-  end->left = a->outbox.messages;
+  if (p->give_up_at == 0)
+    p->give_up_at = at;
+  else if (a->outbox->messages < p->left)
+    p->give_up_at = a->stop_at < at ? a->stop_at : at;
+  p->left = a->outbox->messages;
 }
 
 static void wait_for_connection(mcq__end_t* end) {
   be_patient(end);
-  if (end->give_up_at != 0)
-    mcq__io_timer_start(&end->socket->host->io, &end->linger, end->give_up_at);
+  if (!may_wait(end))
+    give_up(end);
+  else if (end->parting->give_up_at != 0)
+    mcq__io_timer_start(&end->socket->host->io, &end->parting->linger,
+                        end->parting->give_up_at);
+}
+
+static void stop_waiting(mcq__end_t* end) {
+  if (end->parting != NULL)
+    mcq__io_timer_stop(&end->socket->host->io, &end->parting->linger);
 }
 
 /* No more patience: what is left of a dialed endpoint goes now. */
 static void give_up(mcq__end_t* end) {
-  mcq__io_timer_stop(&end->socket->host->io, &end->linger);
+  stop_waiting(end);
   mcq__dialer_close(&end->dialer);
   mcq__actor_end(&end->actor, MCQ_ELOCAL, 0);
-}
-
-static void on_linger(mcq__timer_t* timer) {
-  give_up(mcq__container_of(timer, mcq__end_t, linger));
 }
 
 /* Without a protocol whoever accepts is up, even if only to be shown out: that
@@ -266,7 +297,7 @@ void mcq__end_up(mcq__end_t* end) {
   end->was_up = true;
   if (!proves_nothing(end)) mcq__dialer_succeeded(&end->dialer);
   if (!end->closing) return;
-  mcq__io_timer_stop(&end->socket->host->io, &end->linger);
+  stop_waiting(end);
   mcq__socket_part(end->socket, &end->actor);
 }
 
@@ -285,7 +316,7 @@ void mcq__end_idle(mcq__end_t* end, bool retry) {
   if (end->code == MCQ_ELOCAL) what = 0; /* the user wants it so */
   end->was_up = false;
   bool keep = retry && !dials_once(end) && !stops_at(end, what) &&
-              (!end->closing || end->actor.outbox.messages != 0);
+              (!end->closing || end->actor.outbox->messages != 0);
   if (proves_nothing(end)) mcq__dialer_lasted(&end->dialer);
   if (end->closing && keep) wait_for_connection(end);
   if (end->closing && !keep) mcq__dialer_close(&end->dialer);
@@ -305,7 +336,7 @@ static void close_dialed(mcq__end_t* end) {
   be_patient(end);
   if (a->state == MCQ__ACTOR_UP || a->state == MCQ__ACTOR_ENDING) {
     mcq__socket_part(s, a);
-  } else if (a->outbox.messages == 0 || linger == 0 || end->stopped) {
+  } else if (a->outbox->messages == 0 || linger == 0 || end->stopped) {
     give_up(end);
   } else {
     wait_for_connection(end);
@@ -318,7 +349,7 @@ static void close_end(mcq__end_t* end) {
   if (end->connecting)
     close_dialed(end);
   else
-    mcq__listener_close(&end->listener);
+    mcq__listener_close(&end->bound->listener);
 }
 
 void mcq__ends_close(mcq_socket_t* s) {
@@ -369,16 +400,24 @@ static mcq__end_t* make(mcq_socket_t* s, const char* uri) {
   mcq__end_t* end = mcq__new(s->host->mem, mcq__end_t);
   if (end == NULL) return NULL;
   end->socket = s;
-  end->linger.run = on_linger;
-  end->task.run = run_announce;
-  end->listener.user = end;
   end->dialer.user = end;
   end->uri = mcq__mem_text(s->host->mem, uri, strlen(uri));
-  end->has_timer =
-      end->uri != NULL && mcq__timers_reserve(&s->host->io.turn.timers) == 0;
-  if (end->has_timer) return end;
+  if (end->uri != NULL) return end;
   destroy(end);
   return NULL;
+}
+
+static mcq__end_t* make_bound(mcq_socket_t* s, const char* uri) {
+  mcq__end_t* end = make(s, uri);
+  if (end == NULL) return NULL;
+  end->bound = mcq__new(s->host->mem, mcq__bound_t);
+  if (end->bound == NULL) {
+    destroy(end);
+    return NULL;
+  }
+  end->bound->listener.user = end;
+  end->bound->task.run = run_announce;
+  return end;
 }
 
 static void enlist(mcq_socket_t* s, mcq__end_t* end, mcq_endpoint_t* out) {
@@ -400,11 +439,11 @@ int mcq_bind(mcq_socket_t* socket, const char* uri, mcq_endpoint_t* out) {
   mcq__endpoint_t endpoint;
   int rc = parse(socket, uri, &endpoint);
   if (rc != 0) return rc;
-  mcq__end_t* end = make(socket, uri);
+  mcq__end_t* end = make_bound(socket, uri);
   if (end == NULL) return MCQ_ENOMEM;
   /* First of all, even of those who have been waiting for this name. */
-  mcq__io_work(&socket->host->io, &end->task);
-  rc = mcq__listener_open(&end->listener, &socket->host->io, &endpoint,
+  mcq__io_work(&socket->host->io, &end->bound->task);
+  rc = mcq__listener_open(&end->bound->listener, &socket->host->io, &endpoint,
                           socket->options.backlog, &listener_events);
   if (rc != 0) {
     destroy(end);
@@ -436,34 +475,23 @@ static int check_connect(const mcq_socket_t* s, const char* uri,
   return 0;
 }
 
-static uint64_t none(int64_t value) {
-  return value < 0 ? 0 : (uint64_t) value;
-}
-
 /* Everything of a dialed endpoint up to its place in the lists. */
 static int start_dialed(mcq__end_t* end, const mcq__endpoint_t* endpoint,
                         const mcq_connect_options_t* options) {
   mcq_socket_t* s = end->socket;
-  mcq__dialer_config_t config = {
-      .retry_ms = s->options.reconnect_ms < 0
-                      ? MCQ__NEVER
-                      : (uint64_t) s->options.reconnect_ms,
-      .retry_max_ms = (uint64_t) s->options.reconnect_max_ms,
-      .connect_ms = s->options.connect_ms < 0
-                        ? MCQ__NEVER
-                        : (uint64_t) s->options.connect_ms,
-      .attempts = none(s->options.reconnect_attempts),
-      .total_ms = none(s->options.reconnect_total_ms)};
   end->connecting = true;
-  int rc = mcq__actor_init(&end->actor, &s->config, &s->tally, s);
+  int rc = mcq__actor_init(&end->actor, &s->config);
   end->actor.end = end;
-  if (rc == 0 && options->routing_id_len != 0)
-    rc = mcq__slice_copy(&end->name, s->host->pool, options->routing_id,
-                         options->routing_id_len);
+  if (rc == 0 && options->routing_id_len != 0) {
+    end->name_len = (uint8_t) options->routing_id_len;
+    end->name =
+        (char*) mcq__mem_copy(s->host->mem, options->routing_id, end->name_len);
+    if (end->name == NULL) rc = MCQ_ENOMEM;
+  }
   if (rc == 0 && !(s->options.flags & MCQ_IMMEDIATE))
     rc = mcq__peers_queue(s, &end->actor);
   if (rc == 0)
-    rc = mcq__dialer_open(&end->dialer, &s->host->io, endpoint, &config,
+    rc = mcq__dialer_open(&end->dialer, &s->host->io, endpoint, &s->dialing,
                           &dialer_events);
   if (rc != 0) mcq__peers_leave(s, &end->actor);
   return rc;

@@ -12,7 +12,7 @@ static mcq__slice_t announced(const mcq__actor_t* a) {
 }
 
 mcq_event_t mcq__events_of(const mcq__actor_t* a, mcq_event_kind_t kind) {
-  const mcq_socket_t* s = (const mcq_socket_t*) a->owner;
+  const mcq_socket_t* s = (const mcq_socket_t*) a->config->owner;
   const mcq__end_t* end = (const mcq__end_t*) a->end;
   mcq__slice_t id =
       s->pattern->by_name ? s->pattern->seats->id(s, a->peer) : announced(a);
@@ -31,7 +31,7 @@ mcq_event_t mcq__events_of(const mcq__actor_t* a, mcq_event_kind_t kind) {
 
 /* It never was a peer, so it has no handle, and no name but what it said. */
 void mcq__events_failed(const mcq__actor_t* a, int code, const char* text) {
-  mcq_socket_t* s = (mcq_socket_t*) a->owner;
+  mcq_socket_t* s = (mcq_socket_t*) a->config->owner;
   mcq__slice_t id = announced(a);
   mcq_event_t event = mcq__events_of(a, MCQ_EVENT_HANDSHAKE_FAILED);
   event.peer = (mcq_peer_t){0, 0};
@@ -46,6 +46,6 @@ void mcq__events_failed(const mcq__actor_t* a, int code, const char* text) {
 void mcq__events_congestion(const mcq__actor_t* a, mcq_event_kind_t kind) {
   if (a->peer.epoch == 0 && a->end == NULL) return; /* nobody knows it */
   mcq_event_t event = mcq__events_of(a, kind);
-  event.count = mcq__outbox_queued(&a->outbox);
-  mcq__socket_event((mcq_socket_t*) a->owner, &event);
+  event.count = mcq__outbox_queued(a->outbox);
+  mcq__socket_event((mcq_socket_t*) a->config->owner, &event);
 }

@@ -78,7 +78,7 @@ static bool replace_oldest(mcq_socket_t* s, mcq__actor_t* a) {
   if (s->options.slow_peer != MCQ_SLOW_DROP_OLDEST) return false;
   do {
     if (!mcq__fanout_shed(s, a)) return false;
-  } while (mcq__outbox_full(&a->outbox));
+  } while (mcq__outbox_full(a->outbox));
   return true;
 }
 
@@ -89,13 +89,13 @@ static bool on_missed(void* arg, mcq_peer_t peer, int code, uint64_t count) {
   if (code == MCQ_EPEERGONE) return false; /* it is closing */
   if (code == MCQ_EAGAIN && replace_oldest(s, a)) return true;
   if (code == MCQ_EAGAIN)
-    a->tally.missed_full += count;
+    mcq__actor_odd(a)->missed_full += count;
   else
-    a->tally.missed_memory += count;
+    mcq__actor_odd(a)->missed_memory += count;
   note_missed(s, a, count);
   /* Where all of them together have no room it may not be this one's fault. */
   if (s->options.slow_peer == MCQ_SLOW_DISCONNECT &&
-      (code != MCQ_EAGAIN || mcq__outbox_full(&a->outbox)))
+      (code != MCQ_EAGAIN || mcq__outbox_full(a->outbox)))
     mcq__actor_end(a, MCQ_ESLOW, 0);
   return false;
 }

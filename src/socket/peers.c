@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Peers of a socket: what their actors report on the way to the user, and what
  * the user may ask or do by handle.  Never looks at a message. */
-#include <strings.h>
-
 #include "socket/socket.h"
 
 static mcq_socket_t* socket_of(const mcq__actor_t* a) {
-  return (mcq_socket_t*) a->owner;
+  return (mcq_socket_t*) a->config->owner;
 }
 
 static mcq__end_t* end_of(const mcq__actor_t* a) {
@@ -91,7 +89,8 @@ static void suspect(mcq_socket_t* s, mcq_peer_t peer) {
 static int take_in(mcq_socket_t* s, mcq__actor_t* a, const char** text) {
   mcq__end_t* end = end_of(a);
   mcq__slice_t name = hello_of(a)->routing_id;
-  if (end != NULL && end->name.len != 0) name = end->name;
+  if (end != NULL && end->name != NULL)
+    name = mcq__slice_static(end->name, end->name_len);
   /* Two may have one name where nobody is called by it. */
   if (!s->pattern->by_name) name = mcq__slice_static(NULL, 0);
   if (s->pattern->admit != NULL) {
@@ -154,16 +153,16 @@ static uint64_t requeue(mcq_socket_t* s, mcq__actor_t* a) {
   mcq__outbox_walk_t walk = {0};
   uint64_t moved = 0;
   ssize_t count;
-  while ((count = mcq__outbox_next(&a->outbox, &walk)) > 0) {
+  while ((count = mcq__outbox_next(a->outbox, &walk)) > 0) {
     mcq__body_t body = {.slices = walk.frames, .count = (size_t) count};
     if (s->pattern->send(s, &body) != 0) break;
     s->tally.frames_out -= body.count;
     s->tally.bytes_out -= mcq__slices_bytes(walk.frames, body.count);
     moved++;
   }
-  mcq__outbox_walk_end(&a->outbox, &walk);
+  mcq__outbox_walk_end(a->outbox, &walk);
   s->tally.messages_out -= moved;
-  a->tally.requeued += moved;
+  mcq__actor_odd(a)->requeued += moved;
   return moved;
 }
 
@@ -190,16 +189,16 @@ static void count_lost(mcq_socket_t* s, mcq__actor_t* a, uint64_t messages,
   s->lost_messages += messages;
   s->lost_bytes += bytes;
   if (code == MCQ_ESLOW)
-    a->tally.lost_slow += messages;
+    mcq__actor_odd(a)->lost_slow += messages;
   else if (code == MCQ_ELOCAL)
-    a->tally.lost_local += messages;
+    mcq__actor_odd(a)->lost_local += messages;
   else
-    a->tally.lost_gone += messages;
+    mcq__actor_odd(a)->lost_gone += messages;
 }
 
 void mcq__peers_count_lost(mcq_socket_t* s, mcq__actor_t* a) {
-  count_lost(s, a, mcq__outbox_queued(&a->outbox),
-             mcq__outbox_queued_bytes(&a->outbox), MCQ_ELOCAL);
+  count_lost(s, a, mcq__outbox_queued(a->outbox),
+             mcq__outbox_queued_bytes(a->outbox), MCQ_ELOCAL);
   a->settled = true;
 }
 
@@ -207,20 +206,20 @@ void mcq__peers_count_lost(mcq_socket_t* s, mcq__actor_t* a) {
 static void account_queue(mcq_socket_t* s, mcq__actor_t* a,
                           mcq_peer_info_t* info) {
   bool begun;
-  uint64_t unsure = mcq__outbox_unsure(&a->outbox, &begun);
+  uint64_t unsure = mcq__outbox_unsure(a->outbox, &begun);
   /* Else it goes out on the next connection. */
   bool keeps = end_of(a) != NULL && !s->pattern->fleeting;
   if (begun && !keeps) unsure++;
   info->unsure_messages = unsure;
   if (keeps) return;
-  a->tally.unsure += unsure;
+  if (unsure != 0) mcq__actor_odd(a)->unsure += unsure;
   a->settled = true;
-  uint64_t left = a->outbox.messages - info->unsure_messages;
+  uint64_t left = a->outbox->messages - info->unsure_messages;
   if (left == 0) return;
   let_others(s, a);
   if (requeues(s)) left -= requeue(s, a);
   info->lost_messages = left;
-  if (left != 0) info->lost_bytes = mcq__outbox_queued_bytes(&a->outbox);
+  if (left != 0) info->lost_bytes = mcq__outbox_queued_bytes(a->outbox);
   count_lost(s, a, left, info->lost_bytes, info->reason);
 }
 
@@ -263,7 +262,7 @@ void mcq__peers_leave(mcq_socket_t* s, mcq__actor_t* a) {
 /* Messages had not gone out as a whole. */
 static bool left_over(const mcq__actor_t* a) {
   bool begun;
-  return a->outbox.messages > mcq__outbox_unsure(&a->outbox, &begun);
+  return a->outbox->messages > mcq__outbox_unsure(a->outbox, &begun);
 }
 
 /* The handle goes stale now.  A dialed peer whose queue lives on is seated
@@ -417,17 +416,13 @@ int mcq_peer_property(const mcq_socket_t* socket, mcq_peer_t peer,
                       const char* name, mcq_frame_t* out) {
   mcq__actor_t* a = mcq__peers_actor(socket, peer);
   if (a == NULL) return MCQ_EPEERGONE;
-  const mcq__hello_t* hello = hello_of(a);
-  size_t len = strlen(name);
-  for (size_t i = 0; i < hello->property_count; i++) {
-    const mcq__property_t* p = &hello->properties[i];
-    if (p->name.len != len ||
-        strncasecmp((const char*) p->name.data, name, len) != 0)
-      continue;
-    *out = (mcq_frame_t){p->value.data, p->value.len};
-    return 0;
-  }
-  return MCQ_ENOENT;
+  const mcq__protocol_t* protocol = a->config->protocol;
+  mcq__slice_t value;
+  if (protocol->property == NULL ||
+      !protocol->property(a->session, name, &value))
+    return MCQ_ENOENT;
+  *out = (mcq_frame_t){value.data, value.len};
+  return 0;
 }
 
 void mcq_peer_each(mcq_socket_t* socket,

@@ -45,7 +45,7 @@ void mcq__publisher_up(mcq_socket_t* s, mcq__actor_t* a) {
   mcq__publisher_t* p = mcq__publisher_of(s);
   if (p->welcome.len == 0) return;
   mcq__body_t body = {.slices = &p->welcome, .count = 1};
-  while (mcq__outbox_full(&a->outbox) && mcq__fanout_shed(s, a)) continue;
+  while (mcq__outbox_full(a->outbox) && mcq__fanout_shed(s, a)) continue;
   int rc = s->pattern->seats->tell(s, a->peer, &body);
   if (rc != 0) mcq__actor_end(a, rc, 0); /* welcome next time */
 }

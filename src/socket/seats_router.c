@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* RouterHub as a socket's hub: every peer has a routing id, announced or made
- * up, and its turn. */
+/* RouterHub as a socket's hub: every peer has its turn and, where it is called
+ * by that, a routing id, announced or made up. */
 #include "socket/socket.h"
 
 static void init(mcq_socket_t* s) {
@@ -8,6 +8,7 @@ static void init(mcq_socket_t* s) {
   uint64_t seed[2] = {mcq__io_random(&host->io), mcq__io_random(&host->io)};
   mcq__router_init(&s->hub.router, host->pool, &host->epochs, seed,
                    (s->options.flags & MCQ_ROUTER_REFUSE_TWIN) != 0);
+  s->hub.router.nameless = !s->pattern->by_name;
   s->roster = &s->hub.router.roster;
 }
 

@@ -148,7 +148,7 @@ static void on_short(mcq__budget_t* budget, bool is_short) {
       .text = "max_bytes"};
   for (mcq__node_t* n = s->actors.next; n != &s->actors; n = n->next) {
     mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
-    event.count += a->outbox.messages;
+    event.count += a->outbox->messages;
     if (!is_short && a->starved) mcq__io_flush(&s->host->io, &a->flush);
   }
   mcq__socket_event(s, &event);
@@ -184,12 +184,28 @@ static void configure(mcq_socket_t* s) {
   c->session.mates = s->pattern->mates;
   c->session.routing_id = s->routing_id;
   c->session.send_routing_id = s->pattern->announces_id;
-  c->session.hesitates = s->pattern->admit != NULL ||
-                         (o->flags & MCQ_ROUTER_REFUSE_TWIN) != 0;
+  c->session.hesitates =
+      s->pattern->admit != NULL || (o->flags & MCQ_ROUTER_REFUSE_TWIN) != 0;
   c->session.max_message = unlimited(o->max_message_size);
   c->session.max_frames = unlimited(o->max_frames);
   c->session.handshake_ms = unlimited(o->handshake_ms);
   c->session.max_handshake = unlimited(o->max_handshake_size);
+  c->owner = s;
+  c->total = &s->tally;
+  mcq__actor_config_init(c, &s->no_outbox, &s->no_bridge);
+}
+
+static uint64_t none(int64_t value) {
+  return value < 0 ? 0 : (uint64_t) value;
+}
+
+static void configure_dialing(mcq__dialer_config_t* c,
+                              const mcq_socket_options_t* o) {
+  c->retry_ms = o->reconnect_ms < 0 ? MCQ__NEVER : (uint64_t) o->reconnect_ms;
+  c->retry_max_ms = (uint64_t) o->reconnect_max_ms;
+  c->connect_ms = o->connect_ms < 0 ? MCQ__NEVER : (uint64_t) o->connect_ms;
+  c->attempts = none(o->reconnect_attempts);
+  c->total_ms = none(o->reconnect_total_ms);
 }
 
 /* ---- life ---------------------------------------------------------------- */
@@ -298,6 +314,7 @@ static int build(mcq_socket_t* s, const mcq_socket_options_t* options) {
   if (rc == 0) rc = copy_name(s, options->name);
   if (rc == 0) rc = copy_properties(s, options);
   if (rc == 0) configure(s);
+  if (rc == 0) configure_dialing(&s->dialing, &s->options);
   if (rc == 0 && s->pattern->init != NULL) rc = s->pattern->init(s, options);
   return rc;
 }

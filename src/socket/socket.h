@@ -32,6 +32,23 @@ typedef struct mcq__host {
   void (*on_gone)(struct mcq__host* host); /* a socket was freed */
 } mcq__host_t;
 
+/* What only a bound endpoint has. */
+typedef struct mcq__bound {
+  mcq__listener_t listener;
+  mcq__task_t task;      /* tells the user about what a call of his began */
+  uint64_t quiet_until;  /* no word of failing to accept before */
+  uint64_t not_accepted; /* not told of yet */
+} mcq__bound_t;
+
+/* What only one has that closes and waits for a connection. */
+typedef struct mcq__parting {
+  struct mcq__end* end;
+  mcq__timer_t linger;
+  bool has_timer;
+  uint64_t give_up_at; /* when patience ends; 0: never */
+  uint64_t left;       /* messages that waited when it was set */
+} mcq__parting_t;
+
 /* A bound or a connecting endpoint. */
 typedef struct mcq__end {
   mcq__node_t node;
@@ -43,19 +60,14 @@ typedef struct mcq__end {
   bool io_closed; /* the listener or dialer is gone */
   bool stopped;   /* the dialer gave up */
   bool was_up;    /* the last connection was */
-  int code;       /* why the last attempt failed or connection ended */
+  uint8_t name_len;
+  int code; /* why the last attempt failed or connection ended */
   unsigned attempts;
-  uint64_t quiet_until;  /* no word of failing to accept before */
-  uint64_t not_accepted; /* not told of yet */
-  mcq__listener_t listener;
+  mcq__bound_t* bound;     /* NULL: connecting */
+  mcq__parting_t* parting; /* NULL: not closing, or not waiting */
+  char* name;              /* what to call the other side; NULL: what it says */
   mcq__dialer_t dialer;
   mcq__actor_t actor;
-  mcq__slice_t name; /* what to call the other side; counting */
-  mcq__task_t task;  /* tells the user about what a call of his began */
-  mcq__timer_t linger;
-  bool has_timer;
-  uint64_t give_up_at; /* closing: when patience ends; 0: never */
-  uint64_t left;       /* messages that waited when it was set */
 } mcq__end_t;
 
 struct mcq_socket {
@@ -63,9 +75,12 @@ struct mcq_socket {
   mcq__host_t* host;
   const mcq__pattern_t* pattern;
   mcq_socket_options_t options; /* pointers in it are not used after new */
-  uint64_t number;              /* among the sockets of its context */
+  mcq__dialer_config_t dialing;
+  uint64_t number; /* among the sockets of its context */
   char* name;
   mcq__actor_config_t config;
+  mcq__outbox_t no_outbox; /* for the config */
+  mcq__bridge_t no_bridge;
   mcq__slice_t routing_id; /* counting */
   mcq__property_t* properties;
   union {

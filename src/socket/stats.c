@@ -48,9 +48,9 @@ void mcq__stats_failed(mcq_socket_t* s, int code) {
 static void add_queue(const mcq__actor_t* a, uint64_t* messages,
                       uint64_t* bytes, uint64_t* in_flight) {
   if (a->settled) return;
-  *messages += mcq__outbox_queued(&a->outbox);
-  *bytes += mcq__outbox_queued_bytes(&a->outbox);
-  *in_flight += a->outbox.handed;
+  *messages += mcq__outbox_queued(a->outbox);
+  *bytes += mcq__outbox_queued_bytes(a->outbox);
+  *in_flight += a->outbox->handed;
 }
 
 static uint64_t lost(const mcq__tally_t* t) {

@@ -86,9 +86,10 @@ void mcq__socket_deliver(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg) {
 }
 
 void mcq__socket_aside(mcq__actor_t* a, const mcq_msg_t* msg) {
-  a->tally.messages_aside++;
-  a->tally.frames_aside += msg->count;
-  a->tally.bytes_aside += msg->bytes;
+  mcq__tally_t* tally = mcq__actor_odd(a);
+  tally->messages_aside++;
+  tally->frames_aside += msg->count;
+  tally->bytes_aside += msg->bytes;
 }
 
 void mcq__socket_discard(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg) {

@@ -49,6 +49,18 @@ const mcq__property_t* mcq__metadata_find(const mcq__property_t* properties,
   return NULL;
 }
 
+bool mcq__metadata_value(mcq__slice_t data, const char* name,
+                         mcq__slice_t* out) {
+  mcq__cursor_t at = mcq__cursor(data);
+  mcq__property_t p;
+  while (take(&at, &p)) {
+    if (!same_name(p.name, name)) continue;
+    *out = p.value;
+    return true;
+  }
+  return false;
+}
+
 static size_t size_of(const mcq__property_t* p, size_t count) {
   size_t size = 0;
   for (size_t i = 0; i < count; i++) size += 5 + p[i].name.len + p[i].value.len;

@@ -23,6 +23,11 @@ void mcq__metadata_read(mcq__slice_t data, mcq__property_t* out, size_t count);
 const mcq__property_t* mcq__metadata_find(const mcq__property_t* properties,
                                           size_t count, const char* name);
 
+/* The value of the first property of that name in `data`, borrowed from it.
+ * False: there is none. */
+bool mcq__metadata_value(mcq__slice_t data, const char* name,
+                         mcq__slice_t* out);
+
 /* A counting slice that announces `count` properties.  Invariant: names of 1
  * to 255 bytes, values below 2 GiB.  0 or MCQ_ENOMEM. */
 int mcq__metadata_write(mcq__slice_t* out, mcq__pool_t* pool,

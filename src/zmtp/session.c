@@ -17,7 +17,7 @@ int mcq__session_fail(mcq__session_t* s, int code, const char* text) {
 
 /* Keeps composed words until the session is closed; NULL out of memory. */
 static const char* keep_words(mcq__session_t* s, const char* text) {
-  mcq__mem_t* mem = mcq__pool_mem(s->config.pool);
+  mcq__mem_t* mem = mcq__pool_mem(s->pool);
   mcq__mem_free(mem, s->words);
   s->words = mcq__mem_text(mem, text, strlen(text));
   return s->words;
@@ -58,7 +58,7 @@ int mcq__session_frame(mcq__session_t* s, mcq__frame_t* f, mcq__slice_t* body,
   if (rc < 0) mcq__session_fail(s, rc, why);
   if (rc <= 0) return rc;
   if (!admit(s, f)) return s->code;
-  rc = mcq__intake_body(&s->intake, s->config.pool, body);
+  rc = mcq__intake_body(&s->intake, s->pool, body);
   if (rc < 0) mcq__session_fail(s, rc, "no memory for a body");
   return rc;
 }
@@ -131,7 +131,7 @@ static void feed(mcq__session_t* s, mcq__slice_t in) {
 }
 
 static mcq__window_t* want(mcq__session_t* s) {
-  return over(s) ? NULL : mcq__intake_want(&s->intake, s->config.pool);
+  return over(s) ? NULL : mcq__intake_want(&s->intake, s->pool);
 }
 
 static void filled(mcq__session_t* s, size_t n) {
@@ -139,14 +139,14 @@ static void filled(mcq__session_t* s, size_t n) {
 }
 
 static int hold(mcq__session_t* s) {
-  mcq__slice_release(&s->opened);
+  if (s->shake != NULL) mcq__slice_release(&s->shake->opened);
   if (over(s)) return 0;
-  return mcq__intake_hold(&s->intake, s->config.pool);
+  return mcq__intake_hold(&s->intake, s->pool);
 }
 
 static bool at_boundary(const mcq__session_t* s) {
   if (s->stage == MCQ__GREETING)
-    return s->greeting.have == 0 && mcq__intake_even(&s->intake);
+    return s->shake->greeting.have == 0 && mcq__intake_even(&s->intake);
   return over(s) ||
          (s->frames == s->max_frames && mcq__intake_even(&s->intake));
 }
@@ -156,31 +156,53 @@ static bool at_boundary(const mcq__session_t* s) {
 static int start(mcq__session_t* s) {
   uint8_t bytes[MCQ__GREETING_SIZE];
   mcq__window_t w = {0};
-  int rc = mcq__window_open_exact(&w, s->config.pool, sizeof bytes);
+  int rc = mcq__window_open_exact(&w, s->pool, sizeof bytes);
   if (rc != 0) return rc;
   mcq__greeting_make(bytes, s->mechanism->name, false);
   mcq__window_poke(&w, 0, bytes, sizeof bytes);
   rc = mcq__chain_commit(&s->out, &w, sizeof bytes);
   mcq__window_close(&w);
   s->started = rc == 0;
+  s->spoken = 1;
   return rc;
 }
 
 static mcq__chain_t* out(mcq__session_t* s) {
-  if (mcq__unlikely(mcq__window_is_open(&s->speech) && s->out.bytes == 0))
+  if (mcq__unlikely(s->spoken != 0 && s->out.bytes == 0)) {
     mcq__window_close(&s->speech);
+    mcq__chain_dispose(&s->out);
+    s->spoken = 0;
+  }
   return &s->out;
+}
+
+/* The handshake is over for good. */
+static void forget_shake(mcq__session_t* s) {
+  if (s->shake == NULL) return;
+  if (s->mechanism->end != NULL) s->mechanism->end(&s->shake->talk);
+  mcq__slice_release(&s->shake->opened);
+  if (s->said != NULL) {
+    s->said->hello.properties = NULL;
+    s->said->hello.property_count = 0;
+  }
+  mcq__mem_free(mcq__pool_mem(s->pool), s->shake->properties);
+  mcq__mem_free(mcq__pool_mem(s->pool), s->shake);
+  s->shake = NULL;
 }
 
 static int welcome(mcq__session_t* s) {
   mcq__check(s->stage == MCQ__TRAFFIC);
-  return s->mechanism->welcome == NULL ? 0 : s->mechanism->welcome(&s->talk);
+  const mcq__mechanism_t* m = s->mechanism;
+  int rc = m->welcome == NULL ? 0 : m->welcome(&s->shake->talk);
+  s->spoken = 1;
+  if (rc == 0 && m->open == NULL && m->seal == NULL) forget_shake(s);
+  return rc;
 }
 
 static int refuse(mcq__session_t* s, const char* reason) {
   int rc = 0;
   if (s->started && !over(s))
-    rc = mcq__command_send_error(&s->out, s->config.pool, reason);
+    rc = mcq__command_send_error(&s->out, s->pool, reason);
   s->stage = MCQ__ENDED;
   s->quick = false;
   mcq__intake_clear(&s->intake);
@@ -190,7 +212,7 @@ static int refuse(mcq__session_t* s, const char* reason) {
 /* ---- time ---------------------------------------------------------------- */
 
 static uint64_t expiry(const mcq__session_t* s) {
-  return s->stage <= MCQ__HANDSHAKE ? s->deadline : MCQ__NO_DEADLINE;
+  return s->stage <= MCQ__HANDSHAKE ? s->shake->deadline : MCQ__NO_DEADLINE;
 }
 
 static void tick(mcq__session_t* s, uint64_t now) {
@@ -202,7 +224,14 @@ static void tick(mcq__session_t* s, uint64_t now) {
 /* ---- life ---------------------------------------------------------------- */
 
 static const mcq__hello_t* hello(const mcq__session_t* s) {
-  return &s->hello;
+  return s->said != NULL ? &s->said->hello : &s->shake->hello;
+}
+
+static bool property(const mcq__session_t* s, const char* name,
+                     mcq__slice_t* out) {
+  if (s->said == NULL) return false;
+  return mcq__metadata_value(mcq__slice_static(s->said->metadata, s->said->len),
+                             name, out);
 }
 
 static uint64_t asked(const mcq__session_t* s) {
@@ -211,16 +240,27 @@ static uint64_t asked(const mcq__session_t* s) {
 
 static void end(mcq__session_t* s) {
   if (s == NULL) return;
-  mcq__mem_t* mem = mcq__pool_mem(s->config.pool);
-  if (s->mechanism->end != NULL) s->mechanism->end(&s->talk);
+  mcq__mem_t* mem = mcq__pool_mem(s->pool);
+  forget_shake(s);
   mcq__intake_clear(&s->intake);
-  mcq__slice_release(&s->opened);
-  mcq__slice_release(&s->metadata);
   mcq__window_close(&s->speech);
   mcq__chain_dispose(&s->out);
-  mcq__mem_free(mem, s->properties);
+  if (s->said != NULL) mcq__mem_free(mem, s->said->metadata);
+  mcq__mem_free(mem, s->said);
   mcq__mem_free(mem, s->words);
   mcq__mem_free(mem, s);
+}
+
+static void begin_shake(mcq__session_t* s, const mcq__session_config_t* config,
+                        uint64_t now) {
+  mcq__shake_t* k = s->shake;
+  k->config = *config;
+  k->talk.config = &k->config;
+  k->talk.out = &s->out;
+  k->room = config->max_handshake;
+  k->deadline = config->handshake_ms > MCQ__NO_DEADLINE - now
+                    ? MCQ__NO_DEADLINE
+                    : now + config->handshake_ms;
 }
 
 int mcq__zmtp_open(mcq__session_t** out, const mcq__session_config_t* config,
@@ -228,17 +268,19 @@ int mcq__zmtp_open(mcq__session_t** out, const mcq__session_config_t* config,
   mcq__mem_t* mem = mcq__pool_mem(config->pool);
   mcq__session_t* s = mcq__new(mem, mcq__session_t);
   if (s == NULL) return MCQ_ENOMEM;
-  s->config = *config;
+  s->shake = mcq__new(mem, mcq__shake_t);
+  if (s->shake == NULL) {
+    mcq__mem_free(mem, s);
+    return MCQ_ENOMEM;
+  }
+  s->pool = config->pool;
   s->mechanism = mechanism;
-  s->talk.config = &s->config;
-  s->talk.out = &s->out;
   s->room = s->max_message = config->max_message;
-  s->frames = s->max_frames = config->max_frames;
-  s->shake_room = config->max_handshake;
-  s->deadline = config->handshake_ms > MCQ__NO_DEADLINE - now
-                    ? MCQ__NO_DEADLINE
-                    : now + config->handshake_ms;
+  s->frames = s->max_frames = config->max_frames < UINT32_MAX
+                                  ? (uint32_t) config->max_frames
+                                  : UINT32_MAX;
   mcq__chain_init(&s->out, mem);
+  begin_shake(s, config, now);
   *out = s;
   return 0;
 }
@@ -265,6 +307,7 @@ const mcq__protocol_t mcq__zmtp = {
     .refuse = refuse,
     .at_boundary = at_boundary,
     .hello = hello,
+    .property = property,
     .asked = asked,
     .expiry = expiry,
     .tick = tick,

@@ -16,35 +16,50 @@ typedef enum mcq__stage {
   MCQ__ENDED      /* nothing will be said any more */
 } mcq__stage_t;
 
+/* What only a handshake needs.  Frames that are sealed need it as long. */
+typedef struct mcq__shake {
+  mcq__session_config_t config;
+  mcq__talk_t talk;
+  mcq__greeting_t greeting;
+  uint64_t deadline;
+  uint64_t room;               /* bytes the peer may still say */
+  mcq__slice_t opened;         /* the plain body of the last sealed frame */
+  mcq__hello_t hello;          /* what is known of it until it has said READY */
+  mcq__property_t* properties; /* all that it said then */
+} mcq__shake_t;
+
+/* What the peer said of itself in READY. */
+typedef struct mcq__said {
+  mcq__hello_t hello;
+  uint8_t* metadata; /* what hello points into */
+  uint32_t len;
+} mcq__said_t;
+
+/* There may be very many of these that have nothing to do. */
 struct mcq__session {
   /* What next() touches for a small frame. */
   mcq__intake_t intake;
-  uint64_t room;   /* bytes the message may still have */
-  uint64_t frames; /* frames the message may still have */
+  uint64_t room; /* bytes the message may still have */
   uint64_t max_message;
-  uint64_t max_frames;
-  bool quick; /* traffic, not sealed, nothing pending in the intake */
+  uint32_t frames;     /* frames the message may still have */
+  uint32_t max_frames; /* where there is no limit, as many as can be counted */
+  bool quick;          /* traffic, not sealed, nothing pending in the intake */
 
   uint8_t stage; /* mcq__stage_t */
   bool started;
-  uint64_t deadline; /* of the handshake */
-  uint64_t shake_room; /* bytes the peer may still say in it */
+  uint8_t spoken; /* something was, since all was out; above 1: how often
+                     `speech` was opened, and one */
+  int code;       /* ENDING: of the FAILED event */
   mcq__chain_t out;
+  mcq__pool_t* pool;
   const mcq__mechanism_t* mechanism;
-  mcq__talk_t talk;
-  mcq__greeting_t greeting;
+  mcq__shake_t* shake;  /* NULL: it is over */
+  mcq__said_t* said;    /* NULL: nothing yet */
   mcq__window_t speech; /* where commands of traffic are put together */
-  mcq__slice_t opened;  /* the plain body of the last sealed frame */
   uint64_t pings;       /* that came */
 
-  int code;         /* ENDING: of the FAILED event */
-  const char* text; /* the same; static or `words` */
+  const char* text; /* ENDING: the same; static or `words` */
   char* words;      /* what had to be composed */
-
-  mcq__slice_t metadata; /* the peer's, which hello points into */
-  mcq__property_t* properties;
-  mcq__hello_t hello;
-  mcq__session_config_t config;
 };
 
 /* What a stage's handler returns when it got on without an event; all its

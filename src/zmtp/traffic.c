@@ -7,6 +7,9 @@
 /* Bodies this machine cannot address, whatever the limits say. */
 #define BODY_MAX ((uint64_t) PTRDIFF_MAX / 2)
 
+/* Room for a question, an answer or a subscription or two. */
+#define SPEECH_FEW ((size_t) 128)
+
 /* The limits, before any memory is taken for the body. */
 static bool admit_plain(mcq__session_t* s, const mcq__frame_t* f) {
   if ((f->flags & MCQ__FRAME_COMMAND) != 0) {
@@ -47,17 +50,19 @@ static bool sane(uint8_t flags) {
 
 /* Opens a sealed body in place: from here on it is as if it came plain. */
 static bool open_body(mcq__session_t* s, mcq__frame_t* f, mcq__slice_t* body) {
-  s->talk.why = NULL;
-  int rc = s->mechanism->open(&s->talk, *body, &f->flags, &s->opened);
+  s->shake->talk.why = NULL;
+  int rc =
+      s->mechanism->open(&s->shake->talk, *body, &f->flags, &s->shake->opened);
   if (rc == 0 && !sane(f->flags)) {
-    s->talk.why = "odd flags inside a sealed frame";
+    s->shake->talk.why = "odd flags inside a sealed frame";
     rc = MCQ_EFRAME;
   }
   if (rc != 0) {
-    mcq__session_fail(s, rc, s->talk.why == NULL ? "" : s->talk.why);
+    mcq__session_fail(s, rc,
+                      s->shake->talk.why == NULL ? "" : s->shake->talk.why);
     return false;
   }
-  *body = s->opened;
+  *body = s->shake->opened;
   f->len = body->len;
   return admit_plain(s, f);
 }
@@ -73,13 +78,15 @@ static int message(mcq__session_t* s, const mcq__frame_t* f, mcq__slice_t body,
 
 /* ---- what we say --------------------------------------------------------- */
 
-/* Opens `speech` for `size` bytes more: small at first, larger for whoever has
- * a lot to say at once. */
+/* Opens `speech` for `size` bytes more: a few at first, for most have one
+ * thing to say at a time, and larger ones for whoever has a lot to say. */
 static int more_speech(mcq__session_t* s, size_t size) {
-  bool again = mcq__window_is_open(&s->speech);
-  size_t usual = again ? MCQ__SLAB_MEDIUM : MCQ__SLAB_SMALL;
-  return mcq__window_open(&s->speech, s->config.pool,
-                          size > usual ? size : usual);
+  if (s->spoken == 0) s->spoken = 1;
+  if (s->spoken < 4) s->spoken++;
+  if (s->spoken == 2 && size <= SPEECH_FEW)
+    return mcq__window_open_exact(&s->speech, s->pool, SPEECH_FEW);
+  size_t usual = s->spoken < 4 ? MCQ__SLAB_SMALL : MCQ__SLAB_MEDIUM;
+  return mcq__window_open(&s->speech, s->pool, size > usual ? size : usual);
 }
 
 /* Queues one frame whose body is `lead` and then `data`. */
@@ -102,13 +109,14 @@ static int say_sealed(mcq__session_t* s, uint8_t flags, mcq__slice_t lead,
                       mcq__slice_t data) {
   mcq__window_t w = {0};
   size_t len = lead.len + data.len;
-  int rc = mcq__window_open_exact(&w, s->config.pool, len);
+  int rc = mcq__window_open_exact(&w, s->pool, len);
   if (rc != 0) return rc;
   mcq__window_poke(&w, 0, lead.data, lead.len);
   mcq__window_poke(&w, lead.len, data.data, data.len);
   mcq__slice_t body = mcq__window_freeze(&w, len);
   mcq__window_close(&w);
-  rc = s->mechanism->seal(&s->talk, &s->out, flags, body);
+  rc = s->mechanism->seal(&s->shake->talk, &s->out, flags, body);
+  if (s->spoken == 0) s->spoken = 1;
   mcq__slice_release(&body);
   return rc;
 }
@@ -133,7 +141,7 @@ static int pong(mcq__session_t* s, mcq__slice_t context) {
 int mcq__session_ping(mcq__session_t* s, uint64_t ttl, mcq__slice_t context) {
   uint8_t lead[5 + MCQ__PING_TTL_SIZE] = {4, 'P', 'I', 'N', 'G'};
   mcq__check(context.len <= MCQ__PING_CONTEXT_MAX);
-  if (s->hello.version_minor == 0) return MCQ_ENOTSUP;
+  if (s->said->hello.version_minor == 0) return MCQ_ENOTSUP;
   mcq__command_put_ttl(lead + 5, ttl);
   return say(s, MCQ__FRAME_COMMAND, mcq__slice_static(lead, sizeof lead),
              context);
@@ -143,7 +151,7 @@ int mcq__session_ping(mcq__session_t* s, uint64_t ttl, mcq__slice_t context) {
 int mcq__session_subscribe(mcq__session_t* s, mcq__slice_t prefix,
                            bool wanted) {
   if (prefix.len > MCQ__PREFIX_MAX) return MCQ_EMSGLIMIT;
-  if (s->hello.version_minor == 0)
+  if (s->said->hello.version_minor == 0)
     return say(s, 0, wanted ? LEAD("\1") : LEAD("\0"), prefix);
   return say(s, MCQ__FRAME_COMMAND,
              wanted ? LEAD("\11SUBSCRIBE") : LEAD("\6CANCEL"), prefix);
@@ -196,7 +204,7 @@ int mcq__session_traffic(mcq__session_t* s, mcq__event_t* ev) {
   mcq__frame_t f;
   mcq__slice_t body;
   bool sealed = s->mechanism->open != NULL;
-  mcq__slice_release(&s->opened);
+  if (sealed) mcq__slice_release(&s->shake->opened);
   int rc =
       mcq__session_frame(s, &f, &body, sealed ? admit_sealed : admit_plain);
   if (rc <= 0) return rc == 0 ? MCQ__EV_NONE : MCQ__AGAIN;

@@ -78,6 +78,7 @@ static inline const char* router_fault(const mcq__router_t* h) {
   const char* fault = roster_fault(&h->roster);
   if (fault == NULL) fault = rotation_fault(&h->rotation);
   if (fault != NULL) return fault;
+  if (h->nameless) return NULL;
   if (mcq__hash_count(&h->names.table) != h->roster.count)
     return "as many names as peers there must be";
   for (uint32_t s = 0; s < h->ids_cap; s++) {

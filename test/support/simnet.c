@@ -502,7 +502,7 @@ static void on_dialed(sim_alarm_t* alarm) {
   static const int codes[] = {UV_ECONNREFUSED, UV_ETIMEDOUT, UV_EHOSTUNREACH};
   sim_dial_t* dial = mcq__container_of(alarm, sim_dial_t, alarm);
   sim_net_t* net = dial->net;
-  sim_door_t* door = find_door(net, dial->dialer->endpoint.rest);
+  sim_door_t* door = find_door(net, dial->dialer->endpoint->rest);
   if (door == NULL) {
     dial->code = UV_ECONNREFUSED;
   } else if (sim_odds(net, net->faults.refuse)) {

@@ -40,7 +40,7 @@ static void audit_peers(sim_sock_t* k) {
 /* What was in flight comes back when a write ends early.  Where only the newest
  * waits there are it, one that was begun and one in flight behind that. */
 static void check_mark(const sim_sock_t* k, const mcq__actor_t* a) {
-  const mcq__outbox_t* o = &a->outbox;
+  const mcq__outbox_t* o = a->outbox;
   bool newest = (k->options.flags & MCQ_CONFLATE) != 0;
   bool over = (o->messages - 1) / 2 >= o->max_messages;
   if (newest) over = o->messages > 3 && !k->world->net.starving;
@@ -56,7 +56,7 @@ static uint64_t audit_queues(const sim_sock_t* k, uint64_t* unreported) {
   const mcq__node_t* head = &k->s->actors;
   for (const mcq__node_t* n = head->next; n != head; n = n->next) {
     const mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
-    const mcq__outbox_t* o = &a->outbox;
+    const mcq__outbox_t* o = a->outbox;
     uint64_t messages = 0;
     uint64_t bytes = 0;
     for (size_t i = 0; i < o->runs.count; i++) {

@@ -243,7 +243,7 @@ static void audit_budget(const sim_sock_t* k) {
   const mcq__node_t* head = &k->s->actors;
   for (const mcq__node_t* n = head->next; n != head; n = n->next) {
     const mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
-    if (!a->let_go) sim_require(a->charged == a->outbox.chain.bytes);
+    if (!a->let_go) sim_require(a->charged == a->outbox->chain.bytes);
     sum += a->charged;
     peers++;
   }
