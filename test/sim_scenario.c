@@ -55,7 +55,8 @@ static const struct {
     {56, "a proxy took more while a message waited in it"},
     {483, "what a STREAM had lost was still said to be queued"},
     {560, "bytes of a STREAM that waited behind a pause were lost"},
-    {1449, "where a welcome found no room the peer was shown out"},
+    {669, "a PAIR that was dead kept the place of who came back"},
+    {371, "where a welcome found no room the peer was shown out"},
 };
 
 static uint64_t current_seed;

@@ -437,6 +437,9 @@ void sim_plan_people(sim_plan_t* p) {
     return;
   }
   if (p->strict && sim_strict_odds(p, 150)) {
+    /* Who is dead there is found only because somebody wants his place. */
+    p->roomy = sim_strict_odds(p, 700);
+    if (p->roomy) p->heartbeat_ms = 0;
     pairs(p);
     return;
   }
