@@ -104,7 +104,7 @@ typedef struct script {
 } script_t;
 
 static script_t* heard(mcq__dialer_t* d, enum when what) {
-  script_t* s = (script_t*) d->user;
+  script_t* s = mcq__container_of(d, script_t, dialer);
   assert_false(s->inside);
   assert_false(s->closed);
   assert_false(d->closing);
@@ -149,7 +149,7 @@ static void on_stopped(mcq__dialer_t* d) {
 }
 
 static void on_closed(mcq__dialer_t* d) {
-  script_t* s = (script_t*) d->user;
+  script_t* s = mcq__container_of(d, script_t, dialer);
   assert_false(s->inside);
   assert_false(s->closed);
   s->closed = true;
@@ -175,7 +175,6 @@ static int open_dialer(script_t* s, const char* uri, uint64_t retry,
                                      .total_ms = s->total_ms};
   assert_int_equal(mcq__endpoint_parse(&endpoint, uri), 0);
   memset(&s->dialer, 0, sizeof s->dialer);
-  s->dialer.user = s;
   s->inside = true;
   int rc =
       mcq__dialer_open(&s->dialer, &s->seat.io, &endpoint, &s->config, &events);
@@ -859,7 +858,6 @@ static void many_lookups_are_called_off(void** state) {
                                  .connect_ms = MCQ__NEVER};
   assert_int_equal(mcq__endpoint_parse(&endpoint, "tcp://localhost:1"), 0);
   for (size_t i = 0; i < COUNT; i++) {
-    all[i].dialer.user = &all[i];
     assert_int_equal(
         mcq__dialer_open(&all[i].dialer, &t.io, &endpoint, &config, &events),
         0);

@@ -396,7 +396,7 @@ static void close_door(door_t* d, test_seat_t* t) {
 }
 
 static caller_t* calling(mcq__dialer_t* d) {
-  caller_t* c = (caller_t*) d->user;
+  caller_t* c = mcq__container_of(d, caller_t, dialer);
   assert_false(c->closed || d->closing);
   return c;
 }
@@ -430,7 +430,7 @@ static void on_retry(mcq__dialer_t* d, uint64_t ms) {
 }
 
 static void on_dialer_closed(mcq__dialer_t* d) {
-  caller_t* c = (caller_t*) d->user;
+  caller_t* c = mcq__container_of(d, caller_t, dialer);
   assert_false(c->closed);
   c->closed = true;
   memset(d, 0xdd, sizeof *d);
@@ -448,7 +448,6 @@ static int open_call(caller_t* c, test_seat_t* t, const char* uri) {
       .retry_ms = 10, .retry_max_ms = 20, .connect_ms = 1000};
   mcq__endpoint_t endpoint;
   memset(c, 0, sizeof *c);
-  c->dialer.user = c;
   assert_int_equal(mcq__endpoint_parse(&endpoint, uri), 0);
   return mcq__dialer_open(&c->dialer, &t->io, &endpoint, &config,
                           &dialer_events);

@@ -619,7 +619,7 @@ typedef struct call {
 } call_t;
 
 static call_t* heard(mcq__dialer_t* d) {
-  call_t* c = (call_t*) d->user;
+  call_t* c = mcq__container_of(d, call_t, dialer);
   assert_false(c->inside);
   assert_false(c->closed);
   assert_false(d->closing);
@@ -651,7 +651,7 @@ static void on_retry(mcq__dialer_t* d, uint64_t ms) {
 }
 
 static void on_dialer_closed(mcq__dialer_t* d) {
-  call_t* c = (call_t*) d->user;
+  call_t* c = mcq__container_of(d, call_t, dialer);
   assert_false(c->inside);
   assert_false(c->closed);
   c->closed = true;
@@ -672,7 +672,6 @@ static int open_call(call_t* c, test_seat_t* t, const char* uri, bool again) {
                                      .retry_max_ms = 2,
                                      .connect_ms = 10000};
   c->seat = t;
-  c->dialer.user = c;
   assert_int_equal(mcq__endpoint_parse(&endpoint, uri), 0);
   c->inside = true;
   int rc = mcq__dialer_open(&c->dialer, &t->io, &endpoint, &c->config,

@@ -121,11 +121,11 @@ typedef struct caller {
 } caller_t;
 
 static void on_dialing(mcq__dialer_t* d) {
-  ((caller_t*) d->user)->dialings++;
+  mcq__container_of(d, caller_t, dialer)->dialings++;
 }
 
 static void on_stream(mcq__dialer_t* d, void* stream, const char* address) {
-  caller_t* c = (caller_t*) d->user;
+  caller_t* c = mcq__container_of(d, caller_t, dialer);
   c->streams++;
   c->moved = true;
   snprintf(c->address, sizeof c->address, "%s", address);
@@ -133,7 +133,7 @@ static void on_stream(mcq__dialer_t* d, void* stream, const char* address) {
 }
 
 static void on_failed(mcq__dialer_t* d, int code) {
-  caller_t* c = (caller_t*) d->user;
+  caller_t* c = mcq__container_of(d, caller_t, dialer);
   c->failures++;
   c->code = code;
   c->moved = true;
@@ -145,7 +145,7 @@ static void on_retry(mcq__dialer_t* d, uint64_t ms) {
 }
 
 static void on_closed(mcq__dialer_t* d) {
-  ((caller_t*) d->user)->closed = true;
+  mcq__container_of(d, caller_t, dialer)->closed = true;
 }
 
 static const mcq__dialer_events_t events = {.on_dialing = on_dialing,
@@ -164,7 +164,6 @@ static void call(caller_t* c, uint16_t port, uint64_t connect_ms) {
   assert_int_equal(test_seat_open(&c->seat, MCQ__BACKEND_UV), 0);
   snprintf(uri, sizeof uri, "tcp://many.example:%u", port);
   assert_int_equal(mcq__endpoint_parse(&to, uri), 0);
-  c->dialer.user = c;
   assert_int_equal(
       mcq__dialer_open(&c->dialer, &c->seat.io, &to, &c->config, &events), 0);
 }

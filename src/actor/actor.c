@@ -433,7 +433,6 @@ static void stop_listening(mcq__actor_t* a, uint64_t linger) {
   begin_leaving(a, MCQ__ACTOR_ENDING, linger);
   if (a->shut && before < a->stop_at) a->stop_at = before;
   mcq__actor_arm(a);
-  if (a->shut && a->end_code != 0) mcq__io_work(mcq__actor_io(a), &a->fail);
 }
 
 void mcq__actor_end(mcq__actor_t* a, int code, uint64_t linger) {
@@ -453,7 +452,10 @@ void mcq__actor_end(mcq__actor_t* a, int code, uint64_t linger) {
     begin_leaving(a, MCQ__ACTOR_ENDING, linger);
   mcq__actor_reason(a, code, "");
   mcq__io_cancel(&a->pump);
-  if (a->end_code == 0) mcq__actor_read(a);
+  if (a->end_code == 0)
+    mcq__actor_read(a);
+  else if (a->shut) /* both sides have ended */
+    mcq__actor_fail(a, code, "");
 }
 
 void mcq__actor_drain(mcq__actor_t* a, int code, uint64_t linger) {

@@ -40,10 +40,10 @@ typedef enum mcq__actor_state {
 /* What is left of one connection's share of a turn, however often it is its
  * turn in that. */
 typedef struct mcq__share {
-  uint64_t turn; /* its number */
-  uint64_t messages;
-  uint64_t bytes;
-  uint64_t ns;
+  uint32_t turn; /* its number, or the end of it */
+  uint32_t messages;
+  uint32_t bytes;
+  uint32_t ns;
 } mcq__share_t;
 
 /* Nothing may be delivered: for a moment perhaps; for longer, and what comes
@@ -97,10 +97,8 @@ typedef struct mcq__actor_config {
   mcq__pulse_config_t pulse;
   uint64_t max_messages; /* high-water marks */
   uint64_t max_bytes;
-  mcq__budget_t* budget;  /* what all of them may hold; NULL: no limit */
-  uint64_t turn_messages; /* one connection's share of a turn */
-  uint64_t turn_bytes;
-  uint64_t turn_ns;
+  mcq__budget_t* budget; /* what all of them may hold; NULL: no limit */
+  mcq__share_t share;    /* one connection's of a turn */
   bool conflate; /* only the newest message waits */
   bool paused;   /* the whole socket is */
   bool busy;     /* the same, but connections are read until they have

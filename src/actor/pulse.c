@@ -11,6 +11,10 @@
  * something before it. */
 #define ALONE ((size_t) 64)
 
+/* A peer that asks more often than that does not count with answers as often,
+ * ms. */
+#define PERIOD_MIN ((uint64_t) 10)
+
 static uint64_t after(uint64_t time, uint64_t ms) {
   return ms < MCQ__NEVER - time ? time + ms : MCQ__NEVER;
 }
@@ -32,9 +36,7 @@ void mcq__pulse_begin(mcq__pulse_t* p, const mcq__pulse_config_t* config,
                       .spoke = now,
                       .doubt = MCQ__NEVER,
                       .said = now,
-                      .ttl = MCQ__NEVER,
                       .theirs = MCQ__NEVER,
-                      .period = MCQ__NEVER,
                       .blind = MCQ__NEVER,
                       .asks = asks};
   p->on = mcq__pulse_wanted(config, asks);
@@ -80,11 +82,16 @@ void mcq__pulse_sight(mcq__pulse_t* p, uint64_t now) {
   p->blind = MCQ__NEVER;
 }
 
+static uint32_t in_32_bits(uint64_t ms) {
+  return (uint32_t) earlier(ms, UINT32_MAX);
+}
+
 void mcq__pulse_pinged(mcq__pulse_t* p, uint64_t now, uint64_t ttl) {
-  if (p->theirs != MCQ__NEVER) p->period = now - p->theirs;
+  if (p->theirs != MCQ__NEVER)
+    p->period = in_32_bits(later(now - p->theirs, PERIOD_MIN));
   p->theirs = now;
-  p->ttl = ttl == 0 ? MCQ__NEVER : ttl;
-  if (ttl == 0 && p->period == MCQ__NEVER) return;
+  p->ttl = in_32_bits(ttl);
+  if (ttl == 0 && p->period == 0) return;
   turn_on(p, now);
   p->heard = now; /* it has just spoken */
 }
@@ -160,7 +167,7 @@ static uint64_t answer_due(const mcq__pulse_t* p) {
 }
 
 static uint64_t ttl_due(const mcq__pulse_t* p) {
-  return after(p->heard, p->ttl);
+  return p->ttl == 0 ? MCQ__NEVER : after(p->heard, p->ttl);
 }
 
 static uint64_t first_due(const mcq__pulse_t* p) {
@@ -176,7 +183,7 @@ static uint64_t idle_due(const mcq__pulse_t* p) {
 static uint64_t show(const mcq__pulse_t* p) {
   uint64_t ours = p->config->interval;
   if (ours != MCQ__NEVER) ours = earlier(ours, patience(p));
-  uint64_t known = earlier(ours, p->period);
+  uint64_t known = p->period == 0 ? ours : earlier(ours, p->period);
   return known == MCQ__NEVER ? known : later(known / 2, 1);
 }
 

@@ -38,9 +38,7 @@ typedef struct mcq__pulse {
   uint64_t again;  /* when it is looked at again */
   uint64_t said;   /* when bytes left last */
   uint64_t pinged; /* when the last question was asked */
-  uint64_t ttl;    /* what the peer announced */
   uint64_t theirs; /* when it asked last */
-  uint64_t period; /* between its last two questions */
   uint64_t blind;  /* since when nobody reads */
   uint64_t written;
   int64_t passed;   /* of the bytes written, when that was last looked at, had
@@ -48,8 +46,10 @@ typedef struct mcq__pulse {
   uint64_t sent_ns; /* when the numbered question left */
   uint64_t rtt_ns;  /* how long the last answer took; 0: there was none */
   uint32_t number;
-  uint32_t
-      limit; /* of suspicion, ms: less patience than the config's; 0: none */
+  uint32_t ttl;    /* ms, what the peer announced; 0: nothing */
+  uint32_t period; /* ms, between its last two questions; 0: not known */
+  uint32_t limit;  /* of suspicion, ms: less patience than the config's; 0:
+                      none */
   bool on;   /* any of this is of interest */
   bool asks; /* the peer understands questions */
   bool awaiting; /* the answer to question `number` */

@@ -139,8 +139,8 @@ static void handle(mcq__actor_t* a, mcq__event_kind_t kind,
 /* One go: what it may still take of the turn, and when it looks at the clock
  * next. */
 typedef struct go {
-  uint64_t messages;
-  uint64_t bytes;
+  uint32_t messages;
+  uint32_t bytes;
   uint64_t since; /* ns */
   unsigned look;
   unsigned step;
@@ -149,11 +149,12 @@ typedef struct go {
 
 static go_t begin_go(mcq__actor_t* a) {
   const mcq__io_t* io = mcq__actor_io(a);
-  const mcq__actor_config_t* c = a->config;
-  if (a->share.turn != io->turn.number)
-    a->share = (mcq__share_t){io->turn.number, c->turn_messages, c->turn_bytes,
-                              c->turn_ns};
-  const mcq__share_t* left = &a->share;
+  mcq__share_t* left = &a->share;
+  uint32_t turn = (uint32_t) io->turn.number;
+  if (left->turn != turn) {
+    *left = a->config->share;
+    left->turn = turn;
+  }
   bool over = left->messages == 0 || left->bytes == 0 || left->ns == 0;
   return (go_t){left->messages, left->bytes, mcq__io_now_ns(io),
                 CLOCK_FIRST,    CLOCK_FIRST, over};
@@ -167,7 +168,7 @@ static void end_go(mcq__actor_t* a, const go_t* go) {
   mcq__io_spend(io, left->messages - go->messages, 0, took);
   left->messages = go->messages;
   left->bytes = go->bytes;
-  left->ns -= took < left->ns ? took : left->ns;
+  left->ns = took < left->ns ? left->ns - (uint32_t) took : 0;
 }
 
 /* Slow callbacks are looked at more often. */
@@ -187,7 +188,7 @@ static inline void count(const mcq__actor_t* a, go_t* go, bool message,
                          size_t len) {
   size_t cost = len + FRAME_COST;
   go->messages -= message;
-  go->bytes -= cost < go->bytes ? cost : go->bytes;
+  go->bytes = cost < go->bytes ? go->bytes - (uint32_t) cost : 0;
   if (mcq__unlikely(go->messages == 0 || go->bytes == 0))
     go->over = true;
   else if (mcq__unlikely(--go->look == 0))
@@ -345,7 +346,7 @@ static bool goes_on_looking(const mcq__actor_t* a) {
 
 /* Looking ahead stopped because that had its share. */
 static bool has_not_seen_all(const mcq__actor_t* a) {
-  return may_look(a) && !a->hungry && !mcq__ahead_full(&a->ahead);
+  return may_look(a) && !a->hungry && !mcq__ahead_full(a->ahead);
 }
 
 /* What was not delivered waits, in memory that nobody else needs. */

@@ -59,7 +59,7 @@ static void wait_and_retry(mcq__dialer_t* d) {
 }
 
 static void count_failure(mcq__dialer_t* d) {
-  if (d->failures < UINT32_MAX) d->failures++;
+  if (d->failures < UINT8_MAX) d->failures++;
 }
 
 /* ---- where to ----------------------------------------------------------- */

@@ -54,19 +54,18 @@ struct mcq__dialer {
   mcq__io_t* io;
   const mcq__transport_t* transport;
   const mcq__dialer_events_t* events;
-  void* user;
   const mcq__dialer_config_t* config;
   char* place;               /* the endpoint's host, or the rest of it */
   mcq__endpoint_t* endpoint; /* that, for the length of an attempt */
   uint16_t port;
   bool closing;
-  bool expired; /* the attempt took too long and was broken off */
-  enum mcq__dialer_state state;
-  unsigned failures; /* since the last success: the exponent */
-  unsigned tries;    /* attempts since then */
-  uint64_t since;    /* when the first of them began; MCQ__NEVER: none has */
-  unsigned failures_before; /* the same three before that success */
+  bool expired;     /* the attempt took too long and was broken off */
+  uint8_t state;    /* enum mcq__dialer_state */
+  uint8_t failures; /* since the last success, 255 at most: the exponent */
+  uint8_t failures_before; /* the same before that success */
+  unsigned tries;          /* attempts since then, and before it */
   unsigned tries_before;
+  uint64_t since; /* when the first of them began; MCQ__NEVER: none has */
   uint64_t since_before;
   uint64_t waited;    /* ms before the last attempt */
   uint64_t up_at;     /* since when there is a stream */
@@ -75,7 +74,7 @@ struct mcq__dialer {
   void* impl; /* the transport's own, for one attempt */
 };
 
-/* Prepares `d` (caller's memory, zeroed but for user) and dials in the next
+/* Prepares `d` (caller's memory, zeroed) and dials in the next
  * phase.  `config` and `events` outlive it.  0, MCQ_EINVAL for an address that
  * only a listener can have (a wildcard, port 0), MCQ_ENOTSUP for an unknown
  * scheme, MCQ_ENOMEM. */

@@ -37,8 +37,8 @@ typedef struct pump {
   bool full;    /* the last write was cut short: no use trying again */
   bool closing;
   bool forgotten;     /* after a fork: the handle is closed, or will be */
-  mcq__task_t parted; /* and so is the wire, now */
-  mcq__task_t again;  /* reads what this turn had no time for */
+  mcq__task_t task;   /* reads what this turn had no time for; forgotten: says
+                         that the wire is closed */
 } pump_t;
 
 static pump_t* of_wire(mcq__wire_t* wire) {
@@ -150,16 +150,12 @@ static void read_some(pump_t* p) {
     if (!read_once(p)) return;
 }
 
-static void run_again(mcq__task_t* task) {
-  read_some(mcq__container_of(task, pump_t, again));
-}
-
 /* Those that come too late in a turn stand in line for the next one: polling
  * alone would report them in the same order again. */
 static void read_in_turn(pump_t* p) {
   if (mcq__unlikely(mcq__io_spent(p->wire.io)))
-    mcq__io_later(p->wire.io, &p->again);
-  else if (!mcq__node_linked(&p->again.node))
+    mcq__io_later(p->wire.io, &p->task);
+  else if (!mcq__node_linked(&p->task.node))
     read_some(p);
 }
 
@@ -224,14 +220,18 @@ static void on_poll_closed(uv_handle_t* handle) {
   let_go(mcq__container_of((uv_poll_t*) handle, pump_t, poll));
 }
 
-static void run_parted(mcq__task_t* task) {
-  let_go(mcq__container_of(task, pump_t, parted));
+static void run_task(mcq__task_t* task) {
+  pump_t* p = mcq__container_of(task, pump_t, task);
+  if (p->forgotten)
+    let_go(p);
+  else
+    read_some(p);
 }
 
 static void close_handle(pump_t* p) {
   p->reading = false;
   p->waiting = false;
-  mcq__io_cancel(&p->again);
+  mcq__io_cancel(&p->task);
   uv_close((uv_handle_t*) &p->poll, on_poll_closed);
   close(p->fd); /* nothing polls for it any more */
 }
@@ -263,8 +263,7 @@ static int adopt(mcq__wire_t** out, mcq__io_t* io, void* stream,
   p->wire.events = events;
   p->wire.user = user;
   p->open = 1;
-  p->parted.run = run_parted;
-  p->again.run = run_again;
+  p->task.run = run_task;
   *out = &p->wire;
   return 0;
 }
@@ -314,7 +313,7 @@ static void close_wire(mcq__wire_t* wire) {
   if (p->closing) return;
   p->closing = true;
   if (p->forgotten)
-    mcq__io_work(wire->io, &p->parted);
+    mcq__io_work(wire->io, &p->task);
   else
     close_handle(p);
 }

@@ -143,7 +143,7 @@ static const mcq__listener_events_t listener_events = {
 /* ---- dialing ------------------------------------------------------------- */
 
 static mcq__end_t* end_of_dialer(const mcq__dialer_t* d) {
-  return (mcq__end_t*) d->user;
+  return mcq__container_of(d, mcq__end_t, dialer);
 }
 
 static void on_dialing(mcq__dialer_t* d) {
@@ -362,9 +362,14 @@ static void hurry(mcq__end_t* end) {
   const mcq_socket_t* s = end->socket;
   uint64_t linger = mcq__socket_linger(s);
   if (linger == MCQ__NO_DEADLINE || mcq__actor_leaving(&end->actor)) return;
+  if (!may_wait(end)) {
+    give_up(end);
+    return;
+  }
+  mcq__parting_t* p = end->parting;
   uint64_t at = mcq__io_now(&s->host->io) + linger;
-  if (end->give_up_at == 0 || at < end->give_up_at) end->give_up_at = at;
-  mcq__io_timer_start(&s->host->io, &end->linger, end->give_up_at);
+  if (p->give_up_at == 0 || at < p->give_up_at) p->give_up_at = at;
+  mcq__io_timer_start(&s->host->io, &p->linger, p->give_up_at);
 }
 
 void mcq__ends_hurry(mcq_socket_t* s) {
@@ -400,7 +405,6 @@ static mcq__end_t* make(mcq_socket_t* s, const char* uri) {
   mcq__end_t* end = mcq__new(s->host->mem, mcq__end_t);
   if (end == NULL) return NULL;
   end->socket = s;
-  end->dialer.user = end;
   end->uri = mcq__mem_text(s->host->mem, uri, strlen(uri));
   if (end->uri != NULL) return end;
   destroy(end);

@@ -164,6 +164,11 @@ static void configure_budget(mcq_socket_t* s) {
     s->config.budget = &s->budget;
 }
 
+/* More than that in one turn is no limit. */
+static uint32_t in_32_bits(uint64_t n) {
+  return n < UINT32_MAX ? (uint32_t) n : UINT32_MAX;
+}
+
 static void configure(mcq_socket_t* s) {
   const mcq_socket_options_t* o = &s->options;
   mcq__actor_config_t* c = &s->config;
@@ -176,9 +181,11 @@ static void configure(mcq_socket_t* s) {
   configure_budget(s);
   c->conflate = (o->flags & MCQ_CONFLATE) != 0;
   if (c->conflate) c->max_messages = 1;
-  c->turn_messages = (uint64_t) o->turn_messages;
-  c->turn_bytes = (uint64_t) o->turn_bytes;
-  c->turn_ns = (uint64_t) o->turn_usec * 1000;
+  c->share = (mcq__share_t){
+      .messages = (uint32_t) o->turn_messages,
+      .bytes = in_32_bits((uint64_t) o->turn_bytes),
+      .ns = in_32_bits((uint64_t) o->turn_usec * 1000),
+  };
   c->session.pool = s->host->pool;
   c->session.socket_type = s->pattern->name;
   c->session.mates = s->pattern->mates;

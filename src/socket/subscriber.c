@@ -31,7 +31,7 @@ void mcq__subscriber_fini(mcq_socket_t* s) {
 /* A publisher that could not be told is left, when it has been sent all that
  * was meant for it; it is told all when it is back. */
 static void give_up(mcq__actor_t* a, int code) {
-  mcq_socket_t* s = (mcq_socket_t*) a->owner;
+  mcq_socket_t* s = (mcq_socket_t*) a->config->owner;
   s->pattern->seats->rest(s, a->peer);
   mcq__actor_end(a, code, 0);
 }

@@ -362,14 +362,14 @@ static inline void rig_on_dialing(mcq__dialer_t* d) {
 
 static inline void rig_on_dialed(mcq__dialer_t* d, void* stream,
                                  const char* address) {
-  rig_t* r = (rig_t*) d->user;
+  rig_t* r = mcq__container_of(d, rig_t, dialer);
   assert_string_equal(address, r->listener.address);
   rig_adopt(r, r->dials, stream);
   r->dialed = true;
 }
 
 static inline void rig_on_dial_failed(mcq__dialer_t* d, int code) {
-  rig_t* r = (rig_t*) d->user;
+  rig_t* r = mcq__container_of(d, rig_t, dialer);
   r->error = code;
   r->dialed = true;
 }
@@ -380,7 +380,7 @@ static inline void rig_on_retry(mcq__dialer_t* d, uint64_t ms) {
 }
 
 static inline void rig_on_dialer_closed(mcq__dialer_t* d) {
-  ((rig_t*) d->user)->dialer_closed = true;
+  (mcq__container_of(d, rig_t, dialer))->dialer_closed = true;
 }
 
 static const mcq__listener_events_t rig_listener_events = {
@@ -414,7 +414,6 @@ static inline int rig_connect(rig_t* r, side_t* dials, side_t* accepts) {
   side_init(dials, r, "dialed");
   assert_int_equal(mcq__endpoint_parse(&to, r->listener.address), 0);
   memset(&r->dialer, 0, sizeof r->dialer);
-  r->dialer.user = r;
   r->dials = dials;
   r->accepts = accepts;
   r->accepted = accepts == NULL;
