@@ -104,8 +104,12 @@ static void check_reason(sim_sock_t* k, const sim_peer_t* p,
                          const mcq_peer_info_t* info) {
   const sim_end_t* e = &p->record->conn->end[p->side];
   const sim_dir_t* in = &p->record->dir[!p->side];
-  bool orderly = info->text[0] == '\0';
   int code = info->reason;
+  bool at_the_end =
+      code == UV_EOF || code == MCQ_EPARTIAL || code == MCQ_ELOCAL;
+  /* Without memory a failed write says no more than its code. */
+  bool orderly =
+      info->text[0] == '\0' && (at_the_end || !k->world->net.starving);
   if (code == MCQ_EHANDOVER) return;
   if (code == MCQ_ELOCAL) {
     sim_require(p->ending || sim_leaving(k));
