@@ -35,9 +35,13 @@
  * allocator aside: the promise of this library to who faces the internet. */
 #define COST_MAX 4096
 
+/* What all connections read into, and the slabs kept for them: it is made when
+ * somebody speaks. */
+#define SHARED ((size_t) 524288)
+
 /* What is held for one that does not read: its queue, an answer over the mark,
  * and buffers of the connection. */
-#define DEAF_MAX (QUEUE_MAX * 4)
+#define DEAF_MAX (QUEUE_MAX * 4 + SHARED)
 
 #define FEW 20
 #define MANY 200
@@ -246,12 +250,19 @@ static void close_house(house_t* h) {
   assert_int_equal(h->memory.bytes, 0);
 }
 
+/* Pooled memory that nobody asks for goes back. */
+#define QUIET 4000
+
 /* What is held when every question has been answered and nobody speaks. */
 static meter_t at_rest(house_t* h) {
   h->asking = false;
   for (int i = 0; i < PATIENCE && h->answered < h->asked; i++) turn(h);
   assert_int_equal(h->answered, h->asked);
   for (int i = 0; i < 20; i++) turn(h);
+  for (int ms = 0; ms < QUIET; ms += 500) {
+    h->now += 500;
+    for (int i = 0; i < 4; i++) turn(h);
+  }
   meter_t m = h->memory;
   h->asking = true;
   ask(h);
@@ -904,8 +915,13 @@ static void visit(house_t* h, const attack_t* attack, size_t count) {
   expect_service(h);
 }
 
+/* What the kernel has begun to fill has a small block for as long as that
+ * lasts: one more or less is not one for each stranger. */
+#define ODD_BLOCKS 2
+#define ODD_BYTES 256
+
 static void same_memory(const char* name, meter_t a, meter_t b) {
-  if (a.blocks != b.blocks || a.bytes != b.bytes)
+  if (b.blocks > a.blocks + ODD_BLOCKS || b.bytes > a.bytes + ODD_BYTES)
     fail_msg("%s: %zu bytes in %zu blocks became %zu in %zu", name, a.bytes,
              a.blocks, b.bytes, b.blocks);
 }

@@ -416,7 +416,7 @@ static void hurry(mcq__actor_t* a, int code, uint64_t linger) {
 /* From now on it takes no more. */
 static void begin_leaving(mcq__actor_t* a, mcq__actor_state_t state,
                           uint64_t linger) {
-  a->state = state;
+  a->state = (uint8_t) state;
   a->flush_all = true;
   a->linger = linger;
   a->stop_at = from_now(a, linger);
