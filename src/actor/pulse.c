@@ -13,7 +13,7 @@
 
 /* A peer that asks more often than that does not count with answers as often,
  * ms. */
-#define PERIOD_MIN ((uint64_t) 10)
+#define PERIOD_MIN ((uint64_t) 50)
 
 static uint64_t after(uint64_t time, uint64_t ms) {
   return ms < MCQ__NEVER - time ? time + ms : MCQ__NEVER;

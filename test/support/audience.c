@@ -84,6 +84,13 @@ static void subscribe(audience_t* a, visitor_t* v, mcq_frame_t t, bool wanted) {
   foretell(v, wanted ? 'S' : 'U', t.data, t.len);
 }
 
+static void hear_question(visitor_t* v, mcq_frame_t word) {
+  naive_push(&v->pings, word.data, word.len);
+  if (v->early_used == v->early.count) return;
+  must(naive_same(&v->early.texts[v->early_used++], word.data, word.len));
+  v->pongs++;
+}
+
 static void understand(audience_t* a, visitor_t* v, naive_kind_t kind) {
   mcq_frame_t word = {v->says.word, v->says.len};
   bool wanted = kind == NAIVE_SUBSCRIBE;
@@ -93,7 +100,7 @@ static void understand(audience_t* a, visitor_t* v, naive_kind_t kind) {
     else
       subscribe(a, v, word, wanted);
   } else if (kind == NAIVE_PING) {
-    naive_push(&v->pings, word.data, word.len);
+    hear_question(v, word);
   } else if (kind == NAIVE_UNKNOWN) {
     a->unknown++;
     foretell(v, 'C', word.data, word.len);
@@ -275,6 +282,7 @@ void audience_free(audience_t* a) {
     naive_clear(&v->held);
     naive_clear(&v->asked);
     naive_clear(&v->pings);
+    naive_clear(&v->early);
     free(v->told.notes);
     free(v->foretold.notes);
     free(v->due);

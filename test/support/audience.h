@@ -49,6 +49,9 @@ typedef struct visitor {
   naive_diary_t foretold; /* and what he is to be */
   naive_set_t pings;      /* contexts, in order */
   size_t pongs;
+  naive_set_t early; /* answers to questions not yet understood here, as a
+                        paused publisher answers them at once; */
+  size_t early_used; /* of these: understood since */
   rig_bytes_t heard;
   size_t parsed;    /* of these */
   size_t greetings; /* of greeting and READY, that have been parsed */

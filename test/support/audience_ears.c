@@ -41,20 +41,38 @@ static void hear_command(visitor_t* v, const uint8_t* body, size_t len) {
     v->greetings++;
     return;
   }
-  must(len >= 5 && memcmp(body, "\4PONG", 5) == 0);
-  must(v->pongs < v->pings.count);
+  must(len >= 5);
+  /* While it is paused a publisher shows that it lives. */
+  if (memcmp(body, "\4PING", 5) == 0) return;
+  must(memcmp(body, "\4PONG", 5) == 0);
+  if (v->pongs == v->pings.count) {
+    naive_push(&v->early, body + 5, len - 5);
+    return;
+  }
   must(naive_same(&v->pings.texts[v->pongs++], body + 5, len - 5));
 }
 
+static void cut_out(rig_bytes_t* b, size_t at, size_t len) {
+  memmove(b->data + at, b->data + at + len, b->len - at - len);
+  b->len -= len;
+}
+
 /* Where the message ends that begins at `parsed`; 0: it is not there as a
- * whole.  Nothing comes between its frames. */
-static size_t end_of_message(const visitor_t* v) {
+ * whole.  Between its frames commands may come: they are heard at once. */
+static size_t end_of_message(visitor_t* v) {
   visitor_t at = *v;
-  unsigned flags = 1;
-  while ((flags & 1) != 0) {
+  bool more = true;
+  while (more) {
     size_t head, len;
+    unsigned flags;
+    at.heard.len = v->heard.len;
     if (!next_frame(&at, &flags, &head, &len)) return 0;
-    must((flags & 4) == 0);
+    if ((flags & 4) != 0) {
+      hear_command(v, v->heard.data + at.parsed + head, len);
+      cut_out(&v->heard, at.parsed, head + len);
+      continue;
+    }
+    more = (flags & 1) != 0;
     at.parsed += head + len;
   }
   return at.parsed;
@@ -141,7 +159,7 @@ static void check_visitor(const audience_t* a, const visitor_t* v) {
   must(v->doubt || v->told.count == v->foretold.count);
   if (a->slow == MCQ_SLOW_DISCONNECT && v->dropped > 0)
     must(v->down);
-  else if (v->end != NULL && !v->over && !v->ending)
+  else if (v->end != NULL && !v->over && !v->ending && heard)
     must(audience_seated(v));
   if ((v->over || v->end == NULL) && heard) must(!audience_seated(v));
   must(v->taken + v->dropped + v->lost <= v->due_count);
@@ -155,6 +173,7 @@ static void check_visitor(const audience_t* a, const visitor_t* v) {
   else
     must(has_newest(a, v));
   if (v->pings.count < 500) must(v->pongs == v->pings.count);
+  if (heard) must(v->early_used == v->early.count);
   must(v->parsed == v->heard.len);
 }
 
