@@ -23,6 +23,7 @@
 #include "ctx.h"
 #include "monocoque.h"
 #include "support/alloc.h"
+#include "support/backend.h"
 #include "support/silence.h"
 
 #define CONNECTIONS 1000
@@ -547,18 +548,6 @@ static void in_any_callback(int backend) {
 
 /* ---- back ends ----------------------------------------------------------- */
 
-static bool can_uring(void) {
-  uv_loop_t loop;
-  mcq_ctx_t* ctx;
-  mcq_ctx_options_t o = {.backend = MCQ_BACKEND_URING};
-  uv_loop_init(&loop);
-  int rc = mcq_ctx_new(&loop, &o, &ctx);
-  if (rc == 0) mcq_ctx_close(ctx, NULL);
-  uv_run(&loop, UV_RUN_DEFAULT);
-  uv_loop_close(&loop);
-  return rc == 0;
-}
-
 static bool uring_here;
 
 static void over_both(void (*scene)(int backend)) {
@@ -599,7 +588,6 @@ int main(void) {
     printf("not enough descriptors: %lu\n", (unsigned long) files.rlim_cur);
     return 77;
   }
-  uring_here = can_uring();
-  if (!uring_here) printf("no uring here\n");
+  uring_here = backend_is_here(MCQ_BACKEND_URING);
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,7 @@
 
 #include "ctx.h"
 #include "support/alloc.h"
+#include "support/backend.h"
 #include "support/crossing.h"
 
 #define STEP 2         /* virtual ms */
@@ -157,19 +158,6 @@ static void over_uring(void** state) {
   if (uring_is_here) play_all(MCQ_BACKEND_URING);
 }
 
-static bool has_uring(void) {
-  uv_loop_t loop;
-  mcq_ctx_t* ctx;
-  mcq_ctx_options_t o = {.backend = MCQ_BACKEND_URING};
-  uv_loop_init(&loop);
-  int rc = mcq_ctx_new(&loop, &o, &ctx);
-  if (rc == 0) mcq_ctx_close(ctx, NULL);
-  (void) uv_run(&loop, UV_RUN_DEFAULT);
-  (void) uv_loop_close(&loop);
-  if (rc != 0) printf("no uring here: %s\n", mcq_strerror(rc));
-  return rc == 0;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(over_uv),
@@ -177,7 +165,7 @@ int main(void) {
   };
   const char* wish = getenv("MCQ_RELAY");
   all_of_them = wish != NULL && strcmp(wish, "all") == 0;
-  uring_is_here = has_uring();
+  uring_is_here = backend_is_here(MCQ_BACKEND_URING);
   int failures = cmocka_run_group_tests(tests, NULL, NULL);
   printf("%u plays\n", plays);
   return failures;

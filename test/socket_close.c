@@ -22,6 +22,7 @@
 
 #include "ctx.h"
 #include "support/alloc.h"
+#include "support/backend.h"
 #include "support/fault_calls.h"
 
 #define EACH 72     /* sockets in each state, but */
@@ -604,19 +605,6 @@ static int let_go(void** state) {
   return 0;
 }
 
-static bool has_uring(void) {
-  uv_loop_t loop;
-  mcq_ctx_t* ctx;
-  mcq_ctx_options_t o = {.backend = MCQ_BACKEND_URING};
-  uv_loop_init(&loop);
-  int rc = mcq_ctx_new(&loop, &o, &ctx);
-  if (rc == 0) mcq_ctx_close(ctx, NULL);
-  (void) uv_run(&loop, UV_RUN_DEFAULT);
-  (void) uv_loop_close(&loop);
-  if (rc != 0) printf("no uring here: %s\n", mcq_strerror(rc));
-  return rc == 0;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_teardown(everybody_leaves, let_go),
@@ -630,6 +618,6 @@ int main(void) {
     printf("not enough descriptors: %lu\n", (unsigned long) files.rlim_cur);
     return 77;
   }
-  uring_is_here = has_uring();
+  uring_is_here = backend_is_here(MCQ_BACKEND_URING);
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,6 +20,7 @@
 #include "ctx.h"
 #include "monocoque.h"
 #include "support/alloc.h"
+#include "support/backend.h"
 
 #define FRAMES_MAX 64
 #define DIARY_MAX 256
@@ -336,20 +337,6 @@ static inline void play_scenes(const scene_t* scenes, size_t count,
     print_message("  %s\n", scenes[i].name);
     scenes[i].play(backend);
   }
-}
-
-/* Whether this system has the back end; says why when it has not. */
-static inline bool backend_is_here(int backend) {
-  uv_loop_t loop;
-  mcq_ctx_t* ctx;
-  mcq_ctx_options_t o = {.backend = backend};
-  assert_int_equal(uv_loop_init(&loop), 0);
-  int rc = mcq_ctx_new(&loop, &o, &ctx);
-  if (rc == 0) mcq_ctx_close(ctx, NULL);
-  (void) uv_run(&loop, UV_RUN_DEFAULT);
-  assert_int_equal(uv_loop_close(&loop), 0);
-  if (rc != 0) print_message("not here: %s\n", mcq_strerror(rc));
-  return rc == 0;
 }
 
 /* What a program plays on each back end. */

@@ -61,20 +61,6 @@ void venue_uri(const venue_t* venue, char out[URI_MAX]) {
 
 /* ---- back ends ----------------------------------------------------------- */
 
-bool backend_is_here(int backend) {
-  uv_loop_t loop;
-  mcq_ctx_t* ctx;
-  mcq_ctx_options_t o = {.backend = backend};
-  assert_int_equal(uv_loop_init(&loop), 0);
-  int rc = mcq_ctx_new(&loop, &o, &ctx);
-  if (rc == 0) mcq_ctx_close(ctx, NULL);
-  uv_run(&loop, UV_RUN_DEFAULT);
-  assert_int_equal(uv_loop_close(&loop), 0);
-  if (rc != 0)
-    print_message("  this back end is not here: %s\n", mcq_strerror(rc));
-  return rc == 0;
-}
-
 int second_backend(void) {
   if (backend_is_here(MCQ_BACKEND_URING)) return MCQ_BACKEND_URING;
   return MCQ_BACKEND_AUTO;

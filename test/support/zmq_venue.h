@@ -6,6 +6,7 @@
 #define TEST_SUPPORT_ZMQ_VENUE_H
 
 #include "monocoque.h"
+#include "support/backend.h"
 #include "support/zmq_process.h"
 
 typedef enum transport {
@@ -38,9 +39,6 @@ typedef struct scene {
 
 /* main's work: all scenes at all venues, each with its own processes. */
 int venues_play(const scene_t* scenes, size_t count);
-
-/* Whether the kernel lets one have it; says so when not. */
-bool backend_is_here(int backend);
 
 /* The second back end of a test that is no scene: uring, or where that cannot
  * be had auto. */
