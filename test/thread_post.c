@@ -3,6 +3,8 @@
  * Whatever was accepted arrives once, what one thread posted in its order, and
  * what does not arrive is counted.  The thread sanitizer looks on in the long
  * checks, with MCQ_TEST_MESSAGES a million. */
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -25,6 +27,15 @@ static unsigned messages_wanted(void) {
   const char* text = getenv("MCQ_TEST_MESSAGES");
   unsigned long n = text == NULL ? 40000 : strtoul(text, NULL, 10);
   return (unsigned) n / THREADS * THREADS;
+}
+
+/* Stands before the one of libuv: where threads are polite, who wants a lock
+ * lets others go first, so that what may happen just before it does. */
+static atomic_bool polite;
+
+void uv_mutex_lock(uv_mutex_t* lock) {
+  if (atomic_load(&polite)) sched_yield();
+  if (pthread_mutex_lock(lock) != 0) abort();
 }
 
 /* ---- posting ------------------------------------------------------------- */
@@ -79,7 +90,8 @@ typedef struct stage stage_t;
 typedef struct poster {
   stage_t* g;
   uv_thread_t thread;
-  mcq_mailbox_t* box; /* a count of its own */
+  uv_barrier_t* start; /* for those that begin at once */
+  mcq_mailbox_t* box;  /* a count of its own */
   unsigned id;
   unsigned wanted;   /* posts */
   unsigned accepted; /* of these */
@@ -313,6 +325,43 @@ static void mailboxes_outlive_their_loops(void** state) {
   }
 }
 
+/* Each thread lets go of a mailbox of its own while the socket of them all
+ * closes: neither may touch what the other has done away with. */
+static void let_go(void* arg) {
+  poster_t* p = (poster_t*) arg;
+  uv_barrier_wait(p->start);
+  mcq_mailbox_release(p->box);
+}
+
+static void last_holders_and_a_closing_socket(void** state) {
+  (void) state;
+  unsigned rounds = messages_wanted() / 200;
+  if (rounds > 1000) rounds = 1000;
+  stage_t* g = open_stage();
+  atomic_store(&polite, true);
+  for (unsigned i = 0; i < rounds; i++) {
+    mcq_socket_options_t o = {.type = MCQ_PUSH, .data = g};
+    mcq_socket_t* s;
+    uv_barrier_t start;
+    assert_int_equal(mcq_socket_new(g->ground.ctx, &o, &s), 0);
+    assert_int_equal(uv_barrier_init(&start, THREADS + 1), 0);
+    for (unsigned t = 0; t < THREADS; t++) {
+      poster_t* p = &g->posters[t];
+      *p = (poster_t){.start = &start};
+      assert_int_equal(mcq_mailbox_new(s, NULL, &p->box), 0);
+      assert_int_equal(uv_thread_create(&p->thread, let_go, p), 0);
+    }
+    g->closed = false;
+    mcq_close(s, on_closed);
+    (void) uv_barrier_wait(&start);
+    ground_until(&g->ground, g->closed);
+    join_posters(g);
+    uv_barrier_destroy(&start);
+  }
+  atomic_store(&polite, false);
+  close_stage(g);
+}
+
 /* ---- main ---------------------------------------------------------------- */
 
 static int run_all(void) {
@@ -321,6 +370,7 @@ static int run_all(void) {
       cmocka_unit_test(closing_while_others_post),
       cmocka_unit_test(every_call_comes_once),
       cmocka_unit_test(mailboxes_outlive_their_loops),
+      cmocka_unit_test(last_holders_and_a_closing_socket),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -76,14 +76,14 @@ static void destroy(mcq_mailbox_t* m) {
 }
 
 /* The socket and its mailbox part: what is left belongs to those who hold it.
- */
+ * The bell is told under the lock: who lets go just before may have rung. */
 static void detach(mcq_mailbox_t* m) {
   mcq_socket_t* s = m->socket;
   mcq__list_remove(&m->node);
-  mcq__bell_cancel(m->io, &m->ring);
   m->socket = NULL;
   bool counted = m->counted;
   uv_mutex_lock(&m->lock);
+  mcq__bell_cancel(m->io, &m->ring);
   m->closed = true;
   m->io = NULL;
   bool held = m->holders != 0;
