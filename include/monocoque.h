@@ -370,8 +370,8 @@ typedef struct mcq_socket_options {
 
   /* What one connection may take of a turn of the loop, received; see "Turns"
    * in doc/architecture.md for what all of them together may. */
-  int32_t turn_messages; /* messages, commands of the protocol too; 4096 */
-  int64_t turn_bytes;    /* bytes, and 64 for each frame and command; 1 MiB */
+  int32_t turn_messages; /* messages, commands of the protocol too; 32768 */
+  int64_t turn_bytes;    /* bytes, and 64 for each frame and command; 2 MiB */
   int32_t turn_usec;     /* microseconds, give or take a few callbacks; 500 */
 
   /* Heartbeats, of peers that speak ZMTP 3.1, over tcp and ipc; see

@@ -9,8 +9,10 @@
 #include "support/topics.h"
 
 /* The standard share of a connection. */
+/* What one connection gets of a turn, messages and bytes. */
 #define SHARE 4096
-#define FRAMES ((size_t) 16384) /* empty ones, by turn_bytes */
+#define SHARE_BYTES ((int64_t) 1 << 20)
+#define FRAMES ((size_t) 16384) /* empty ones, by bytes */
 
 #define FLOOD 250000u
 #define MUCH 1000000u /* more than kernels hold */
@@ -129,6 +131,8 @@ static void connect_shy(flood_t* f) {
 
 static void open_flood(flood_t* f, int backend, mcq_socket_options_t o,
                        const char* mate) {
+  if (o.turn_messages == 0) o.turn_messages = SHARE;
+  if (o.turn_bytes == 0) o.turn_bytes = SHARE_BYTES;
   memset(f, 0, sizeof *f);
   stage_open(&f->g, backend, false);
   fan_open(&f->house, &f->g, o);

@@ -399,6 +399,15 @@ static inline void say_more(mcq__actor_t* a) {
     mcq__io_flush(mcq__actor_io(a), &a->flush);
 }
 
+/* Most of its share is used: what were read now would have to be kept, at the
+ * price of a copy, for the next turn. */
+static bool had_enough(const mcq__actor_t* a) {
+  const mcq__share_t* all = &a->config->share;
+  const mcq__share_t* left = &a->share;
+  return left->messages < all->messages / 2 || left->bytes < all->bytes / 2 ||
+         left->ns < all->ns / 4;
+}
+
 void mcq__actor_pump(mcq__actor_t* a) {
   if (a->delivering || !mcq__actor_talking(a)) return;
   pull(a);
@@ -413,6 +422,9 @@ void mcq__actor_pump(mcq__actor_t* a) {
   } else if (!mcq__bridge_empty(a->bridge) &&
              mcq__bridge_hold(a->bridge) != 0) {
     mcq__actor_fail(a, MCQ_ENOMEM, "out of memory");
+  } else if (had_enough(a)) {
+    mcq__actor_stop(a);
+    mcq__io_later(mcq__actor_io(a), &a->pump);
   } else if (may_read(a) || goes_on_looking(a)) {
     mcq__actor_read(a);
   } else {

@@ -251,12 +251,14 @@ static bool may_wait(mcq__end_t* end) {
 
 /* Patience with a closing endpoint that waits for a connection: `linger` since
  * the last connection moved something, if it took a message.  Connections that
- * come and go without taking one do not prolong it. */
-static void be_patient(mcq__end_t* end) {
+ * come and go without taking one do not prolong it.  False: there is no memory
+ * to wait with. */
+static bool be_patient(mcq__end_t* end) {
   mcq_socket_t* s = end->socket;
   const mcq__actor_t* a = &end->actor;
   uint64_t linger = mcq__socket_linger(s);
-  if (linger == MCQ__NO_DEADLINE || !may_wait(end)) return;
+  if (linger == MCQ__NO_DEADLINE) return true;
+  if (!may_wait(end)) return false;
   mcq__parting_t* p = end->parting;
   uint64_t at = mcq__io_now(&s->host->io) + linger;
   if (p->give_up_at == 0)
@@ -264,13 +266,13 @@ static void be_patient(mcq__end_t* end) {
   else if (a->outbox->messages < p->left)
     p->give_up_at = a->stop_at < at ? a->stop_at : at;
   p->left = a->outbox->messages;
+  return true;
 }
 
 static void wait_for_connection(mcq__end_t* end) {
-  be_patient(end);
-  if (!may_wait(end))
+  if (!be_patient(end))
     give_up(end);
-  else if (end->parting->give_up_at != 0)
+  else if (end->parting != NULL && end->parting->give_up_at != 0)
     mcq__io_timer_start(&end->socket->host->io, &end->parting->linger,
                         end->parting->give_up_at);
 }
@@ -333,7 +335,7 @@ static void close_dialed(mcq__end_t* end) {
   mcq__actor_t* a = &end->actor;
   uint64_t linger = mcq__socket_linger(s);
   s->pattern->seats->rest(s, a->peer);
-  be_patient(end);
+  (void) be_patient(end); /* asked again when it matters */
   if (a->state == MCQ__ACTOR_UP || a->state == MCQ__ACTOR_ENDING) {
     mcq__socket_part(s, a);
   } else if (a->outbox->messages == 0 || linger == 0 || end->stopped) {

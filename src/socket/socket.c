@@ -71,8 +71,8 @@ static int settle_options(mcq_socket_options_t* o) {
   rc |= settle32(&o->max_per_address, -1, true);
   rc |= settle32(&o->max_handshakes, 512, true);
   rc |= settle(&o->max_handshake_size, 65536 + 256, true);
-  rc |= settle32(&o->turn_messages, 4096, false);
-  rc |= settle(&o->turn_bytes, 1 << 20, false);
+  rc |= settle32(&o->turn_messages, 32768, false);
+  rc |= settle(&o->turn_bytes, 2 << 20, false);
   rc |= settle32(&o->turn_usec, 500, false);
   rc |= settle(&o->max_subscriptions, 1000000, true);
   if (settle_times(o) != 0) rc = MCQ_EINVAL;
