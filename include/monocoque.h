@@ -325,7 +325,10 @@ typedef struct mcq_socket_options {
   const mcq_property_t* properties;
   size_t property_count;
 
-  int32_t sndhwm;           /* messages queued a peer; 1000; -1 no limit */
+  int32_t sndhwm;           /* messages queued a peer; -1 no limit; 0, the
+                               default: 1000, and of small ones a batch of up
+                               to 512 KiB, with headers, is put together for a
+                               connection that takes all it is given */
   int64_t sndhwm_bytes;     /* bytes queued a peer; 8 MiB; -1 no limit */
   int64_t max_bytes;        /* queued for all peers together, the same payload
                                for many counted once a peer; one message may

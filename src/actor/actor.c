@@ -58,6 +58,7 @@ static void tell_lost(mcq__actor_t* a) {
 void mcq__actor_cut(mcq__actor_t* a) {
   if (a->state == MCQ__ACTOR_IDLE || a->state == MCQ__ACTOR_CLOSING) return;
   a->state = MCQ__ACTOR_CLOSING;
+  mcq__outbox_ask(a->outbox);
   mcq__io_timer_stop(mcq__actor_io(a), &a->timer);
   mcq__io_cancel(&a->flush);
   mcq__io_cancel(&a->pump);
@@ -303,8 +304,7 @@ static void drop_queues(mcq__actor_t* a) {
 
 void mcq__actor_config_init(mcq__actor_config_t* c, mcq__outbox_t* no_outbox,
                             mcq__bridge_t* no_bridge) {
-  mcq__outbox_init(no_outbox, c->session.pool, c->protocol, c->max_messages,
-                   c->max_bytes);
+  mcq__outbox_init(no_outbox, c->session.pool, c->protocol, &c->marks);
   mcq__bridge_init(no_bridge, &c->session);
   c->no_outbox = no_outbox;
   c->no_bridge = no_bridge;
@@ -418,6 +418,7 @@ static void begin_leaving(mcq__actor_t* a, mcq__actor_state_t state,
                           uint64_t linger) {
   a->state = (uint8_t) state;
   a->flush_all = true;
+  mcq__outbox_ask(a->outbox);
   a->linger = linger;
   a->stop_at = from_now(a, linger);
   mcq__actor_arm(a);
@@ -442,6 +443,7 @@ void mcq__actor_end(mcq__actor_t* a, int code, uint64_t linger) {
   }
   if (a->state == MCQ__ACTOR_OPENING || linger == 0) {
     a->flush_all = mcq__actor_listens(a); /* from now on it takes no more */
+    mcq__outbox_ask(a->outbox);
     if (a->flush_all) a->state = MCQ__ACTOR_ENDING;
     mcq__actor_fail(a, code, "");
     return;

@@ -95,14 +95,13 @@ typedef struct mcq__actor_config {
   mcq__bridge_t* no_bridge; /* and those that got nothing in parts */
   mcq__session_config_t session;
   mcq__pulse_config_t pulse;
-  uint64_t max_messages; /* high-water marks */
-  uint64_t max_bytes;
+  mcq__marks_t marks;
   mcq__budget_t* budget; /* what all of them may hold; NULL: no limit */
   mcq__share_t share;    /* one connection's of a turn */
-  bool conflate; /* only the newest message waits */
-  bool paused;   /* the whole socket is */
-  bool busy;     /* the same, but connections are read until they have
-                    something to deliver: their ends are noticed */
+  bool conflate;         /* only the newest message waits */
+  bool paused;           /* the whole socket is */
+  bool busy;             /* the same, but connections are read until they have
+                            something to deliver: their ends are noticed */
 } mcq__actor_config_t;
 
 /* Most actors are idle most of the time, and there may be very many: what only

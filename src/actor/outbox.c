@@ -8,8 +8,8 @@
 #define COPY_MAX ((size_t) 2048)
 
 void mcq__outbox_init(mcq__outbox_t* o, mcq__pool_t* pool,
-                      const mcq__protocol_t* protocol, uint64_t max_messages,
-                      uint64_t max_bytes) {
+                      const mcq__protocol_t* protocol,
+                      const mcq__marks_t* marks) {
   mcq__mem_t* mem = mcq__pool_mem(pool);
   o->pool = pool;
   o->protocol = protocol;
@@ -20,8 +20,8 @@ void mcq__outbox_init(mcq__outbox_t* o, mcq__pool_t* pool,
   o->handed = 0;
   o->written = 0;
   o->flight = 0;
-  o->max_messages = max_messages;
-  o->max_bytes = max_bytes;
+  o->marks = *marks;
+  o->streak = (mcq__streak_t){0};
   o->peak_messages = 0;
   o->peak_bytes = 0;
   o->nothing = 0;
@@ -30,6 +30,7 @@ void mcq__outbox_init(mcq__outbox_t* o, mcq__pool_t* pool,
 
 /* Something leaves the queue. */
 static void note_peak(mcq__outbox_t* o) {
+  mcq__outbox_ask(o);
   uint64_t messages;
   uint64_t bytes;
   mcq__outbox_peak(o, &messages, &bytes);
@@ -39,6 +40,7 @@ static void note_peak(mcq__outbox_t* o) {
 
 void mcq__outbox_dispose(mcq__outbox_t* o) {
   if (o->pool == NULL) return;
+  mcq__outbox_ask(o);
   mcq__arena_close(&o->arena);
   mcq__chain_dispose(&o->chain);
   mcq__fifo_dispose(&o->runs);
@@ -122,12 +124,60 @@ static int note_messages(mcq__outbox_t* o, uint64_t size, uint64_t count) {
   return 0;
 }
 
+/* How many of `size` bytes fit below a mark of bytes, before it is reached. */
+static uint64_t fit(uint64_t mark, uint64_t bytes, size_t size) {
+  if (bytes >= mark) return 0;
+  return size == 0 ? 1 : (mark - bytes - 1) / size + 1;
+}
+
 uint64_t mcq__outbox_room(const mcq__outbox_t* o, size_t size) {
   uint64_t bytes = o->chain.bytes - o->written;
-  if (o->messages >= o->max_messages || bytes >= o->max_bytes) return 1;
-  uint64_t room = o->max_messages - o->messages;
-  uint64_t fit = size == 0 ? 1 : (o->max_bytes - bytes - 1) / size + 1;
-  return room < fit ? room : fit;
+  if (mcq__outbox_crowded(o, o->messages, bytes)) return 1;
+  uint64_t few = fit(o->marks.few_bytes, bytes, size);
+  uint64_t all = fit(o->marks.bytes, bytes, size);
+  uint64_t room = 0;
+  if (o->messages < o->marks.messages) room = o->marks.messages - o->messages;
+  if (room < few) room = few;
+  return room < all ? room : all;
+}
+
+/* At or below half of the marks. */
+static bool thin(const mcq__outbox_t* o, uint64_t messages, uint64_t bytes) {
+  return bytes <= o->marks.bytes / 2 &&
+         (messages <= o->marks.messages / 2 || bytes <= o->marks.few_bytes / 2);
+}
+
+bool mcq__outbox_low(const mcq__outbox_t* o) {
+  return thin(o, mcq__outbox_queued(o), mcq__outbox_queued_bytes(o)) &&
+         thin(o, o->messages / 2, (o->chain.bytes - o->written) / 2);
+}
+
+/* How many can be stamped into the window one after the other. */
+static size_t stamps(const mcq__window_t* w, size_t len, size_t size) {
+  size_t room = mcq__window_room(w);
+  return room < MCQ__STAMP + len ? 0 : (room - MCQ__STAMP - len) / size + 1;
+}
+
+static uint32_t least(uint64_t a, uint64_t b, uint64_t c) {
+  if (b < a) a = b;
+  if (c < a) a = c;
+  return a < UINT32_MAX ? (uint32_t) a : UINT32_MAX;
+}
+
+void mcq__outbox_allow(mcq__outbox_t* o, size_t len, size_t limit) {
+  const mcq__window_t* w = &o->arena.window;
+  const mcq__run_t* run = (const mcq__run_t*) mcq__fifo_last(&o->runs);
+  mcq__streak_t* k = &o->streak;
+  k->left = 0;
+  if (len > UINT32_MAX - MCQ__STAMP || run == NULL ||
+      !mcq__chain_touches(&o->chain, w))
+    return;
+  k->head_len = (uint32_t) o->protocol->head(k->head, len, false);
+  size_t size = k->head_len + len;
+  if (run->size != size || mcq__outbox_full(o)) return;
+  k->len = (uint32_t) len;
+  k->left = least(stamps(w, len, size), mcq__outbox_room(o, size),
+                  fit(limit, o->chain.bytes, size));
 }
 
 static int put_many(mcq__outbox_t* o, const mcq__wired_t* wired) {
@@ -154,6 +204,7 @@ static int put_one(mcq__outbox_t* o, const mcq__body_t* body) {
 
 int mcq__outbox_put(mcq__outbox_t* o, const mcq__body_t* body,
                     uint64_t* payload) {
+  mcq__outbox_ask(o);
   if (body->wired != NULL) {
     *payload = body->wired->payload;
     return put_many(o, body->wired);
@@ -338,6 +389,7 @@ void mcq__outbox_walk_end(const mcq__outbox_t* o, mcq__outbox_walk_t* walk) {
 
 void mcq__outbox_rest(mcq__outbox_t* o) {
   if (o->chain.bytes != 0) return;
+  mcq__outbox_ask(o);
   mcq__arena_rest(&o->arena);
   mcq__chain_rest(&o->chain);
   mcq__fifo_rest(&o->runs);

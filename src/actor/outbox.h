@@ -24,7 +24,24 @@ typedef struct mcq__run {
   uint64_t count;
 } mcq__run_t;
 
+/* High-water marks. */
+typedef struct mcq__marks {
+  uint64_t messages;
+  uint64_t bytes;
+  uint64_t few_bytes; /* below so many no number of messages is too many */
+} mcq__marks_t;
+
+/* What is the same for messages like the last one, of one copied frame: how
+ * many more may come before anything has to be asked. */
+typedef struct mcq__streak {
+  uint32_t left;
+  uint32_t len;      /* of the body */
+  uint32_t head_len; /* of what travels before it */
+  uint8_t head[MCQ__STAMP];
+} mcq__streak_t;
+
 typedef struct mcq__outbox {
+  mcq__streak_t streak;
   mcq__pool_t* pool;
   const mcq__protocol_t* protocol;
   mcq__chain_t chain;
@@ -34,8 +51,7 @@ typedef struct mcq__outbox {
   uint64_t handed;    /* of these: ending in bytes in flight */
   size_t written;     /* bytes of the first message */
   size_t flight;      /* bytes behind `written` in flight */
-  uint64_t max_messages;
-  uint64_t max_bytes;
+  mcq__marks_t marks;
   uint64_t peak_messages; /* queued at most, until something last left */
   uint64_t peak_bytes;
   uint64_t nothing;     /* messages put that had no bytes to travel */
@@ -43,8 +59,8 @@ typedef struct mcq__outbox {
 } mcq__outbox_t;
 
 void mcq__outbox_init(mcq__outbox_t* o, mcq__pool_t* pool,
-                      const mcq__protocol_t* protocol, uint64_t max_messages,
-                      uint64_t max_bytes);
+                      const mcq__protocol_t* protocol,
+                      const mcq__marks_t* marks);
 
 /* Drops everything; a zeroed outbox is fine. */
 void mcq__outbox_dispose(mcq__outbox_t* o);
@@ -70,18 +86,23 @@ static inline void mcq__outbox_peak(const mcq__outbox_t* o, uint64_t* messages,
   if (*bytes < o->peak_bytes) *bytes = o->peak_bytes;
 }
 
+/* Whether so many messages of so many bytes in all reach a mark. */
+static inline bool mcq__outbox_crowded(const mcq__outbox_t* o,
+                                       uint64_t messages, uint64_t bytes) {
+  return bytes >= o->marks.bytes ||
+         (messages >= o->marks.messages && bytes >= o->marks.few_bytes);
+}
+
 /* Full when either mark is reached; a message may go over the byte mark, the
  * one after it may not begin.  With those in flight, which come back to the
  * queue when a write ends early, it is twice the marks: no trickle of short
  * writes lets the queue grow for ever. */
 static inline bool mcq__outbox_full(const mcq__outbox_t* o) {
-  if (mcq__likely(o->messages < o->max_messages &&
-                  o->chain.bytes - o->written < o->max_bytes))
-    return false;
-  return mcq__outbox_queued(o) >= o->max_messages ||
-         mcq__outbox_queued_bytes(o) >= o->max_bytes ||
-         o->messages / 2 >= o->max_messages ||
-         (o->chain.bytes - o->written) / 2 >= o->max_bytes;
+  uint64_t bytes = o->chain.bytes - o->written;
+  if (mcq__likely(!mcq__outbox_crowded(o, o->messages, bytes))) return false;
+  return mcq__outbox_crowded(o, mcq__outbox_queued(o),
+                             mcq__outbox_queued_bytes(o)) ||
+         mcq__outbox_crowded(o, o->messages / 2, bytes / 2);
 }
 
 /* How many messages of `size` bytes fit, whatever becomes of those in flight;
@@ -89,31 +110,33 @@ static inline bool mcq__outbox_full(const mcq__outbox_t* o) {
 uint64_t mcq__outbox_room(const mcq__outbox_t* o, size_t size);
 
 /* At or below half of both marks, and of twice the marks in all. */
-static inline bool mcq__outbox_low(const mcq__outbox_t* o) {
-  return mcq__outbox_queued(o) <= o->max_messages / 2 &&
-         mcq__outbox_queued_bytes(o) <= o->max_bytes / 2 &&
-         o->messages <= o->max_messages &&
-         o->chain.bytes - o->written <= o->max_bytes;
+bool mcq__outbox_low(const mcq__outbox_t* o);
+
+/* Allows a streak of messages of one copied frame of `len` bytes, as the last
+ * one was, until the marks, the memory at hand or `limit` bytes in the chain
+ * are reached.  Any other change of the outbox ends it. */
+void mcq__outbox_allow(mcq__outbox_t* o, size_t len, size_t limit);
+
+/* Ends it from outside. */
+static inline void mcq__outbox_ask(mcq__outbox_t* o) {
+  o->streak.left = 0;
 }
 
-/* Queues a message of one frame, copied, where the last one went: false when
- * that is not possible just so, and then nothing happened.  Does not look at
- * the marks.  The hot path. */
-static inline bool mcq__outbox_quick(mcq__outbox_t* o, mcq_frame_t frame) {
-  mcq__run_t* run = (mcq__run_t*) mcq__fifo_last(&o->runs);
-  if (mcq__unlikely(run == NULL)) return false;
+/* Queues one more of the streak and counts it as sent.  False: there is none,
+ * or the message is another, and then nothing happened.  The hot path. */
+static inline bool mcq__outbox_again(mcq__outbox_t* o, mcq_frame_t frame) {
+  mcq__streak_t* k = &o->streak;
+  if (mcq__unlikely(k->left == 0 || frame.len != k->len)) return false;
+  size_t size = k->head_len + frame.len;
   mcq__window_t* w = &o->arena.window;
-  size_t room = mcq__window_room(w);
-  if (mcq__unlikely(room < MCQ__HEAD_MAX || frame.len > room - MCQ__HEAD_MAX))
-    return false;
-  size_t head_len =
-      o->protocol->head(mcq__window_head(w, MCQ__HEAD_MAX), frame.len, false);
-  size_t size = head_len + frame.len;
-  if (mcq__unlikely(run->size != size)) return false;
-  mcq__window_poke(w, head_len, frame.data, frame.len);
-  if (mcq__unlikely(!mcq__chain_extend(&o->chain, w, size))) return false;
-  run->count++;
+  k->left--;
+  mcq__window_stamp(w, k->head, k->head_len, frame.data, frame.len);
+  mcq__chain_grow(&o->chain, w, size);
+  ((mcq__run_t*) mcq__fifo_last(&o->runs))->count++;
   o->messages++;
+  o->sent.messages++;
+  o->sent.frames++;
+  o->sent.bytes += frame.len;
   return true;
 }
 
@@ -127,6 +150,7 @@ static inline bool mcq__outbox_follow(mcq__outbox_t* o,
   if (mcq__unlikely(!mcq__chain_join(&o->chain, wired->bytes))) return false;
   run->count += wired->count;
   o->messages += wired->count;
+  mcq__outbox_ask(o);
   return true;
 }
 

@@ -176,7 +176,15 @@ static bool is_short(const mcq__actor_t* a) {
          !a->greeting && mcq__budget_full(budget);
 }
 
-static inline bool is_full(const mcq__actor_t* a) {
+/* As long as the connection takes all that it is given a batch may be put
+ * together for it that has more than the usual number of messages. */
+static void allow_batch(mcq__actor_t* a) {
+  bool flows = a->state == MCQ__ACTOR_UP && can_write(a);
+  a->outbox->marks.few_bytes = flows ? a->config->marks.few_bytes : 0;
+}
+
+static inline bool is_full(mcq__actor_t* a) {
+  allow_batch(a);
   return mcq__outbox_full(a->outbox) || is_short(a);
 }
 
@@ -201,6 +209,7 @@ static bool has_enough(mcq__budget_t* budget) {
  * budget that is short, everybody is asked again when that is not. */
 static void relieve(mcq__actor_t* a) {
   mcq__budget_t* budget = a->config->budget;
+  allow_batch(a);
   bool low = mcq__outbox_low(a->outbox);
   mcq__actor_tell_full(a);
   if (low) {
@@ -214,6 +223,7 @@ static void relieve(mcq__actor_t* a) {
 
 void mcq__actor_flush(mcq__task_t* task) {
   mcq__actor_t* a = mcq__container_of(task, mcq__actor_t, flush);
+  mcq__outbox_ask(a->outbox); /* whoever sends posts it again */
   if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING)) mcq__actor_abandon(a);
   if (can_write(a) && write_some(a)) mcq__io_later(mcq__actor_io(a), &a->flush);
   mcq__outbox_rest(a->outbox);
@@ -265,6 +275,7 @@ void mcq__actor_let_go(mcq__actor_t* a) {
 
 /* Somebody wanted room and there was none. */
 static void starve(mcq__actor_t* a) {
+  allow_batch(a);
   if (!a->full && mcq__outbox_full(a->outbox)) {
     a->full = true;
     mcq__actor_odd(a)->congestions++;
@@ -306,26 +317,16 @@ static int own_outbox(mcq__actor_t* a) {
   if (mcq__likely(a->outbox != c->no_outbox)) return 0;
   mcq__outbox_t* own = mcq__new(c->io->mem, mcq__outbox_t);
   if (own == NULL) return MCQ_ENOMEM;
-  mcq__outbox_init(own, c->session.pool, c->protocol, c->max_messages,
-                   c->max_bytes);
+  mcq__outbox_init(own, c->session.pool, c->protocol, &c->marks);
   a->outbox = own;
   return 0;
 }
 
-static inline bool queue_quickly(mcq__outbox_t* o, const mcq__body_t* body,
-                                 uint64_t* payload) {
-  if (body->count != 1 || body->frames == NULL) return false;
-  *payload = body->frames->len;
-  return mcq__outbox_quick(o, *body->frames);
-}
-
 static int queue(mcq__actor_t* a, const mcq__body_t* body) {
   uint64_t payload;
-  if (mcq__unlikely(!queue_quickly(a->outbox, body, &payload))) {
-    int rc = own_outbox(a);
-    if (rc == 0) rc = mcq__outbox_put(a->outbox, body, &payload);
-    if (mcq__unlikely(rc != 0)) return rc;
-  }
+  int rc = own_outbox(a);
+  if (rc == 0) rc = mcq__outbox_put(a->outbox, body, &payload);
+  if (mcq__unlikely(rc != 0)) return rc;
   mcq__outgoing_t* sent = &a->outbox->sent;
   sent->messages++;
   sent->frames += body->count;
@@ -349,17 +350,26 @@ static int queue_wired(mcq__actor_t* a, const mcq__body_t* body) {
   return 0;
 }
 
-/* Hot: once for every message sent. */
-int mcq__actor_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
-  mcq__actor_t* a = mcq__actor_of_port(port);
+/* More like this one may follow without a question while nothing changes: the
+ * flush task is posted, nobody else counts what waits, nothing is to give way
+ * to it. */
+static void allow_more(mcq__actor_t* a, const mcq__body_t* body) {
+  const mcq__actor_config_t* c = a->config;
+  if (body->count != 1 || body->frames == NULL || body->wired != NULL) return;
+  if (c->budget != NULL || c->conflate) return;
+  bool writes = a->state == MCQ__ACTOR_UP && can_write(a);
+  mcq__outbox_allow(a->outbox, body->frames->len,
+                    writes ? WRITE_MAX : SIZE_MAX);
+}
+
+static mcq__noinline int tell(mcq__actor_t* a, const mcq__body_t* body) {
   bool writable = a->state == MCQ__ACTOR_UP;
   if (mcq__unlikely(draining(a))) return MCQ_EPEERGONE;
   if (mcq__unlikely(is_full(a)) && !make_room(a)) {
     starve(a);
     return MCQ_EAGAIN;
   }
-  int rc = cmd->body->wired != NULL ? queue_wired(a, cmd->body)
-                                    : queue(a, cmd->body);
+  int rc = body->wired != NULL ? queue_wired(a, body) : queue(a, body);
   if (mcq__unlikely(rc != 0)) return rc;
   mcq__actor_charge(a);
   if (!mcq__node_linked(&a->flush.node))
@@ -367,5 +377,17 @@ int mcq__actor_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
   if (mcq__unlikely(a->outbox->chain.bytes >= WRITE_MAX) && writable &&
       mcq__outbox_queued_bytes(a->outbox) >= WRITE_MAX && can_write(a))
     write_some(a);
+  allow_more(a, body);
   return 0;
+}
+
+/* Hot: once for every message sent. */
+int mcq__actor_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
+  mcq__actor_t* a = mcq__actor_of_port(port);
+  const mcq__body_t* body = cmd->body;
+  if (mcq__likely(body->count == 1 && body->frames != NULL &&
+                  body->wired == NULL) &&
+      mcq__outbox_again(a->outbox, *body->frames))
+    return 0;
+  return tell(a, body);
 }

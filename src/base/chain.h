@@ -48,20 +48,32 @@ static inline bool mcq__chain_join(mcq__chain_t* c, mcq__slice_t s) {
   return true;
 }
 
+/* True when the window goes on where the last part ends. */
+static inline bool mcq__chain_touches(const mcq__chain_t* c,
+                                      const mcq__window_t* w) {
+  const mcq__slice_t* last = (const mcq__slice_t*) mcq__fifo_last(&c->parts_);
+  return last != NULL && w->slab_ != NULL && last->slab_ == w->slab_ &&
+         last->data + last->len == w->slab_->base_ + w->at_;
+}
+
+/* Appends the next `n` bytes of the window, which must have been written.
+ * Invariant: mcq__chain_touches.  Hot. */
+static inline void mcq__chain_grow(mcq__chain_t* c, mcq__window_t* w,
+                                   size_t n) {
+  mcq__check(mcq__chain_touches(c, w) && n <= mcq__window_room(w));
+  ((mcq__slice_t*) mcq__fifo_last(&c->parts_))->len += n;
+  w->at_ += n;
+  c->bytes += n;
+}
+
 /* Appends the next `n` bytes of the window, which must have been written, when
  * they touch the last part: nothing but its length changes.  False when they
  * do not, and then nothing happened.  Hot. */
 static inline bool mcq__chain_extend(mcq__chain_t* c, mcq__window_t* w,
                                      size_t n) {
-  mcq__slice_t* last = (mcq__slice_t*) mcq__fifo_last(&c->parts_);
   mcq__check(n <= mcq__window_room(w));
-  if (mcq__unlikely(last == NULL || w->slab_ == NULL ||
-                    last->slab_ != w->slab_ ||
-                    last->data + last->len != w->slab_->base_ + w->at_))
-    return false;
-  last->len += n;
-  w->at_ += n;
-  c->bytes += n;
+  if (mcq__unlikely(!mcq__chain_touches(c, w))) return false;
+  mcq__chain_grow(c, w, n);
   return true;
 }
 

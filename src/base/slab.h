@@ -178,6 +178,21 @@ static inline uint8_t* mcq__window_head(mcq__window_t* w, size_t size) {
   return mcq__window_room(w) < size ? NULL : w->slab_->base_ + w->at_;
 }
 
+/* A header of up to `MCQ__STAMP` bytes and what belongs behind it, in one go.
+ * All of `stamp` is written, then the body over what of it is not header.
+ * Invariant: room for MCQ__STAMP + len.  Hot. */
+#define MCQ__STAMP 16
+
+static inline void mcq__window_stamp(mcq__window_t* w,
+                                     const uint8_t stamp[MCQ__STAMP],
+                                     size_t head, const void* data,
+                                     size_t len) {
+  mcq__check(head <= MCQ__STAMP && mcq__window_room(w) >= MCQ__STAMP + len);
+  uint8_t* at = w->slab_->base_ + w->at_;
+  memcpy(at, stamp, MCQ__STAMP);
+  if (mcq__likely(len != 0)) memcpy(at + head, data, len);
+}
+
 /* Freezes the first `n` writable bytes, which must have been written, into a
  * slice that counts.  n is clamped to the room. */
 static inline mcq__slice_t mcq__window_freeze(mcq__window_t* w, size_t n) {

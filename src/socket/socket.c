@@ -10,6 +10,11 @@
 /* What can be announced of heartbeat_ttl_ms. */
 #define TTL_MAX 65500
 
+/* The usual mark of a queue, and how many bytes of small messages make a batch,
+ * which is what a write likes best. */
+#define USUAL_MESSAGES 1000
+#define USUAL_BATCH ((uint64_t) 524288)
+
 /* ---- events to the user -------------------------------------------------- */
 
 void mcq__socket_event(mcq_socket_t* s, const mcq_event_t* event) {
@@ -56,7 +61,7 @@ static int settle_times(mcq_socket_options_t* o) {
 
 static int settle_options(mcq_socket_options_t* o) {
   int rc = 0;
-  rc |= settle32(&o->sndhwm, 1000, true);
+  if (o->sndhwm < -1) rc = MCQ_EINVAL;
   rc |= settle(&o->sndhwm_bytes, 8 << 20, true);
   rc |= settle(&o->max_bytes, -1, true);
   rc |= settle(&o->max_message_size, 64 << 20, true);
@@ -175,12 +180,14 @@ static void configure(mcq_socket_t* s) {
   c->io = &s->host->io;
   c->protocol = s->pattern->raw ? s->host->raw : s->host->protocol;
   c->events = mcq__peers_events();
-  c->max_messages = unlimited(o->sndhwm);
-  c->max_bytes = unlimited(o->sndhwm_bytes);
+  c->marks.messages = unlimited(o->sndhwm == 0 ? USUAL_MESSAGES : o->sndhwm);
+  c->marks.few_bytes = o->sndhwm == 0 ? USUAL_BATCH : 0;
+  c->marks.bytes = unlimited(o->sndhwm_bytes);
   configure_pulse(&c->pulse, o);
   configure_budget(s);
   c->conflate = (o->flags & MCQ_CONFLATE) != 0;
-  if (c->conflate) c->max_messages = 1;
+  if (c->conflate)
+    c->marks = (mcq__marks_t){.messages = 1, .bytes = c->marks.bytes};
   c->share = (mcq__share_t){
       .messages = (uint32_t) o->turn_messages,
       .bytes = in_32_bits((uint64_t) o->turn_bytes),

@@ -98,7 +98,7 @@ static inline mcq__event_kind_t count(mcq__session_t* s,
 }
 
 /* Everything but the hot path. */
-static __attribute__((noinline)) mcq__event_kind_t slow(mcq__session_t* s,
+static mcq__noinline mcq__event_kind_t slow(mcq__session_t* s,
                                                         mcq__event_t* ev) {
   int kind;
   if (s->quick && s->frames != 0 &&

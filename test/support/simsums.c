@@ -42,12 +42,12 @@ static void audit_peers(sim_sock_t* k) {
 static void check_mark(const sim_sock_t* k, const mcq__actor_t* a) {
   const mcq__outbox_t* o = a->outbox;
   bool newest = (k->options.flags & MCQ_CONFLATE) != 0;
-  bool over = (o->messages - 1) / 2 >= o->max_messages;
+  bool over = (o->messages - 1) / 2 >= o->marks.messages;
   if (newest) over = o->messages > 3 && !k->world->net.starving;
   if (o->messages > 1 && over)
     sim_fail("socket %u: %llu messages over a mark of %llu", k->number,
              (unsigned long long) o->messages,
-             (unsigned long long) o->max_messages);
+             (unsigned long long) o->marks.messages);
 }
 
 /* High-water marks and sums, from the inside. */
