@@ -7,15 +7,17 @@
  * first one is not.  The clock stands still, for memory that nobody uses goes
  * back after a while.
  *
- *   MCQ_TEST_MESSAGES   of a stretch, each way; 10000
+ *   MCQ_TEST_MESSAGES   of a stretch, each way; 40000
  *   MCQ_TEST_SCENE      only those with this in their names */
 #include "support/players.h"
 
-#define MESSAGES 10000
+#define MESSAGES 40000
 #define TRIES 8
 
-/* On their way at most; less than a queue takes. */
+/* On their way at most: less than a queue takes, a connection may read in one
+ * turn and the pool keeps, for what is more is for the moment only. */
 #define WINDOW 400
+#define WINDOW_BYTES ((size_t) 131072)
 
 #define PARTS_MAX 8
 #define BIG ((size_t) 16384)
@@ -24,21 +26,24 @@ typedef struct shape {
   const char* name;
   unsigned parts; /* 0: 1, 3 or 8 by turns */
   size_t least, most;
-  bool whole;   /* mcq_send_msg of one made before */
-  unsigned few; /* so many times fewer messages */
+  bool whole;       /* mcq_send_msg of one made before */
+  unsigned few;     /* so many times fewer messages */
+  unsigned allowed; /* one allocation for so many of them; 0: none */
 } shape_t;
 
 static const shape_t shapes[] = {
-    {"single of 8", 1, 8, 8, false, 1},
-    {"single of 64", 1, 64, 64, false, 1},
-    {"single of 8 to 1024", 1, 8, 1024, false, 1},
-    {"three of 8 to 1024", 3, 8, 1024, false, 2},
-    {"eight of 8 to 1024", 8, 8, 1024, false, 4},
-    {"all of these mixed", 0, 8, 1024, false, 2},
-    {"made before, of 700", 1, 700, 700, true, 1},
-    {"made before, eight of 300", 8, 300, 300, true, 4},
-    {"single of 16 KiB", 1, BIG, BIG, false, 8},
-    {"made before, of 16 KiB", 1, BIG, BIG, true, 8},
+    {"single of 8", 1, 8, 8, false, 1, 0},
+    {"single of 64", 1, 64, 64, false, 1, 0},
+    {"single of 8 to 1024", 1, 8, 1024, false, 1, 0},
+    {"three of 8 to 1024", 3, 8, 1024, false, 2, 0},
+    {"eight of 8 to 1024", 8, 8, 1024, false, 4, 0},
+    {"all of these mixed", 0, 8, 1024, false, 2, 0},
+    {"made before, of 700", 1, 700, 700, true, 1, 0},
+    {"made before, eight of 300", 8, 300, 300, true, 4, 0},
+    /* A body of some size that two reads bring each a part of gets memory of
+       its own, so that it may be kept without a copy. */
+    {"single of 16 KiB", 1, BIG, BIG, false, 8, 2},
+    {"made before, of 16 KiB", 1, BIG, BIG, true, 8, 2},
 };
 
 static const char* const places[] = {"tcp://127.0.0.1:*", "ipc://*",
@@ -137,14 +142,19 @@ static void close_pair(pair_t* p) {
 
 /* ---- a stretch ----------------------------------------------------------- */
 
+static bool has_room(const end_t* from, const end_t* to) {
+  return from->sent - to->heard < WINDOW &&
+         from->bytes_sent - to->bytes_heard < WINDOW_BYTES;
+}
+
 /* `count` messages each way, and all of them arrive. */
 static void stretch(pair_t* p, uint64_t count) {
   end_t* a = &p->end[0];
   end_t* b = &p->end[1];
   uint64_t all = a->sent + count;
   while (a->heard < all || b->heard < all) {
-    while (a->sent < all && a->sent - b->heard < WINDOW) say_one(p->shape, a);
-    while (b->sent < all && b->sent - a->heard < WINDOW) say_one(p->shape, b);
+    while (a->sent < all && has_room(a, b)) say_one(p->shape, a);
+    while (b->sent < all && has_room(b, a)) say_one(p->shape, b);
     stage_step(&p->g);
   }
   assert_true(a->bytes_heard == b->bytes_sent);
@@ -154,6 +164,7 @@ static void stretch(pair_t* p, uint64_t count) {
 static void steady(int backend, const char* place, const shape_t* shape) {
   pair_t p;
   uint64_t count = setting("MCQ_TEST_MESSAGES", MESSAGES) / shape->few + 1;
+  uint64_t allowed = shape->allowed == 0 ? 0 : 2 * count / shape->allowed;
   size_t calls[TRIES] = {0};
   int tries = 0;
   open_pair(&p, backend, place, shape);
@@ -162,13 +173,13 @@ static void steady(int backend, const char* place, const shape_t* shape) {
     size_t before = p.g.memory.calls;
     stretch(&p, count);
     calls[tries] = p.g.memory.calls - before;
-  } while (calls[tries++] != 0 && tries < TRIES);
-  bool ok = calls[tries - 1] == 0;
-  if (!ok)
+  } while (calls[tries++] > allowed && tries < TRIES);
+  bool ok = calls[tries - 1] <= allowed;
+  if (calls[tries - 1] != 0)
     print_message("    %s, %s: %zu allocations for 2 * %llu messages\n", place,
                   shape->name, calls[tries - 1], (unsigned long long) count);
   close_pair(&p);
-  assert_true(ok || getenv("MCQ_TEST_LOOK") != NULL);
+  assert_true(ok);
 }
 
 static void play(int backend, size_t places_count) {
@@ -194,6 +205,10 @@ static void on_io_uring(void** state) {
 }
 
 int main(void) {
+#ifdef MCQ_NO_POOL
+  puts("the build has no pool: every slab is an allocation");
+  return 77;
+#endif
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(on_libuv),
       cmocka_unit_test(on_io_uring),

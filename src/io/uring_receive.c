@@ -80,8 +80,13 @@ static mcq__slice_t unpark(wire_t* w) {
   w->parked_bytes -= s.len;
   if (w->copied != 0) w->copied--;
   if (w->parked.count == w->copied) mcq__list_remove(&w->holding);
-  mcq__fifo_rest(&w->parked);
+  if (w->parked.count == 0 && mcq__fifo_storage(&w->parked) > MCQ__FIFO_FIRST)
+    mcq__io_idle(w->wire.io, &w->idle);
   return s;
+}
+
+void mcq__uring_rest(mcq__idle_t* idle) {
+  mcq__fifo_rest(&mcq__container_of(idle, wire_t, idle)->parked);
 }
 
 void mcq__uring_unpark_all(wire_t* w) {
