@@ -24,6 +24,24 @@ typedef struct mcq__io mcq__io_t;
 typedef struct mcq__wire mcq__wire_t;
 typedef struct mcq_inproc mcq_inproc_t;
 
+/* ---- calls: what was asked of the kernel ---------------------------------- */
+
+/* Counted where they are made, for connections that are up; what is rare (to
+ * listen, to connect, to look names up) is not.  Counters only grow. */
+typedef struct mcq__calls {
+  uint64_t turns;  /* of the loop, each of which polls once */
+  uint64_t polls;  /* changes of what it polls for */
+  uint64_t reads;  /* with a ring: receives that it answered */
+  uint64_t empty;  /* of these: nothing was there */
+  uint64_t writes; /* with a ring: sends that it was asked for */
+  uint64_t full;   /* of these: there was no room */
+  uint64_t enters; /* with a ring: calls of the kernel, the only ones */
+  uint64_t wakes;  /* times that other threads woke the loop */
+} mcq__calls_t;
+
+/* The figures until now. */
+mcq__calls_t mcq__io_calls(const mcq__io_t* io);
+
 /* ---- turn: when things happen -------------------------------------------- */
 
 /* Work for the next phase.  Embedded in its object; zeroed is idle. */
@@ -340,6 +358,7 @@ struct mcq__io {
   bool forked;  /* this is a child, what it has is the parent's */
   void* pump;   /* the back end's own state */
   mcq__turn_t turn;
+  mcq__calls_t calls; /* but for the turns */
   mcq__bell_t bell;
   mcq__seams_t seams;
   uint64_t random[2];  /* state of mcq__io_random */

@@ -29,7 +29,7 @@ static void refill_budget(mcq__uring_t* u) {
 static bool reap(mcq__uring_t* u, unsigned* count) {
   mcq__done_t done;
   while (u->budget > 0 && u->budget_bytes > 0 && !u->io->forked) {
-    if (!mcq__ring_next(&u->ring, &done)) return true;
+    if (!mcq__ring_next(&u->ring, &done, &u->io->calls.enters)) return true;
     size_t bytes = done.res > 0 ? (size_t) done.res : 0;
     u->budget--;
     u->budget_bytes -= bytes < u->budget_bytes ? bytes : u->budget_bytes;
@@ -74,7 +74,7 @@ static void submit(mcq__io_t* io) {
     unsigned count = 0;
     mcq__uring_relieve(u);
     mcq__uring_ask(u);
-    rc = mcq__ring_submit(&u->ring);
+    rc = mcq__ring_submit(&u->ring, &io->calls.enters);
     drained = reap(u, &count);
     if (!drained || (count == 0 && (rc != 0 || !work_left(u)))) break;
   }

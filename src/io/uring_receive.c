@@ -233,6 +233,8 @@ static void receive_goes_on(wire_t* w) {
 void mcq__uring_received(wire_t* w, const mcq__done_t* done) {
   mcq__slice_t parts[2];
   int count = 0;
+  w->u->io->calls.reads++;
+  w->u->io->calls.empty += done->res <= 0;
   if ((done->flags & IORING_CQE_F_BUFFER) != 0) {
     size_t n = done->res > 0 ? (size_t) done->res : 0;
     count = mcq__buffers_take(&w->u->buffers,

@@ -36,6 +36,7 @@ typedef struct mcq__uring_gather {
 /* ---- asking -------------------------------------------------------------- */
 
 static void ask_send(wire_t* w) {
+  w->u->io->calls.writes++;
   struct io_uring_sqe* sqe = mcq__uring_request(w, MCQ__URING_SEND);
   sqe->msg_flags = MSG_NOSIGNAL;
   if (w->vectored) {
@@ -82,7 +83,7 @@ static void ask_closing(wire_t* w) {
 
 void mcq__uring_ask(mcq__uring_t* u) {
   while (!mcq__list_empty(&u->asking)) {
-    if (!mcq__ring_room(&u->ring, ASKS)) return;
+    if (!mcq__ring_room(&u->ring, ASKS, &u->io->calls.enters)) return;
     mcq__node_t* node = mcq__list_shift(&u->asking);
     wire_t* w = mcq__container_of(node, wire_t, asking);
     if (w->closing) {
