@@ -7,11 +7,16 @@
  * first one is not.  The clock stands still, for memory that nobody uses goes
  * back after a while.
  *
- *   MCQ_TEST_MESSAGES   of a stretch, each way; 40000
+ *   MCQ_TEST_MESSAGES   of a stretch, each way; 40000, or 4000 of a debug build
  *   MCQ_TEST_SCENE      only those with this in their names */
 #include "support/players.h"
 
+/* Where every access is checked it takes its time. */
+#if defined(MCQ_DEBUG) || defined(__SANITIZE_THREAD__)
+#define MESSAGES 4000
+#else
 #define MESSAGES 40000
+#endif
 #define TRIES 8
 
 /* On their way at most: less than a queue takes, a connection may read in one
