@@ -221,6 +221,30 @@ static void rest_is_no_call(int backend) {
   close_pair(&p);
 }
 
+static void on_call(mcq_socket_t* s, void* arg) {
+  (void) s;
+  (*(unsigned*) arg)++;
+}
+
+/* However much was posted meanwhile. */
+static void what_is_posted_wakes_once(int backend) {
+  enum { POSTS = 100 };
+  pair_t p;
+  mcq_mailbox_t* box;
+  unsigned called = 0;
+  open_pair(&p, backend, MCQ_PUSH, MCQ_PULL);
+  assert_int_equal(mcq_mailbox_new(p.from.s, NULL, &box), 0);
+  stage_turns(&p.g, 3);
+  mcq__calls_t before = calls_of(&p.from);
+  for (unsigned i = 0; i < POSTS; i++)
+    assert_int_equal(mcq_post_call(box, on_call, &called), 0);
+  until(&p.g, called == POSTS);
+  stage_turns(&p.g, 3);
+  assert_int_equal(since(&p.from, before).wakes, 1);
+  mcq_mailbox_release(box);
+  close_pair(&p);
+}
+
 /* ---- the dump ------------------------------------------------------------ */
 
 static void find_calls(const char* text, void* arg) {
@@ -243,6 +267,7 @@ static const scene_t scenes[] = {
     {"a stream is few calls", a_stream_is_few_calls},
     {"a round trip is a write and a read", a_round_trip_is_a_write_and_a_read},
     {"rest is no call", rest_is_no_call},
+    {"what is posted wakes once", what_is_posted_wakes_once},
     {"a dump tells", a_dump_tells},
 };
 

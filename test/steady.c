@@ -3,8 +3,8 @@
  * messages of many shapes go both ways, and once that is steady a stretch of
  * MESSAGES of them must pass without one call of the allocator.  How much the
  * kernel gives and takes at once differs from run to run, so that what the
- * pool keeps grows for a while: one stretch in TRIES is asked for, and the
- * first one is not.  The clock stands still, for memory that nobody uses goes
+ * pool keeps grows for a while: of TRIES stretches one must be without, and the
+ * first need not be.  The clock stands still, for memory that nobody uses goes
  * back after a while.
  *
  *   MCQ_TEST_MESSAGES   of a stretch, each way; 40000, or 4000 of a debug build

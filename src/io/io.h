@@ -24,7 +24,7 @@ typedef struct mcq__io mcq__io_t;
 typedef struct mcq__wire mcq__wire_t;
 typedef struct mcq_inproc mcq_inproc_t;
 
-/* ---- calls: what was asked of the kernel ---------------------------------- */
+/* ---- calls: what was asked of the kernel --------------------------------- */
 
 /* Counted where they are made, for connections that are up; what is rare (to
  * listen, to connect, to look names up) is not.  Counters only grow. */
