@@ -241,6 +241,19 @@ static void dump_socket(const mcq_socket_t* s, line_fn line, void* arg) {
   mcq__mailboxes_each(s, dump_mailbox, &dump);
 }
 
+static void dump_calls(const mcq__io_t* io, line_fn line, void* arg) {
+  mcq__calls_t c = mcq__io_calls(io);
+  char text[256];
+  snprintf(text, sizeof text,
+           "  calls: %llu turns, %llu polls changed, %llu reads (%llu empty), "
+           "%llu writes (%llu refused), %llu of the ring, woken %llu times",
+           (unsigned long long) c.turns, (unsigned long long) c.polls,
+           (unsigned long long) c.reads, (unsigned long long) c.empty,
+           (unsigned long long) c.writes, (unsigned long long) c.full,
+           (unsigned long long) c.enters, (unsigned long long) c.wakes);
+  line(text, arg);
+}
+
 void mcq_ctx_dump(const mcq_ctx_t* ctx,
                   void (*line)(const char* text, void* arg), void* arg) {
   char text[160];
@@ -248,6 +261,7 @@ void mcq_ctx_dump(const mcq_ctx_t* ctx,
            ctx->host.io.backend->name, mcq__mem_live(ctx->host.mem),
            ctx->host.closing ? ", closing" : "");
   line(text, arg);
+  dump_calls(&ctx->host.io, line, arg);
   const mcq__node_t* head = &ctx->host.sockets;
   for (const mcq__node_t* n = head->next; n != head; n = n->next)
     dump_socket(mcq__container_of(n, mcq_socket_t, node), line, arg);

@@ -283,8 +283,18 @@ static void rewind_all(rig_t* r) {
   r->outcomes[9] += begun;
 }
 
+static bool has_grown(const mcq__outbox_t* o) {
+  return mcq__fifo_storage(&o->runs) > MCQ__FIFO_FIRST ||
+         mcq__chain_storage(&o->chain) > MCQ__FIFO_FIRST;
+}
+
+/* Now and then for longer. */
 static void rest(rig_t* r) {
-  mcq__outbox_rest(&r->o);
+  bool more = mcq__outbox_rest(&r->o);
+  expect(r, more == (r->o.chain.bytes == 0 && has_grown(&r->o)));
+  if (r->step % 2 == 0) return;
+  mcq__outbox_shrink(&r->o);
+  expect(r, !has_grown(&r->o) || r->o.chain.bytes != 0);
 }
 
 static void check(rig_t* r) {
@@ -436,6 +446,38 @@ static void few_bytes(void** state) {
   end(&r);
 }
 
+/* Storage for a queue as long as usual stays until it is asked for, that of a
+ * longer one goes at once. */
+static void storage_goes_back(void** state) {
+  (void) state;
+  static const struct {
+    size_t messages;
+    bool stays;
+  } queues[] = {{2, false}, {3, true}, {1000, true}, {1025, false}};
+  static rig_t r;
+  mcq_frame_t frame = {noise, 0};
+  mcq__body_t body = {.frames = &frame, .count = 1};
+  uint64_t payload;
+  begin(&r, 1);
+  for (size_t k = 0; k < sizeof queues / sizeof *queues; k++) {
+    for (size_t i = 0; i < queues[k].messages; i++) {
+      frame.len = i % 2;
+      assert_int_equal(mcq__outbox_put(&r.o, &body, &payload), 0);
+    }
+    size_t bytes = r.o.chain.bytes;
+    assert_false(mcq__outbox_rest(&r.o)); /* it is in use, */
+    mcq__outbox_shrink(&r.o);
+    assert_int_equal(r.o.chain.bytes, bytes);
+    mcq__outbox_hand(&r.o, bytes);
+    mcq__outbox_wrote(&r.o, bytes);
+    assert_int_equal(mcq__outbox_rest(&r.o), queues[k].stays);
+    assert_int_equal(has_grown(&r.o), queues[k].stays);
+    mcq__outbox_shrink(&r.o);
+    assert_false(has_grown(&r.o));
+  }
+  end(&r);
+}
+
 /* A peer that is stuck in its first message, sizes that alternate. */
 static void shedding_leaves_nothing_behind(void** state) {
   (void) state;
@@ -465,6 +507,7 @@ int main(void) {
       cmocka_unit_test(without_memory_nothing_happens),
       cmocka_unit_test(marks),
       cmocka_unit_test(few_bytes),
+      cmocka_unit_test(storage_goes_back),
       cmocka_unit_test(shedding_leaves_nothing_behind),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

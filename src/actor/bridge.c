@@ -3,9 +3,16 @@
  * a message that has more than one; never looks at the bytes. */
 #include "actor/bridge.h"
 
-/* Storage beyond this many frames goes back when the bridge rests: a large
- * message does not weigh on its connection for ever. */
-#define FRAMES_KEPT 4
+/* Storage beyond this many frames goes back when no message of more comes for
+ * a while, */
+#define FRAMES_FIRST 4
+/* and beyond this many at once: a huge message does not weigh on its connection
+ * for as long as that is busy. */
+#define FRAMES_KEPT 1024
+
+static void give_back(mcq__idle_t* idle) {
+  mcq__bridge_shrink(mcq__container_of(idle, mcq__bridge_t, idle));
+}
 
 void mcq__bridge_init(mcq__bridge_t* b, const mcq__session_config_t* config) {
   b->config = config;
@@ -14,6 +21,7 @@ void mcq__bridge_init(mcq__bridge_t* b, const mcq__session_config_t* config) {
   b->count = 0;
   b->held = 0;
   b->bytes = 0;
+  b->idle = (mcq__idle_t){.give_back = give_back};
 }
 
 static void drop_storage(mcq__bridge_t* b) {
@@ -29,12 +37,20 @@ void mcq__bridge_reset(mcq__bridge_t* b) {
   b->bytes = 0;
 }
 
-void mcq__bridge_rest(mcq__bridge_t* b) {
-  if (b->count == 0 && b->cap > FRAMES_KEPT) drop_storage(b);
+bool mcq__bridge_rest(mcq__bridge_t* b) {
+  if (mcq__likely(b->cap <= FRAMES_FIRST) || b->count != 0) return false;
+  if (b->cap <= FRAMES_KEPT) return true;
+  drop_storage(b);
+  return false;
+}
+
+void mcq__bridge_shrink(mcq__bridge_t* b) {
+  if (b->count == 0 && b->cap > FRAMES_FIRST) drop_storage(b);
 }
 
 void mcq__bridge_dispose(mcq__bridge_t* b) {
   if (b->config == NULL) return;
+  mcq__io_idle_end(&b->idle);
   mcq__bridge_reset(b);
   drop_storage(b);
 }
@@ -84,11 +100,18 @@ static size_t bytes_to_pack(const mcq__bridge_t* b) {
   return sum;
 }
 
+/* What is small is worth being recycled; what is not shall not take more than
+ * it needs, for however long. */
+static int open_for(mcq__window_t* w, mcq__pool_t* pool, size_t sum) {
+  return sum <= MCQ__SLAB_SMALL ? mcq__window_open(w, pool, sum)
+                                : mcq__window_open_exact(w, pool, sum);
+}
+
 int mcq__bridge_hold(mcq__bridge_t* b) {
   if (b->held == b->count) return 0;
   mcq__window_t w = {NULL, 0};
   size_t sum = bytes_to_pack(b);
-  int rc = sum == 0 ? 0 : mcq__window_open_exact(&w, b->config->pool, sum);
+  int rc = sum == 0 ? 0 : open_for(&w, b->config->pool, sum);
   for (; rc == 0 && b->held < b->count; b->held++) {
     mcq__slice_t* frame = &b->frames[b->held];
     if (frame->len <= MCQ__KEEP_COPY_MAX) {

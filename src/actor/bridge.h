@@ -9,6 +9,7 @@
 
 #include "base/msg.h"
 #include "base/protocol.h"
+#include "io/io.h"
 
 typedef struct mcq__bridge {
   const mcq__session_config_t* config; /* pool and bounds */
@@ -17,6 +18,7 @@ typedef struct mcq__bridge {
   uint32_t count;
   uint32_t held; /* the first `held` frames own their memory for long */
   uint64_t bytes;
+  mcq__idle_t idle; /* its owner's: when to shrink */
 } mcq__bridge_t;
 
 /* `config` outlives the bridge. */
@@ -38,8 +40,10 @@ void mcq__bridge_reset(mcq__bridge_t* b);
  * shared buffers.  0 or MCQ_ENOMEM. */
 int mcq__bridge_hold(mcq__bridge_t* b);
 
-/* Empty, and perhaps for long: storage that had to grow goes back. */
-void mcq__bridge_rest(mcq__bridge_t* b);
+/* Empty, and perhaps for long.  True: there is storage that had to grow and may
+ * be needed again in a moment; mcq__bridge_shrink gives it back. */
+bool mcq__bridge_rest(mcq__bridge_t* b);
+void mcq__bridge_shrink(mcq__bridge_t* b);
 
 static inline bool mcq__bridge_empty(const mcq__bridge_t* b) {
   return b->count == 0;

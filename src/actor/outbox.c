@@ -7,6 +7,15 @@
  * shared.  Where both cost the same is between 1 and 8 KiB. */
 #define COPY_MAX ((size_t) 2048)
 
+/* Storage for more elements is not kept for the next time, so that a queue that
+ * was very long once does not weigh on a busy connection: as many messages of
+ * different sizes as one takes by default. */
+#define KEPT_MAX 1024
+
+static void give_back(mcq__idle_t* idle) {
+  mcq__outbox_shrink(mcq__container_of(idle, mcq__outbox_t, idle));
+}
+
 void mcq__outbox_init(mcq__outbox_t* o, mcq__pool_t* pool,
                       const mcq__protocol_t* protocol,
                       const mcq__marks_t* marks) {
@@ -25,6 +34,7 @@ void mcq__outbox_init(mcq__outbox_t* o, mcq__pool_t* pool,
   o->peak_messages = 0;
   o->peak_bytes = 0;
   o->nothing = 0;
+  o->idle = (mcq__idle_t){.give_back = give_back};
   o->sent = (mcq__outgoing_t){0};
 }
 
@@ -41,6 +51,7 @@ static void note_peak(mcq__outbox_t* o) {
 void mcq__outbox_dispose(mcq__outbox_t* o) {
   if (o->pool == NULL) return;
   mcq__outbox_ask(o);
+  mcq__io_idle_end(&o->idle);
   mcq__arena_close(&o->arena);
   mcq__chain_dispose(&o->chain);
   mcq__fifo_dispose(&o->runs);
@@ -387,10 +398,20 @@ void mcq__outbox_walk_end(const mcq__outbox_t* o, mcq__outbox_walk_t* walk) {
   walk->frames = NULL;
 }
 
-void mcq__outbox_rest(mcq__outbox_t* o) {
-  if (o->chain.bytes != 0) return;
+bool mcq__outbox_rest(mcq__outbox_t* o) {
+  if (o->chain.bytes != 0) return false;
   mcq__outbox_ask(o);
   mcq__arena_rest(&o->arena);
+  uint32_t runs = mcq__fifo_storage(&o->runs);
+  uint32_t parts = mcq__chain_storage(&o->chain);
+  if (runs <= MCQ__FIFO_FIRST && parts <= MCQ__FIFO_FIRST) return false;
+  if (runs <= KEPT_MAX && parts <= KEPT_MAX) return true;
+  mcq__outbox_shrink(o);
+  return false;
+}
+
+void mcq__outbox_shrink(mcq__outbox_t* o) {
+  if (o->chain.bytes != 0) return;
   mcq__chain_rest(&o->chain);
   mcq__fifo_rest(&o->runs);
 }

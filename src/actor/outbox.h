@@ -17,6 +17,7 @@
 #include "base/chain.h"
 #include "base/protocol.h"
 #include "hub/hub.h"
+#include "io/io.h"
 
 /* `count` consecutive messages of `size` encoded bytes each. */
 typedef struct mcq__run {
@@ -55,6 +56,7 @@ typedef struct mcq__outbox {
   uint64_t peak_messages; /* queued at most, until something last left */
   uint64_t peak_bytes;
   uint64_t nothing;     /* messages put that had no bytes to travel */
+  mcq__idle_t idle;     /* its owner's: when to shrink */
   mcq__outgoing_t sent; /* the books of whoever fills and empties it */
 } mcq__outbox_t;
 
@@ -205,7 +207,10 @@ typedef struct mcq__outbox_walk {
 ssize_t mcq__outbox_next(const mcq__outbox_t* o, mcq__outbox_walk_t* walk);
 void mcq__outbox_walk_end(const mcq__outbox_t* o, mcq__outbox_walk_t* walk);
 
-/* Nothing waits: lets go of the memory. */
-void mcq__outbox_rest(mcq__outbox_t* o);
+/* Nothing waits: lets go of the memory, but for storage that had to grow and
+ * may be needed again in a moment.  True: there is such, and mcq__outbox_shrink
+ * gives it back. */
+bool mcq__outbox_rest(mcq__outbox_t* o);
+void mcq__outbox_shrink(mcq__outbox_t* o);
 
 #endif

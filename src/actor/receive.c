@@ -381,7 +381,8 @@ static void pull(mcq__actor_t* a) {
   deliver_all(a, &go);
   if (mcq__unlikely(a->ahead != NULL) && mcq__ahead_empty(a->ahead))
     mcq__actor_catch_up(a);
-  mcq__bridge_rest(a->bridge);
+  if (mcq__unlikely(mcq__bridge_rest(a->bridge)))
+    mcq__io_idle(mcq__actor_io(a), &a->bridge->idle);
   if (mcq__unlikely(a->pause == MCQ__PAUSE_LONG)) put_off(a, &go);
   end_go(a, &go);
   a->delivering = false;

@@ -226,7 +226,8 @@ void mcq__actor_flush(mcq__task_t* task) {
   mcq__outbox_ask(a->outbox); /* whoever sends posts it again */
   if (mcq__unlikely(a->state == MCQ__ACTOR_ENDING)) mcq__actor_abandon(a);
   if (can_write(a) && write_some(a)) mcq__io_later(mcq__actor_io(a), &a->flush);
-  mcq__outbox_rest(a->outbox);
+  if (mcq__unlikely(mcq__outbox_rest(a->outbox)))
+    mcq__io_idle(mcq__actor_io(a), &a->outbox->idle);
   if (mcq__unlikely(a->starved)) relieve(a);
   if (mcq__unlikely(mcq__actor_leaving(a)) && can_write(a) && all_written(a))
     mcq__actor_goodbye(a);

@@ -31,6 +31,11 @@ static inline void mcq__chain_rest(mcq__chain_t* c) {
   mcq__fifo_rest(&c->parts_);
 }
 
+/* Parts it has storage for, as in mcq__fifo_storage. */
+static inline uint32_t mcq__chain_storage(const mcq__chain_t* c) {
+  return mcq__fifo_storage(&c->parts_);
+}
+
 /* Lets go of every part. */
 void mcq__chain_clear(mcq__chain_t* c);
 

@@ -40,6 +40,11 @@ static inline void mcq__fifo_rest(mcq__fifo_t* f) {
     mcq__fifo_dispose(f);
 }
 
+/* Elements it has storage for; beyond FIRST it had to grow. */
+static inline uint32_t mcq__fifo_storage(const mcq__fifo_t* f) {
+  return f->cap_;
+}
+
 /* Makes room for one more.  0 or MCQ_ENOMEM, nothing changed. */
 int mcq__fifo_reserve(mcq__fifo_t* f);
 

@@ -10,6 +10,7 @@ static void on_rung(uv_async_t* async) {
   mcq__io_t* io = (mcq__io_t*) async->data;
   mcq__bell_t* bell = &io->bell;
   if (io->forked) return;
+  io->calls.wakes++;
   uv_mutex_lock(&bell->lock);
   mcq__node_t* node;
   while ((node = mcq__list_shift(&bell->rung)) != NULL)

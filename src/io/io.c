@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The seat in the user's loop, taken and given up; the sequence of random
- * numbers that goes with it; and the list of transports.  Called by the
+ * numbers that goes with it; the list of transports; and what was asked of the
+ * kernel.  Called by the
  * context; does no I/O. */
 #include <string.h>
 #include <sys/random.h>
@@ -59,6 +60,14 @@ const mcq__transport_t* mcq__transport_find(const mcq__io_t* io,
   if (serves(&mcq__transport_inproc, scheme, len))
     return &mcq__transport_inproc;
   return NULL;
+}
+
+/* ---- calls --------------------------------------------------------------- */
+
+mcq__calls_t mcq__io_calls(const mcq__io_t* io) {
+  mcq__calls_t calls = io->calls;
+  calls.turns = io->turn.number;
+  return calls;
 }
 
 /* ---- open and close ------------------------------------------------------ */

@@ -24,6 +24,24 @@ typedef struct mcq__io mcq__io_t;
 typedef struct mcq__wire mcq__wire_t;
 typedef struct mcq_inproc mcq_inproc_t;
 
+/* ---- calls: what was asked of the kernel --------------------------------- */
+
+/* Counted where they are made, for connections that are up; what is rare (to
+ * listen, to connect, to look names up) is not.  Counters only grow. */
+typedef struct mcq__calls {
+  uint64_t turns;  /* of the loop, each of which polls once */
+  uint64_t polls;  /* changes of what it polls for */
+  uint64_t reads;  /* with a ring: receives that it answered */
+  uint64_t empty;  /* of these: nothing was there */
+  uint64_t writes; /* with a ring: sends that it was asked for */
+  uint64_t full;   /* of these: there was no room */
+  uint64_t enters; /* with a ring: calls of the kernel, the only ones */
+  uint64_t wakes;  /* times that other threads woke the loop */
+} mcq__calls_t;
+
+/* The figures until now. */
+mcq__calls_t mcq__io_calls(const mcq__io_t* io);
+
 /* ---- turn: when things happen -------------------------------------------- */
 
 /* Work for the next phase.  Embedded in its object; zeroed is idle. */
@@ -59,7 +77,8 @@ typedef struct mcq__turn {
   uv_idle_t idle;
   uv_timer_t timer;
   mcq__timers_t timers;
-  mcq__timer_t quiet;    /* gives pooled memory back (quiet.c) */
+  mcq__timer_t quiet;    /* gives pooled memory back (quiet.c), */
+  mcq__node_t idle_list; /* and this: of mcq__idle_t */
   uint64_t armed;        /* the deadline the uv timer is set to */
   uint64_t number;       /* of this turn; one begins before the loop polls */
   mcq__taken_t taken;    /* in this turn */
@@ -97,6 +116,23 @@ uint64_t mcq__io_now_ns(const mcq__io_t* io);
 /* Starts, moves or stops a timer with a reserved place (base/timer.h). */
 void mcq__io_timer_start(mcq__io_t* io, mcq__timer_t* timer, uint64_t at);
 void mcq__io_timer_stop(mcq__io_t* io, mcq__timer_t* timer);
+
+/* Storage that is not needed now and may be soon.  Embedded in its object;
+ * zeroed but for give_back. */
+typedef struct mcq__idle {
+  mcq__node_t node;
+  bool used; /* since somebody last looked (quiet.c) */
+  void (*give_back)(struct mcq__idle* idle);
+} mcq__idle_t;
+
+/* Gives it back when this was not said again for a while; it need not be idle
+ * then.  Hot. */
+static inline void mcq__io_idle(mcq__io_t* io, mcq__idle_t* idle);
+
+/* The object goes. */
+static inline void mcq__io_idle_end(mcq__idle_t* idle) {
+  mcq__list_remove(&idle->node);
+}
 
 /* Counts reasons for uv_run to keep going; our own handles are unref'd. */
 void mcq__io_ref(mcq__io_t* io);
@@ -322,6 +358,7 @@ struct mcq__io {
   bool forked;  /* this is a child, what it has is the parent's */
   void* pump;   /* the back end's own state */
   mcq__turn_t turn;
+  mcq__calls_t calls; /* but for the turns */
   mcq__bell_t bell;
   mcq__seams_t seams;
   uint64_t random[2];  /* state of mcq__io_random */
@@ -332,6 +369,12 @@ struct mcq__io {
   void (*on_left)(mcq__io_t* io); /* everything is closed */
   void* user;
 };
+
+static inline void mcq__io_idle(mcq__io_t* io, mcq__idle_t* idle) {
+  idle->used = true;
+  if (mcq__unlikely(!mcq__node_linked(&idle->node)))
+    mcq__list_insert(&io->turn.idle_list, &idle->node);
+}
 
 static inline void mcq__io_spend(mcq__io_t* io, uint64_t messages,
                                  uint64_t bytes, uint64_t ns) {

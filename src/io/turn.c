@@ -272,6 +272,7 @@ void mcq__turn_open(mcq__io_t* io) {
   mcq__list_init(&turn->work);
   mcq__list_init(&turn->flush);
   mcq__list_init(&turn->later);
+  mcq__list_init(&turn->idle_list);
   mcq__timers_init(&turn->timers, io->mem);
   turn->armed = MCQ__NEVER;
   turn->number = 1;

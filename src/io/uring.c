@@ -29,7 +29,7 @@ static void refill_budget(mcq__uring_t* u) {
 static bool reap(mcq__uring_t* u, unsigned* count) {
   mcq__done_t done;
   while (u->budget > 0 && u->budget_bytes > 0 && !u->io->forked) {
-    if (!mcq__ring_next(&u->ring, &done)) return true;
+    if (!mcq__ring_next(&u->ring, &done, &u->io->calls.enters)) return true;
     size_t bytes = done.res > 0 ? (size_t) done.res : 0;
     u->budget--;
     u->budget_bytes -= bytes < u->budget_bytes ? bytes : u->budget_bytes;
@@ -74,7 +74,7 @@ static void submit(mcq__io_t* io) {
     unsigned count = 0;
     mcq__uring_relieve(u);
     mcq__uring_ask(u);
-    rc = mcq__ring_submit(&u->ring);
+    rc = mcq__ring_submit(&u->ring, &io->calls.enters);
     drained = reap(u, &count);
     if (!drained || (count == 0 && (rc != 0 || !work_left(u)))) break;
   }
@@ -100,7 +100,8 @@ static void dispose(mcq__uring_t* u) {
     mcq__io_timer_stop(io, &u->retry);
     mcq__timers_unreserve(&io->turn.timers);
   }
-  mcq__mem_free(io->mem, u->spare);
+  mcq__io_idle_end(&u->idle);
+  mcq__uring_drop_spares(u);
   mcq__buffers_close(&u->buffers, &u->ring);
   if (u->ring_up) io_uring_queue_exit(&u->ring);
   mcq__mem_free(io->mem, u);
@@ -149,11 +150,16 @@ static int prepare(mcq__uring_t* u) {
   return 0;
 }
 
+static void drop_spares(mcq__idle_t* idle) {
+  mcq__uring_drop_spares(mcq__container_of(idle, mcq__uring_t, idle));
+}
+
 static int join(mcq__io_t* io) {
   mcq__uring_t* u = mcq__new(io->mem, mcq__uring_t);
   if (u == NULL) return MCQ_ENOMEM;
   u->io = io;
   u->again.run = run_again;
+  u->idle.give_back = drop_spares;
   u->retry.run = on_retry;
   mcq__list_init(&u->asking);
   mcq__list_init(&u->starved);

@@ -27,10 +27,12 @@ typedef struct mcq__uring {
   mcq__node_t asking;  /* wires with something to ask of the kernel */
   mcq__node_t starved; /* wires that want to read but found no buffer */
   mcq__node_t holding; /* wires whose parked bytes lie in buffers */
-  struct mcq__uring_gather* spare; /* for the next write of several pieces */
-  unsigned budget;                 /* completions to be handled in this turn */
-  size_t budget_bytes;             /* and bytes */
-  bool bundles;                    /* one receive may fill several buffers */
+  struct mcq__uring_gather* spare; /* for the next writes of several pieces */
+  unsigned spares;
+  mcq__idle_t idle;    /* gives them back */
+  unsigned budget;     /* completions to be handled in this turn */
+  size_t budget_bytes; /* and bytes */
+  bool bundles;        /* one receive may fill several buffers */
   bool ring_up;
   bool has_timer;
   bool busy; /* handling completions */
@@ -78,6 +80,7 @@ typedef struct mcq__uring_wire {
   int fd;
 
   mcq__fifo_t parked; /* of mcq__slice_t: arrived while not reading */
+  mcq__idle_t idle;   /* gives its storage back */
   size_t parked_bytes;
   size_t copied; /* slices at its front not in buffers any more */
   int end;       /* why nothing more will be read; 0: more may come */
@@ -132,6 +135,9 @@ void mcq__uring_shutdown(mcq__wire_t* wire);
 void mcq__uring_close(mcq__wire_t* wire);
 void mcq__uring_forget(mcq__wire_t* wire);
 
+/* Frees what is kept for writes to come. */
+void mcq__uring_drop_spares(mcq__uring_t* u);
+
 /* Queues the requests that the wires in `asking` need.  Those for which the
  * queue has no room stay in the list. */
 void mcq__uring_ask(mcq__uring_t* u);
@@ -150,6 +156,9 @@ void mcq__uring_receive_ask(mcq__uring_wire_t* w);
 /* Answers to a receive and to the poll for the end. */
 void mcq__uring_received(mcq__uring_wire_t* w, const mcq__done_t* done);
 void mcq__uring_hung_up(mcq__uring_wire_t* w);
+
+/* Gives the storage back that parking took; `idle` is a wire's. */
+void mcq__uring_rest(mcq__idle_t* idle);
 
 /* Drops what is parked. */
 void mcq__uring_unpark_all(mcq__uring_wire_t* w);

@@ -31,10 +31,11 @@ typedef struct probe {
   size_t widest; /* bytes of the largest completion */
   bool receiving;
   int end; /* what the last completion said */
+  uint64_t enters;
 } probe_t;
 
 static int arm(probe_t* p) {
-  if (!mcq__ring_room(p->ring, 1)) return UV_EAGAIN;
+  if (!mcq__ring_room(p->ring, 1, &p->enters)) return UV_EAGAIN;
   struct io_uring_sqe* sqe = mcq__ring_request(p->ring, 0);
   sqe->opcode = IORING_OP_RECV;
   sqe->fd = p->pair[1];
@@ -43,13 +44,13 @@ static int arm(probe_t* p) {
   if (p->bundles) sqe->ioprio |= MCQ__RECVSEND_BUNDLE;
   sqe->buf_group = MCQ__BUFFER_GROUP;
   p->receiving = true;
-  return mcq__ring_submit(p->ring);
+  return mcq__ring_submit(p->ring, &p->enters);
 }
 
 /* Takes one completion, if there is one.  0 or an error. */
 static int look(probe_t* p) {
   mcq__done_t done;
-  if (!mcq__ring_next(p->ring, &done)) return 0;
+  if (!mcq__ring_next(p->ring, &done, &p->enters)) return 0;
   if ((done.flags & IORING_CQE_F_MORE) == 0) {
     p->receiving = false;
     p->end = done.res;

@@ -80,8 +80,13 @@ static mcq__slice_t unpark(wire_t* w) {
   w->parked_bytes -= s.len;
   if (w->copied != 0) w->copied--;
   if (w->parked.count == w->copied) mcq__list_remove(&w->holding);
-  mcq__fifo_rest(&w->parked);
+  if (w->parked.count == 0 && mcq__fifo_storage(&w->parked) > MCQ__FIFO_FIRST)
+    mcq__io_idle(w->wire.io, &w->idle);
   return s;
+}
+
+void mcq__uring_rest(mcq__idle_t* idle) {
+  mcq__fifo_rest(&mcq__container_of(idle, wire_t, idle)->parked);
 }
 
 void mcq__uring_unpark_all(wire_t* w) {
@@ -228,6 +233,8 @@ static void receive_goes_on(wire_t* w) {
 void mcq__uring_received(wire_t* w, const mcq__done_t* done) {
   mcq__slice_t parts[2];
   int count = 0;
+  w->u->io->calls.reads++;
+  w->u->io->calls.empty += done->res <= 0;
   if ((done->flags & IORING_CQE_F_BUFFER) != 0) {
     size_t n = done->res > 0 ? (size_t) done->res : 0;
     count = mcq__buffers_take(&w->u->buffers,

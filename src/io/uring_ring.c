@@ -61,19 +61,20 @@ bool mcq__ring_bundles(const struct io_uring* ring) {
   return major > 6 || (major == 6 && minor >= 16);
 }
 
-int mcq__ring_submit(struct io_uring* ring) {
+int mcq__ring_submit(struct io_uring* ring, uint64_t* enters) {
   int tries = TRIES;
   while (io_uring_sq_ready(ring) != 0) {
     int n = io_uring_submit(ring);
+    (*enters)++;
     if (n > 0) continue;
     if (n != -EINTR || --tries == 0) return n == 0 ? -EAGAIN : n;
   }
   return 0;
 }
 
-bool mcq__ring_room(struct io_uring* ring, unsigned n) {
+bool mcq__ring_room(struct io_uring* ring, unsigned n, uint64_t* enters) {
   if (io_uring_sq_space_left(ring) >= n) return true;
-  mcq__ring_submit(ring);
+  mcq__ring_submit(ring, enters);
   return io_uring_sq_space_left(ring) >= n;
 }
 
@@ -90,10 +91,12 @@ static bool held_back(const struct io_uring* ring) {
   return (flags & (IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN)) != 0;
 }
 
-bool mcq__ring_next(struct io_uring* ring, mcq__done_t* out) {
+bool mcq__ring_next(struct io_uring* ring, mcq__done_t* out, uint64_t* enters) {
   unsigned head = *ring->cq.khead;
   if (head == io_uring_smp_load_acquire(ring->cq.ktail)) {
-    if (!held_back(ring) || io_uring_get_events(ring) < 0) return false;
+    if (!held_back(ring)) return false;
+    (*enters)++;
+    if (io_uring_get_events(ring) < 0) return false;
     if (head == io_uring_smp_load_acquire(ring->cq.ktail)) return false;
   }
   const struct io_uring_cqe* cqe = &ring->cq.cqes[head & ring->cq.ring_mask];

@@ -26,19 +26,21 @@ int mcq__ring_open(struct io_uring* ring);
  * kernel, and does so in order. */
 bool mcq__ring_bundles(const struct io_uring* ring);
 
-/* Room in the submission queue for `n` requests, made by submitting when need
+/* Calls of the kernel are added to `*enters` here and below.
+ *
+ * Room in the submission queue for `n` requests, made by submitting when need
  * be. */
-bool mcq__ring_room(struct io_uring* ring, unsigned n);
+bool mcq__ring_room(struct io_uring* ring, unsigned n, uint64_t* enters);
 
 /* A request to fill in.  Invariant: mcq__ring_room said there is room. */
 struct io_uring_sqe* mcq__ring_request(struct io_uring* ring, uint64_t token);
 
 /* Hands all requests to the kernel.  0, or why some are still in the queue:
  * they stay there for the next call. */
-int mcq__ring_submit(struct io_uring* ring);
+int mcq__ring_submit(struct io_uring* ring, uint64_t* enters);
 
 /* Takes the oldest completion, letting the kernel post what it holds back
  * when none is there.  False when there is none. */
-bool mcq__ring_next(struct io_uring* ring, mcq__done_t* out);
+bool mcq__ring_next(struct io_uring* ring, mcq__done_t* out, uint64_t* enters);
 
 #endif

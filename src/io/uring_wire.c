@@ -16,6 +16,9 @@ typedef mcq__uring_wire_t wire_t;
 /* Pieces of one vectored write; more wait for the next one. */
 #define PIECES 64
 
+/* What is kept for such writes, at most. */
+#define SPARES 16
+
 /* A single piece is sent up to this size at once. */
 #define SEND_MAX ((size_t) 1 << 30)
 
@@ -25,6 +28,7 @@ typedef mcq__uring_wire_t wire_t;
 #define OP_BITS ((uintptr_t) 3)
 
 typedef struct mcq__uring_gather {
+  struct mcq__uring_gather* next; /* of those that are spare */
   struct msghdr head;
   struct iovec pieces[PIECES];
 } gather_t;
@@ -32,6 +36,7 @@ typedef struct mcq__uring_gather {
 /* ---- asking -------------------------------------------------------------- */
 
 static void ask_send(wire_t* w) {
+  w->u->io->calls.writes++;
   struct io_uring_sqe* sqe = mcq__uring_request(w, MCQ__URING_SEND);
   sqe->msg_flags = MSG_NOSIGNAL;
   if (w->vectored) {
@@ -78,7 +83,7 @@ static void ask_closing(wire_t* w) {
 
 void mcq__uring_ask(mcq__uring_t* u) {
   while (!mcq__list_empty(&u->asking)) {
-    if (!mcq__ring_room(&u->ring, ASKS)) return;
+    if (!mcq__ring_room(&u->ring, ASKS, &u->io->calls.enters)) return;
     mcq__node_t* node = mcq__list_shift(&u->asking);
     wire_t* w = mcq__container_of(node, wire_t, asking);
     if (w->closing) {
@@ -92,19 +97,36 @@ void mcq__uring_ask(mcq__uring_t* u) {
 
 /* ---- completions --------------------------------------------------------- */
 
-/* One is kept for whoever is next: who writes all the time finds it. */
+/* Some are kept for whoever is next: who writes all the time finds one. */
 static void give_gather(wire_t* w) {
-  if (w->u->spare == NULL)
-    w->u->spare = w->gather;
-  else
-    mcq__mem_free(w->wire.io->mem, w->gather);
+  mcq__uring_t* u = w->u;
+  gather_t* g = w->gather;
   w->gather = NULL;
+  if (u->spares == SPARES) {
+    mcq__mem_free(u->io->mem, g);
+    return;
+  }
+  g->next = u->spare;
+  u->spare = g;
+  u->spares++;
+  mcq__io_idle(u->io, &u->idle);
 }
 
 static gather_t* take_gather(const wire_t* w) {
-  gather_t* g = w->u->spare;
-  w->u->spare = NULL;
-  return g != NULL ? g : mcq__new(w->wire.io->mem, gather_t);
+  mcq__uring_t* u = w->u;
+  gather_t* g = u->spare;
+  if (g == NULL) return mcq__new(u->io->mem, gather_t);
+  u->spare = g->next;
+  u->spares--;
+  return g;
+}
+
+void mcq__uring_drop_spares(mcq__uring_t* u) {
+  for (gather_t* g = u->spare; g != NULL; g = u->spare) {
+    u->spare = g->next;
+    mcq__mem_free(u->io->mem, g);
+  }
+  u->spares = 0;
 }
 
 static void sent(wire_t* w, int res) {
@@ -193,6 +215,7 @@ static void report_closed(mcq__task_t* task) {
   if (w->undone) w->wire.events->on_wrote(&w->wire, UV_ECANCELED);
   w->wire.events->on_closed(&w->wire);
   mcq__list_remove(&w->asking);
+  mcq__io_idle_end(&w->idle);
   mcq__fifo_dispose(&w->parked);
   mcq__mem_free(mem, w->gather);
   mcq__mem_free(mem, w);
@@ -253,6 +276,7 @@ int mcq__uring_adopt(mcq__wire_t** out, mcq__io_t* io, void* stream,
   w->u = (mcq__uring_t*) io->pump;
   w->task.run = mcq__uring_deliver_parked;
   mcq__fifo_init(&w->parked, io->mem, sizeof(mcq__slice_t));
+  w->idle.give_back = mcq__uring_rest;
   *out = &w->wire;
   return 0;
 }

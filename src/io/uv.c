@@ -57,6 +57,7 @@ static int wanted(const pump_t* p) {
 
 static int poll_for(pump_t* p, int events) {
   p->armed = 0;
+  p->wire.io->calls.polls++;
   int rc = uv_poll_start(&p->poll, events, on_poll);
   if (rc == 0) p->armed = events;
   return rc;
@@ -96,11 +97,14 @@ static mcq__window_t* shared_window(mcq__io_t* io) {
 }
 
 /* Receives into `w`; 0 is the end of the stream. */
-static ssize_t receive(int fd, mcq__window_t* w, size_t room) {
+static ssize_t receive(pump_t* p, mcq__window_t* w, size_t room) {
+  mcq__calls_t* calls = &p->wire.io->calls;
   ssize_t n;
   do {
-    n = recv(fd, mcq__window_ptr(w), room, 0);
+    n = recv(p->fd, mcq__window_ptr(w), room, 0);
+    calls->reads++;
   } while (n < 0 && errno == EINTR);
+  calls->empty += n < 0;
   return n >= 0 ? n : uv_translate_sys_error(errno);
 }
 
@@ -117,7 +121,7 @@ static bool read_once(pump_t* p) {
   }
   size_t room = mcq__window_room(w);
   if (room > READ_BYTES_MAX) room = READ_BYTES_MAX;
-  ssize_t n = receive(p->fd, w, room);
+  ssize_t n = receive(p, w, room);
   if (n <= 0) {
     if (n != UV_EAGAIN) end_reading(p, n == 0 ? UV_EOF : (int) n);
     return false;
@@ -138,6 +142,8 @@ static void look_for_end(pump_t* p) {
   char byte;
   if (p->reading || p->ended || p->closing) return;
   ssize_t n = recv(p->fd, &byte, 1, MSG_PEEK);
+  p->wire.io->calls.reads++;
+  p->wire.io->calls.empty += n <= 0;
   p->hung_up = n > 0;
   if (n == 0)
     end_reading(p, UV_EOF);
@@ -162,15 +168,18 @@ static void read_in_turn(pump_t* p) {
 /* ---- writing ------------------------------------------------------------- */
 
 /* Bytes taken, UV_EAGAIN or another error. */
-static ssize_t send_pieces(int fd, const mcq__iov_t* iov, size_t count) {
+static ssize_t send_pieces(pump_t* p, const mcq__iov_t* iov, size_t count) {
+  mcq__calls_t* calls = &p->wire.io->calls;
   struct msghdr message = {0};
   message.msg_iov = (struct iovec*) (void*) (uintptr_t) iov;
   message.msg_iovlen = count;
   ssize_t n;
   do {
-    n = sendmsg(fd, &message, MSG_NOSIGNAL);
+    n = sendmsg(p->fd, &message, MSG_NOSIGNAL);
+    calls->writes++;
   } while (n < 0 && errno == EINTR);
   if (n >= 0) return n;
+  calls->full++;
   return errno == ENOBUFS ? UV_EAGAIN : uv_translate_sys_error(errno);
 }
 
@@ -288,7 +297,7 @@ static ssize_t write_pieces(mcq__wire_t* wire, const mcq__iov_t* iov,
   if (p->closing || p->forgotten) return UV_ECANCELED;
   if (p->full) return wait_for_room(p);
   if (count > PIECES_MAX) count = PIECES_MAX;
-  ssize_t n = send_pieces(p->fd, iov, count);
+  ssize_t n = send_pieces(p, iov, count);
   if (n == UV_EAGAIN) return wait_for_room(p);
   if (n < 0)
     p->failed = true;

@@ -50,12 +50,21 @@ int mcq__intake_hold(mcq__intake_t* k, mcq__pool_t* pool) {
   return 0;
 }
 
-/* Makes a place for the body. */
+/* Makes a place for the body: of its size, so that it may be kept for long
+ * without a copy, but for a small one, of which there are many. */
 static int begin_body(mcq__intake_t* k, mcq__pool_t* pool) {
   if (k->gathering) return 0;
-  int rc = mcq__window_open_exact(&k->rest, pool, (size_t) k->frame.len);
+  size_t len = (size_t) k->frame.len;
+  int rc = len != 0 && len <= MCQ__SLAB_SMALL
+               ? mcq__window_open(&k->rest, pool, len)
+               : mcq__window_open_exact(&k->rest, pool, len);
   k->gathering = rc == 0;
   return rc;
+}
+
+/* Bytes of the body that is gathered. */
+static size_t missing(const mcq__intake_t* k) {
+  return (size_t) k->frame.len - k->body.len;
 }
 
 /* A body of which nothing is there yet gets its place only now: it may come
@@ -63,7 +72,7 @@ static int begin_body(mcq__intake_t* k, mcq__pool_t* pool) {
 mcq__window_t* mcq__intake_want(mcq__intake_t* k, mcq__pool_t* pool) {
   if (!k->headed || k->at < k->in.len) return NULL;
   if (k->frame.len < MCQ__WANT_MIN || begin_body(k, pool) != 0) return NULL;
-  return mcq__window_room(&k->rest) < MCQ__WANT_MIN ? NULL : &k->rest;
+  return missing(k) < MCQ__WANT_MIN ? NULL : &k->rest;
 }
 
 /* The body grows over what was written. */
@@ -115,12 +124,12 @@ static int gather_body(mcq__intake_t* k, mcq__pool_t* pool) {
   }
   int rc = begin_body(k, pool);
   if (rc != 0) return rc;
-  size_t n = mcq__window_room(&k->rest);
+  size_t n = missing(k);
   if (n > k->in.len - k->at) n = k->in.len - k->at;
   mcq__window_poke(&k->rest, 0, mcq__slice_sub(k->in, k->at, n).data, n);
   mcq__intake_filled(k, n);
   k->at += n;
-  if (mcq__window_room(&k->rest) == 0) return 1;
+  if (missing(k) == 0) return 1;
   drop_input(k);
   return 0;
 }
