@@ -55,7 +55,7 @@ typedef struct mcq__spin {
   uint64_t limit;    /* ns without anything; 0: never */
   uint64_t until;    /* how long to look now; 0: not looking */
   uint64_t since;    /* went to sleep then, and nothing came yet; 0: awake */
-  unsigned misses;   /* looked in vain, times in a row */
+  unsigned misses;   /* by so many it looked more often in vain than not */
   unsigned shy;      /* short waits to see before it is tried again; 0: tries */
   unsigned next_shy; /* and so many after the next failure */
   bool came;         /* something of ours did since it was last asked */

@@ -5,14 +5,15 @@
  * Never waits, never polls, never allocates.
  *
  * Nothing that comes after the limit, or not at all, is worth a core.  So this
- * gives up after a few misses in a row; and as one cannot see what would have
- * been while one sleeps, it tries again when waking up came soon after falling
- * asleep, and each time in vain it wants to see more of that. */
+ * gives up when it misses by a few more than it hits; and as one cannot see
+ * what would have been while one sleeps, it tries again when waking up came
+ * soon after falling asleep, and each time in vain it wants to see more of
+ * that. */
 #include "io/spin.h"
 
 #include <sched.h>
 
-/* Misses in a row until it gives up. */
+/* So many more misses than hits, and it gives up. */
 #define MISSES_MAX 4
 
 /* A sleep is short when it lasts no longer than the limit and this, ns: what
@@ -51,6 +52,7 @@ static bool pointless(const mcq__io_t* io) {
   return io->turn.keep == 0 || io->turn.ending || io->forked;
 }
 
+/* What a miss costs a hit saves, so it shall be more hits than misses. */
 static void miss(mcq__spin_t* spin) {
   spin->until = 0;
   if (++spin->misses < MISSES_MAX) return;
