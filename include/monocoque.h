@@ -52,8 +52,8 @@ typedef struct mcq_inproc mcq_inproc_t;
 
 typedef struct mcq_ctx_options {
   int backend;
-  uint32_t spin_us;          /* before the loop sleeps it looks for input for so
-                                long, us: see below; 0, the default: never */
+  uint32_t spin_us;          /* how long to look for input before the loop
+                                sleeps, us: see below; 0, the default: never */
   mcq_allocator_t allocator; /* zeros: malloc and free */
   int64_t max_bytes; /* queued in all sockets together, as in
                         mcq_socket_options_t; -1 no limit, the default */
@@ -66,19 +66,18 @@ typedef struct mcq_ctx_options {
 
 typedef void (*mcq_ctx_close_cb)(void* data);
 
-/* Spinning.  With `spin_us` set the loop stays awake for so long after something
- * of this context's was sent or received, in case more comes at once: waking a
- * thread costs tens of microseconds, and a busy core instead.  50 is enough for
- * round trips within a machine.  The loop goes round meanwhile, so your timers
- * and handles are served as ever; only that the loop polls without sleeping
- * (uv_backend_timeout is 0) can be seen.  After a few times in a row in which
- * nothing came it gives up, and tries again when what it waited for came soon
- * after it had gone to sleep.  An idle loop sleeps.  No effect where the thread
- * that calls mcq_ctx_new may run on a single CPU: there the peer could not go on
- * while we wait for it.
+/* Takes a seat in `loop`.  `options` may be NULL.  MCQ_ENOMEM, MCQ_EINVAL,
+ * MCQ_ENOTSUP (the back end asked for is not available), or libuv's code.
  *
- * Takes a seat in `loop`.  `options` may be NULL.  MCQ_ENOMEM, MCQ_EINVAL,
- * MCQ_ENOTSUP (the back end asked for is not available), or libuv's code. */
+ * With `spin_us` the loop stays awake for so long after something of this
+ * context's was sent, received or done, in case more comes: waking up takes tens
+ * of microseconds, being awake takes a processor.  50 is enough for round trips
+ * between programs on one machine.  The loop goes round meanwhile
+ * (uv_backend_timeout answers 0), so that your timers and handles are served as
+ * ever.  When nothing came a few times it gives up, and it tries again when what
+ * it then slept for came soon; an idle loop sleeps.  No effect when the calling
+ * thread may run on one processor only, where the peer could not answer before
+ * we stop looking. */
 MCQ_EXTERN int mcq_ctx_new(uv_loop_t* loop, const mcq_ctx_options_t* options,
                            mcq_ctx_t** out);
 
