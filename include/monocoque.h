@@ -73,11 +73,11 @@ typedef void (*mcq_ctx_close_cb)(void* data);
  * context's was sent, received or done, in case more comes: waking up takes tens
  * of microseconds, being awake takes a processor.  50 is enough for round trips
  * between programs on one machine.  The loop goes round meanwhile
- * (uv_backend_timeout answers 0), so that your timers and handles are served as
- * ever.  When nothing came a few times it gives up, and it tries again when what
- * it then slept for came soon; an idle loop sleeps.  No effect when the calling
- * thread may run on one processor only, where the peer could not answer before
- * we stop looking. */
+ * (uv_backend_timeout answers 0, UV_RUN_ONCE does not wait), so that your timers
+ * and handles are served as ever.  When nothing came a few times it gives up,
+ * and it tries again when what it then slept for came soon; an idle loop sleeps.
+ * No effect when the calling thread may run on one processor only, where the
+ * peer could not answer before we stop looking. */
 MCQ_EXTERN int mcq_ctx_new(uv_loop_t* loop, const mcq_ctx_options_t* options,
                            mcq_ctx_t** out);
 
