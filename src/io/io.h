@@ -70,11 +70,11 @@ typedef struct mcq__turn {
   uv_idle_t idle;
   uv_timer_t timer;
   mcq__timers_t timers;
+  mcq__spin_t spin;
   mcq__timer_t quiet;    /* gives pooled memory back (quiet.c) */
   uint64_t armed;        /* the deadline the uv timer is set to */
   uint64_t number;       /* of this turn; one begins before the loop polls */
   mcq__taken_t taken;    /* in this turn */
-  mcq__spin_t spin;
   unsigned keep;         /* reasons to keep the loop running */
   unsigned open_handles; /* what on_left waits for: the four above, and what
                             transports leave behind in the loop */

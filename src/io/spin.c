@@ -47,9 +47,9 @@ static uint64_t now_ns(const mcq__io_t* io) {
   return uv_hrtime();
 }
 
-/* Nobody waits for anything of ours, or what would come is not ours. */
+/* Nobody waits for anything of ours, or what would come is the parent's. */
 static bool pointless(const mcq__io_t* io) {
-  return io->turn.keep == 0 || io->turn.ending || io->forked;
+  return io->turn.keep == 0 || io->forked;
 }
 
 /* What a miss costs a hit saves, so it shall be more hits than misses. */
