@@ -52,6 +52,8 @@ typedef struct mcq_inproc mcq_inproc_t;
 
 typedef struct mcq_ctx_options {
   int backend;
+  uint32_t spin_us;          /* how long to look for input before the loop
+                                sleeps, us: see below; 0, the default: never */
   mcq_allocator_t allocator; /* zeros: malloc and free */
   int64_t max_bytes; /* queued in all sockets together, as in
                         mcq_socket_options_t; -1 no limit, the default */
@@ -65,7 +67,17 @@ typedef struct mcq_ctx_options {
 typedef void (*mcq_ctx_close_cb)(void* data);
 
 /* Takes a seat in `loop`.  `options` may be NULL.  MCQ_ENOMEM, MCQ_EINVAL,
- * MCQ_ENOTSUP (the back end asked for is not available), or libuv's code. */
+ * MCQ_ENOTSUP (the back end asked for is not available), or libuv's code.
+ *
+ * With `spin_us` the loop stays awake for so long after something of this
+ * context's was sent, received or done, in case more comes: waking up takes tens
+ * of microseconds, being awake takes a processor.  50 is enough for round trips
+ * between programs on one machine.  The loop goes round meanwhile
+ * (uv_backend_timeout answers 0, UV_RUN_ONCE does not wait), so that your timers
+ * and handles are served as ever.  When nothing came a few times it gives up,
+ * and it tries again when what it then slept for came soon; an idle loop sleeps.
+ * No effect when the calling thread may run on one processor only, where the
+ * peer could not answer before we stop looking. */
 MCQ_EXTERN int mcq_ctx_new(uv_loop_t* loop, const mcq_ctx_options_t* options,
                            mcq_ctx_t** out);
 

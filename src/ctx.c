@@ -97,6 +97,7 @@ int mcq__ctx_open(uv_loop_t* loop, const mcq_ctx_options_t* options,
   ctx->inproc = options->inproc;
   if (ctx->inproc != NULL) mcq__space_retain(ctx->inproc);
   ctx->host.io.space = ctx->inproc;
+  ctx->host.io.spin_us = options->spin_us;
   if (options->max_bytes > 0)
     ctx->host.budget.max = (uint64_t) options->max_bytes;
   rc = mcq__io_open(&ctx->host.io, loop, ctx->host.pool, choice, seams);

@@ -8,6 +8,7 @@
 
 #include "io/seat.h"
 #include "io/space.h"
+#include "io/spin.h"
 
 /* ---- random numbers ------------------------------------------------------ */
 
@@ -80,6 +81,7 @@ int mcq__io_open(mcq__io_t* io, uv_loop_t* loop, mcq__pool_t* pool,
   if (seams != NULL) io->seams = *seams;
   seed(io);
   mcq__turn_open(io);
+  mcq__spin_open(io);
   int rc = mcq__quiet_open(io);
   if (rc == 0) rc = mcq__space_enter(io);
   if (rc == 0) rc = mcq__backend_join(io, choice);

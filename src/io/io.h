@@ -68,6 +68,17 @@ typedef struct mcq__taken {
   uint64_t flush_ns;
 } mcq__taken_t;
 
+/* Looking for input without sleeping (io/spin.h). */
+typedef struct mcq__spin {
+  uint64_t limit;    /* ns without anything; 0: never */
+  uint64_t until;    /* how long to look now; 0: not looking */
+  uint64_t since;    /* went to sleep then, and nothing came yet; 0: awake */
+  unsigned misses;   /* by so many it looked more often in vain than not */
+  unsigned shy;      /* short waits to see before it is tried again; 0: tries */
+  unsigned next_shy; /* and so many after the next failure */
+  bool came;         /* something of ours did since it was last asked */
+} mcq__spin_t;
+
 typedef struct mcq__turn {
   mcq__node_t work;  /* tasks first: deliveries, notices, endings */
   mcq__node_t flush; /* then writes, so that work of one turn joins */
@@ -79,6 +90,8 @@ typedef struct mcq__turn {
   mcq__timers_t timers;
   mcq__timer_t quiet;    /* gives pooled memory back (quiet.c), */
   mcq__node_t idle_list; /* and this: of mcq__idle_t */
+  mcq__spin_t spin;
+  mcq__timer_t quiet;    /* gives pooled memory back (quiet.c) */
   uint64_t armed;        /* the deadline the uv timer is set to */
   uint64_t number;       /* of this turn; one begins before the loop polls */
   mcq__taken_t taken;    /* in this turn */
@@ -343,6 +356,8 @@ typedef uint64_t (*mcq__clock_fn)(void* arg);
 typedef struct mcq__seams {
   mcq__clock_fn clock; /* ms; no uv timer is used then: timers run when a
                           phase finds them due */
+  uint64_t (*spin_clock)(void* arg); /* ns; NULL: the system's, and with a
+                                        clock of the test's own no spinning */
   void* clock_arg;
   const mcq__backend_t* backend;     /* in place of uv and uring */
   const mcq__transport_t* transport; /* beside the built-in ones */
@@ -354,6 +369,7 @@ struct mcq__io {
   mcq__mem_t* mem;
   mcq__pool_t* pool;
   const mcq__backend_t* backend;
+  uint32_t spin_us;
   int fallback; /* why auto did not take uring, or 0 */
   bool forked;  /* this is a child, what it has is the parent's */
   void* pump;   /* the back end's own state */
@@ -397,8 +413,8 @@ enum mcq__backend_choice {
 };
 
 /* Takes a seat in `loop`: handles, clock, back end.  `io` is caller's memory,
- * zeroed but for on_left, user and, if it shares one, space (of which the
- * caller keeps a count until on_left).  On failure nothing is left behind
+ * zeroed but for on_left, user, spin_us and, if it shares one, space (of which
+ * the caller keeps a count until on_left).  On failure nothing is left behind
  * except handles already closing, which `io` must outlive: on_left comes in
  * both cases, without mcq__io_close when it failed. */
 int mcq__io_open(mcq__io_t* io, uv_loop_t* loop, mcq__pool_t* pool,

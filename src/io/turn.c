@@ -6,6 +6,7 @@
  * never for long: what exceeds its bounds lets the loop poll first. */
 #include "io/seat.h"
 #include "io/space.h"
+#include "io/spin.h"
 
 /* Bounds of one phase: rounds of tasks that post tasks, and tasks of a kind. */
 #define ROUNDS_MAX 8
@@ -105,6 +106,7 @@ static void run_list(mcq__io_t* io, mcq__node_t* list, unsigned* budget,
   mcq__list_splice(&now, list);
   mcq__node_t* node = mcq__list_shift(&now);
   if (node == NULL) return;
+  io->turn.spin.came = true;
   (*budget)--;
   if (mcq__list_empty(&now)) {
     run_task(node);
@@ -135,15 +137,16 @@ static void close_handles(mcq__io_t* io) {
   uv_close((uv_handle_t*) &turn->timer, on_handle_closed);
 }
 
-/* The end of a phase: may the loop sleep now, and until when? */
-static void settle(mcq__io_t* io) {
+/* The end of a phase: may the loop sleep now, and until when?  `last`: it is
+ * about to. */
+static void settle(mcq__io_t* io, bool last) {
   mcq__turn_t* turn = &io->turn;
   bool left = tasks_left(turn) || !mcq__list_empty(&turn->later);
   if (turn->ending && !left) {
     close_handles(io);
     return;
   }
-  if (left || turn->overdue || virtual_due(io))
+  if (left || turn->overdue || virtual_due(io) || mcq__spin(io, last))
     uv_idle_start(&turn->idle, on_idle);
   else
     uv_idle_stop(&turn->idle);
@@ -151,7 +154,7 @@ static void settle(mcq__io_t* io) {
   arm(io);
 }
 
-static void run_phase(mcq__io_t* io) {
+static void run_phase(mcq__io_t* io, bool last) {
   mcq__turn_t* turn = &io->turn;
   unsigned work = TASKS_MAX;
   unsigned flush = TASKS_MAX;
@@ -165,7 +168,7 @@ static void run_phase(mcq__io_t* io) {
     if (work_spent(io) || flush_spent(io)) break;
   }
   turn->busy = false;
-  settle(io);
+  settle(io, last);
 }
 
 /* The thread that runs the loop need not be the one that set it up. */
@@ -176,6 +179,7 @@ static void settle_in(mcq__io_t* io) {
 
 static void begin_turn(mcq__turn_t* turn) {
   static const mcq__taken_t nothing = {0};
+  mcq__spin_note(turn);
   turn->number++;
   turn->taken = nothing;
 }
@@ -186,13 +190,13 @@ static void on_prepare(uv_prepare_t* prepare) {
   begin_turn(&io->turn);
   if (mcq__unlikely(io->turn.overdue) && io->seams.clock == NULL)
     run_timers(io); /* with a clock of its own the phase does */
-  run_phase(io);
+  run_phase(io, true);
 }
 
 static void on_check(uv_check_t* check) {
   mcq__turn_t* turn = &io_of(check)->turn;
   mcq__list_splice(&turn->work, &turn->later);
-  run_phase(io_of(check));
+  run_phase(io_of(check), false);
 }
 
 /* ---- tasks and timers, for everybody ------------------------------------- */
@@ -296,5 +300,5 @@ void mcq__turn_open(mcq__io_t* io) {
 
 void mcq__turn_end(mcq__io_t* io) {
   io->turn.ending = true;
-  if (!io->turn.busy) settle(io);
+  if (!io->turn.busy) settle(io, false);
 }
