@@ -18,6 +18,7 @@
 
 #define PER_TOPIC ((size_t) 64)
 #define PROBES 100000u
+#define ROUNDS 5 /* of matches, each with others; the fastest counts */
 #define LONGEST 32
 #define MANY 1000u /* peers, where there are many */
 #define FLOOD 100u /* messages at a time, less than a queue takes */
@@ -46,9 +47,9 @@ typedef struct probe {
   size_t len;
 } probe_t;
 
-static probe_t* make_probes(enum kind kind, bool hit) {
+static probe_t* make_probes(enum kind kind, bool hit, uint64_t seed) {
   probe_t* probes = (probe_t*) calloc(PROBES, sizeof *probes);
-  test_random_t dice = {7};
+  test_random_t dice = {seed};
   assert_non_null(probes);
   for (uint32_t i = 0; i < PROBES; i++) {
     uint32_t which = (uint32_t) test_random_below(&dice, topics);
@@ -100,12 +101,16 @@ static uint32_t match(const mcq__prefix_t* t, const probe_t* probes) {
 static void time_matches(const mcq__prefix_t* t, enum kind kind) {
   double ns[2];
   for (int hit = 0; hit < 2; hit++) {
-    probe_t* probes = make_probes(kind, hit);
-    uint64_t since = uv_hrtime();
-    uint32_t found = match(t, probes);
-    ns[hit] = seconds_since(since) * 1e9 / PROBES;
-    check_found(found, hit);
-    free(probes);
+    ns[hit] = 1e9;
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+      probe_t* probes = make_probes(kind, hit, 7 + round);
+      uint64_t since = uv_hrtime();
+      uint32_t found = match(t, probes);
+      double each = seconds_since(since) * 1e9 / PROBES;
+      if (each < ns[hit]) ns[hit] = each;
+      check_found(found, hit);
+      free(probes);
+    }
   }
   print_message("  table %-7s match: %4.0f ns a hit, %4.0f ns a miss\n",
                 kind_names[kind], ns[1], ns[0]);
@@ -240,7 +245,7 @@ static size_t subscribe(house_t* h, enum kind kind, uint32_t peers) {
 static void time_sends(house_t* h, enum kind kind) {
   double ns[2];
   for (int hit = 0; hit < 2; hit++) {
-    probe_t* probes = make_probes(kind, hit);
+    probe_t* probes = make_probes(kind, hit, 7);
     h->heard = 0;
     uint64_t since = uv_hrtime();
     for (uint32_t i = 0; i < PROBES; i++) {
