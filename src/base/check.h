@@ -15,6 +15,9 @@
 #define mcq__likely(x) __builtin_expect(!!(x), 1)
 #define mcq__unlikely(x) __builtin_expect(!!(x), 0)
 
+/* What is there will be read soon. */
+#define mcq__prefetch(ptr) __builtin_prefetch(ptr)
+
 /* The object of type `type` whose member `member` lives at `ptr`. */
 #define mcq__container_of(ptr, type, member) \
   ((type*) (void*) ((char*) (ptr) -offsetof(type, member)))
