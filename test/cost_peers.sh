@@ -22,6 +22,8 @@ skip() {
   echo "callgrind cannot run here: $1"
   exit 77
 }
+# Filling memory that is given back would be counted, too.
+unset MALLOC_PERTURB_
 test -n "${MCQ_SANITIZE:-}" && skip "the build has sanitizers"
 command -v valgrind >/dev/null 2>&1 || skip "no valgrind"
 test -x "$program" || skip "no $program"
