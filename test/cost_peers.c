@@ -11,7 +11,7 @@
  *   cost_peers           the plays with a few connections: does everybody get
  *                        what is his?
  *   cost_peers --cost N  no test: each play with N connections, measured by
- *                        callgrind; see test/cost_peers.sh */
+ *                        callgrind; see test/cost_crowd.sh */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
