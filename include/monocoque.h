@@ -360,6 +360,11 @@ typedef struct mcq_socket_options {
   int64_t connect_ms;       /* limit of one attempt, with the name and all its
                                addresses; 10000; -1 the system's */
   int32_t backlog;          /* of listeners; 511 */
+  bool reuse_port;          /* mcq_bind over tcp: others of this user may listen
+                               at the same address and port if they all say
+                               so (SO_REUSEPORT); the system gives each of
+                               them a part of those who connect.  For a loop a
+                               core; see samples/sharding.c */
 
   /* Limits on those who connect to us, whatever they want.  Who is over one
    * is closed at once: MCQ_EVENT_REFUSED, once a second at most. */
@@ -492,7 +497,8 @@ MCQ_EXTERN void mcq_unref(mcq_socket_t* socket);
  * reference.
  *
  * Errors come at once: MCQ_EINVAL, MCQ_EADDRINUSE, UV_EADDRNOTAVAIL,
- * UV_ENAMETOOLONG, UV_EACCES, ...  `out` may be NULL. */
+ * UV_ENAMETOOLONG, UV_EACCES, ...; MCQ_ENOTSUP: reuse_port is not to be had.
+ * `out` may be NULL. */
 MCQ_EXTERN int mcq_bind(mcq_socket_t* socket, const char* uri,
                         mcq_endpoint_t* out);
 

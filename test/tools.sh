@@ -378,6 +378,11 @@ for mode in throughput latency fanout peers; do
   grep -q '"benchmark": "'$mode'"' got || fail "no result"
 done
 
+name="mcqperf setup"
+$bounded "$perf" setup --count 20 --rounds 1 >got 2>said ||
+  fail "exit status $?: $(cat said)"
+grep -q '^at once .* uv  *[0-9]' got || fail "no result: $(cat got)"
+
 # It fails by itself where a message is neither received nor known as dropped.
 name="mcqperf fanout --stalled"
 $bounded "$perf" fanout --stalled 2 --peers 3 --count 2000 --rounds 1 \

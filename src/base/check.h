@@ -17,6 +17,8 @@
 
 /* What would make a hot function larger stays out of it. */
 #define mcq__noinline __attribute__((noinline))
+/* What is there will be read soon. */
+#define mcq__prefetch(ptr) __builtin_prefetch(ptr)
 
 /* The object of type `type` whose member `member` lives at `ptr`. */
 #define mcq__container_of(ptr, type, member) \

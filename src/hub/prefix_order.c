@@ -10,6 +10,11 @@
 #define BLOCK MCQ__ORDER_BLOCK
 #define NONE MCQ__ORDER_NONE
 
+/* Keys at this distance are looked at first: such looks need not wait for each
+ * other, as those of a search do, and in a large table each is a way to main
+ * memory. */
+#define LEAP (BLOCK / 8)
+
 typedef mcq__order_block_t block_t;
 
 static mcq_frame_t text_at(const mcq__order_t* o, const block_t* b,
@@ -27,16 +32,24 @@ static size_t length_at(const mcq__order_t* o, const block_t* b, uint32_t at) {
 
 /* ---- searching ----------------------------------------------------------- */
 
+/* A text that is searched for, and what is known of it on the way. */
+typedef struct quest {
+  mcq_frame_t text;
+  uint64_t keys[2]; /* as those of a ref */
+  bool astray;      /* it has not what all first texts share; no keys */
+} quest_t;
+
 /* How many blocks begin with a text not above this one. */
-static size_t count_refs(const mcq__order_t* o, mcq_frame_t text) {
+static size_t count_refs(const mcq__order_t* o, quest_t* q) {
+  mcq_frame_t text = q->text;
   if (o->blocks == 0) return 0;
   if (o->skip > 0) {
     mcq_frame_t first = first_text(o, 0);
-    if (mcq__text_shared(text, first, o->skip) < o->skip)
-      return mcq__text_order(text, first) < 0 ? 0 : o->blocks;
+    q->astray = mcq__text_shared(text, first, o->skip) < o->skip;
+    if (q->astray) return mcq__text_order(text, first) < 0 ? 0 : o->blocks;
   }
-  uint64_t high = mcq__text_key(text, o->skip);
-  uint64_t low = mcq__text_key(text, o->skip + 8);
+  uint64_t high = q->keys[0] = mcq__text_key(text, o->skip);
+  uint64_t low = q->keys[1] = mcq__text_key(text, o->skip + 8);
   size_t n = 0;
   for (size_t left = o->blocks; left > 0;) {
     size_t half = left / 2;
@@ -50,15 +63,41 @@ static size_t count_refs(const mcq__order_t* o, mcq_frame_t text) {
   return n;
 }
 
+/* Whether the first `len` bytes of two texts' keys are the same. */
+static bool same_keys(const uint64_t a[2], const uint64_t b[2], size_t len) {
+  if (len > 8) return a[0] == b[0] && (a[1] ^ b[1]) >> (8 * (16 - len)) == 0;
+  return len == 0 || (a[0] ^ b[0]) >> (8 * (8 - len)) == 0;
+}
+
+/* Whether it begins as all texts of a block do.  The keys, which are at hand,
+ * mostly tell; the first text is far away in memory. */
+static bool belongs(const mcq__order_t* o, const mcq__order_ref_t* ref,
+                    const quest_t* q) {
+  const block_t* b = ref->block;
+  if (q->text.len < b->skip) return false;
+  size_t beyond = b->skip > o->skip ? b->skip - o->skip : 0;
+  if (!q->astray && beyond <= 16) return same_keys(q->keys, ref->keys, beyond);
+  return mcq__text_shared(q->text, text_at(o, b, 0), b->skip) == b->skip;
+}
+
 /* How many texts of a block are not above this one, which is not below the
  * first of them. */
-static uint32_t count_texts(const mcq__order_t* o, const block_t* b,
-                            mcq_frame_t text) {
-  if (mcq__text_shared(text, text_at(o, b, 0), b->skip) < b->skip)
-    return b->count;
+static uint32_t count_texts(const mcq__order_t* o, const mcq__order_ref_t* ref,
+                            const quest_t* q) {
+  const block_t* b = ref->block;
+  mcq_frame_t text = q->text;
+  if (!belongs(o, ref, q)) return b->count;
   uint64_t key = mcq__text_key(text, b->skip);
   uint32_t n = 0;
-  for (uint32_t left = b->count; left > 0;) {
+  uint32_t end = LEAP;
+  for (uint32_t i = LEAP; i < b->count; i += LEAP) {
+    n += b->keys[i] < key ? LEAP : 0;
+    end += b->keys[i] <= key ? LEAP : 0;
+  }
+  if (end > b->count) end = b->count;
+  mcq__prefetch(&b->ids[n]);
+  mcq__prefetch(&b->ids[n + LEAP / 2]);
+  for (uint32_t left = end - n; left > 0;) {
     uint32_t half = left / 2;
     bool up = b->keys[n + half] < key;
     if (mcq__unlikely(b->keys[n + half] == key))
@@ -346,11 +385,12 @@ void mcq__order_dispose(mcq__order_t* o) {
 
 mcq__order_place_t mcq__order_find(const mcq__order_t* o, mcq_frame_t text) {
   mcq__order_place_t place = {0, 0, MCQ__NO_TEXT};
-  size_t n = count_refs(o, text);
+  quest_t q = {.text = text};
+  size_t n = count_refs(o, &q);
   if (n == 0) return place;
   const block_t* b = o->refs[n - 1].block;
   place.ref = n - 1;
-  place.at = count_texts(o, b, text);
+  place.at = count_texts(o, &o->refs[n - 1], &q);
   mcq_frame_t below = text_at(o, b, place.at - 1);
   if (below.len == text.len && mcq__text_starts(text, below))
     place.id = b->ids[--place.at];
@@ -413,10 +453,11 @@ void mcq__order_remove(mcq__order_t* o, mcq__order_place_t place) {
 
 mcq__order_chain_t mcq__order_chain(const mcq__order_t* o, mcq_frame_t topic) {
   mcq__order_chain_t c = {o, NULL, topic, 0, NONE};
-  size_t n = count_refs(o, topic);
+  quest_t q = {.text = topic};
+  size_t n = count_refs(o, &q);
   if (n == 0) return c;
   c.block = o->refs[n - 1].block;
-  c.at = count_texts(o, c.block, topic) - 1;
+  c.at = count_texts(o, &o->refs[n - 1], &q) - 1;
   c.shared = mcq__text_shared(topic, text_at(o, c.block, c.at), SIZE_MAX);
   return c;
 }

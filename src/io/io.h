@@ -91,7 +91,6 @@ typedef struct mcq__turn {
   mcq__timer_t quiet;    /* gives pooled memory back (quiet.c), */
   mcq__node_t idle_list; /* and this: of mcq__idle_t */
   mcq__spin_t spin;
-  mcq__timer_t quiet;    /* gives pooled memory back (quiet.c) */
   uint64_t armed;        /* the deadline the uv timer is set to */
   uint64_t number;       /* of this turn; one begins before the loop polls */
   mcq__taken_t taken;    /* in this turn */

@@ -38,6 +38,7 @@ struct mcq__listener {
   void* user;
   mcq__endpoint_t endpoint;
   int backlog;
+  bool reuse_port; /* tcp: others may listen there too */
   char address[MCQ__ENDPOINT_MAX]; /* the real one: tcp://127.0.0.1:40123 */
   mcq__origin_t from;              /* of who knocked last */
   void* impl;                      /* the transport's own */
@@ -45,8 +46,9 @@ struct mcq__listener {
   mcq__task_t closed; /* for transports: reports on_closed from a phase */
 };
 
-/* Begins to listen; `l` is caller's memory, zeroed but for user.  0, or an
- * error at once: bad address, address in use, no such transport. */
+/* Begins to listen; `l` is caller's memory, zeroed but for user and
+ * reuse_port.  0, or an error at once: bad address, address in use, no such
+ * transport. */
 int mcq__listener_open(mcq__listener_t* l, mcq__io_t* io,
                        const mcq__endpoint_t* endpoint, int backlog,
                        const mcq__listener_events_t* events);

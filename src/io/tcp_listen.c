@@ -8,16 +8,30 @@
 
 #include "io/tcp.h"
 
-static int bind_to(const mcq__address_t* a, int backlog) {
+/* Lets others listen there too, if they do the same. */
+static bool share_port(int fd) {
+#ifdef SO_REUSEPORT
+  int on = 1;
+  return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0;
+#else
+  (void) fd;
+  errno = ENOTSUP;
+  return false;
+#endif
+}
+
+static int bind_to(const mcq__address_t* a, const mcq__listener_t* l) {
   int fd = mcq__stream_socket(a->any.sa_family);
   if (fd < 0) return fd;
   int on = 1;
   int off = 0;
   bool good =
       setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+      (!l->reuse_port || share_port(fd)) &&
       (a->any.sa_family != AF_INET6 ||
        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == 0) &&
-      bind(fd, &a->any, mcq__address_size(a)) == 0 && listen(fd, backlog) == 0;
+      bind(fd, &a->any, mcq__address_size(a)) == 0 &&
+      listen(fd, l->backlog) == 0;
   if (good) return fd;
   int code = uv_translate_sys_error(errno);
   close(fd);
@@ -25,20 +39,20 @@ static int bind_to(const mcq__address_t* a, int backlog) {
 }
 
 /* Both families through one socket, or IPv4 where the system has no other. */
-static int bind_to_all(uint16_t port, int backlog) {
+static int bind_to_all(const mcq__listener_t* l) {
   mcq__address_t all;
-  mcq__address_wildcard(&all, AF_INET6, port);
-  int fd = bind_to(&all, backlog);
+  mcq__address_wildcard(&all, AF_INET6, l->endpoint.port);
+  int fd = bind_to(&all, l);
   if (fd >= 0 || fd == UV_EADDRINUSE || fd == UV_EACCES) return fd;
-  mcq__address_wildcard(&all, AF_INET, port);
-  return bind_to(&all, backlog);
+  mcq__address_wildcard(&all, AF_INET, l->endpoint.port);
+  return bind_to(&all, l);
 }
 
-static int bind_endpoint(const mcq__endpoint_t* endpoint, int backlog) {
-  if (endpoint->wildcard) return bind_to_all(endpoint->port, backlog);
+static int bind_endpoint(const mcq__listener_t* l) {
+  if (l->endpoint.wildcard) return bind_to_all(l);
   mcq__address_t a;
-  int rc = mcq__address_local(&a, endpoint->host, endpoint->port);
-  return rc != 0 ? rc : bind_to(&a, backlog);
+  int rc = mcq__address_local(&a, l->endpoint.host, l->endpoint.port);
+  return rc != 0 ? rc : bind_to(&a, l);
 }
 
 static int read_address(int fd, char out[MCQ__ENDPOINT_MAX]) {
@@ -50,7 +64,7 @@ static int read_address(int fd, char out[MCQ__ENDPOINT_MAX]) {
 }
 
 int mcq__tcp_listen(mcq__listener_t* l) {
-  int fd = bind_endpoint(&l->endpoint, l->backlog);
+  int fd = bind_endpoint(l);
   if (fd < 0) return fd;
   mcq__door_t* door = NULL;
   int rc = read_address(fd, l->address);

@@ -422,6 +422,7 @@ static mcq__end_t* make_bound(mcq_socket_t* s, const char* uri) {
     return NULL;
   }
   end->bound->listener.user = end;
+  end->bound->listener.reuse_port = s->options.reuse_port;
   end->bound->task.run = run_announce;
   return end;
 }

@@ -124,5 +124,6 @@ int main(int argc, char** argv) {
   if (!perf_options_read(&options, argc, argv, &code)) return code;
   if (options.mode == PERF_LATENESS) return perf_lateness(&options);
   if (options.mode == PERF_INPROC) return perf_inproc(&options);
+  if (options.mode == PERF_SETUP) return perf_setup(&options);
   return measure(&options);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A run of mcqperf in a process of its own, for the benchmarks that need no
- * second side of this program: lateness and inproc.  The parent, which has
+ * second side of this program: lateness, inproc and setup.  The parent, which has
  * neither loop nor thread, forks, waits and gets a plain value back. */
 #ifndef PERF_CHILD_H
 #define PERF_CHILD_H
@@ -28,5 +28,6 @@ perf_found_t perf_middle(const perf_found_t* runs, unsigned rounds);
 /* The modes themselves: exit codes. */
 int perf_lateness(const perf_options_t* options);
 int perf_inproc(const perf_options_t* options);
+int perf_setup(const perf_options_t* options);
 
 #endif

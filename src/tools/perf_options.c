@@ -9,8 +9,8 @@
 #include "monocoque.h"
 
 static const char help_text[] =
-    "Usage: mcqperf throughput|latency|fanout|peers|lateness|inproc\n"
-    "               [OPTION]...\n"
+    "Usage: mcqperf throughput|latency|fanout|peers|lateness|inproc|\n"
+    "               setup [OPTION]...\n"
     "Measures libmonocoque between two processes over TCP on 127.0.0.1.\n"
     "  throughput  DEALER to DEALER, one way: messages a second\n"
     "  latency     DEALER to ROUTER and back: round-trip times\n"
@@ -18,6 +18,8 @@ static const char help_text[] =
     "  peers       many DEALERs to one ROUTER and back: round trips a second\n"
     "  lateness    how late a timer is beside a peer that floods\n"
     "  inproc      PUSH to PULL in one process: messages a second\n"
+    "  setup       DEALERs that connect, ask once and close: connections a\n"
+    "              second\n"
     "      --size=BYTES[,BYTES...]  message sizes\n"
     "                               (64; throughput 64,1024,65536;\n"
     "                               lateness 64,16384)\n"
@@ -27,7 +29,8 @@ static const char help_text[] =
     "                               not read\n"
     "      --count=N                messages or round trips of a run\n"
     "                               (what takes 0.4 s; latency 10000;\n"
-    "                               fanout 2000000/N; peers 50000)\n"
+    "                               fanout 2000000/N; peers 50000;\n"
+    "                               connections of setup 1000)\n"
     "      --rounds=N               runs of each contender, in turn (5)\n"
     "      --backend=NAME[,NAME]    uv, uring, auto (uv,uring)\n"
     "      --against=NAME[,NAME]    libzmq, raw: rivals in the same run\n"
@@ -154,7 +157,7 @@ static int read_who(perf_options_t* o, const char* what, const char* list,
 /* ---- all of it ----------------------------------------------------------- */
 
 static const char* const modes[PERF_MODE_COUNT] = {
-    "throughput", "latency", "fanout", "peers", "lateness", "inproc"};
+    "throughput", "latency", "fanout", "peers", "lateness", "inproc", "setup"};
 
 const char* perf_mode_word(perf_mode_t mode) {
   return modes[mode];
@@ -250,9 +253,8 @@ static int check(const perf_options_t* o) {
   for (size_t i = 0; o->stalled > 0 && i < o->who_count; i++)
     if (o->who[i] == PERF_ZMQ)
       return tool_misuse("--stalled is about this library only");
-  bool is_apart = o->mode == PERF_LATENESS || o->mode == PERF_INPROC;
-  if (is_apart && o->json)
-    return tool_misuse("--json is not for lateness and inproc");
+  if (o->mode >= PERF_LATENESS && o->json)
+    return tool_misuse("--json is not for lateness, inproc and setup");
   if (o->mode == PERF_LATENESS && o->count_given)
     return tool_misuse("--count is not for lateness");
   for (size_t i = 0; has_many(o) && i < o->who_count; i++)
@@ -265,8 +267,8 @@ static int read_rest(perf_options_t* o, int argc, char** argv,
                      const char* against) {
   if (optind == argc)
     return tool_misuse(
-        "what to measure: throughput, latency, fanout, peers, lateness or "
-        "inproc?");
+        "what to measure: throughput, latency, fanout, peers, lateness, inproc "
+        "or setup?");
   int rc = read_mode(o, argv[optind]);
   if (rc == 0 && optind + 1 < argc)
     rc = tool_misuse("'%s' is one word too many", argv[optind + 1]);

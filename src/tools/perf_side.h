@@ -24,8 +24,9 @@ typedef enum perf_mode {
   PERF_LATENCY,
   PERF_FANOUT,
   PERF_PEERS,
-  PERF_LATENESS, /* these two are played elsewhere: perf_child.h */
+  PERF_LATENESS, /* these are played elsewhere: perf_child.h */
   PERF_INPROC,
+  PERF_SETUP,
   PERF_MODE_COUNT
 } perf_mode_t;
 typedef enum perf_role { PERF_RECEIVER, PERF_SENDER } perf_role_t;
