@@ -146,11 +146,14 @@ static perf_spread_t ratio_value(const perf_book_t* book, size_t at,
 }
 
 static void series(const plot_t* p, size_t who, value_fn value) {
-  const char* stroke = colour(p->book->options->who[who]);
+  const perf_options_t* o = p->book->options;
+  const char* stroke = colour(o->who[who]);
+  /* Side by side, so that bars do not hide one another. */
+  double aside = 4 * ((double) who - (double) (o->who_count - 1) / 2);
   fprintf(p->out, "<g stroke=\"%s\" fill=\"%s\">\n", stroke, stroke);
   for (size_t i = 0; i < p->points; i++) {
     perf_spread_t s = value(p->book, p->cases[i], who);
-    double x = place(&p->x, p->xs[i]);
+    double x = place(&p->x, p->xs[i]) + aside;
     if (s.median <= 0 || s.min <= 0) continue;
     line(p, x, place(&p->y, s.min), x, place(&p->y, s.max), stroke);
     fprintf(p->out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3.2\"/>\n", x,
@@ -158,7 +161,8 @@ static void series(const plot_t* p, size_t who, value_fn value) {
   }
   fputs("<path fill=\"none\" stroke-width=\"1.8\" d=\"", p->out);
   for (size_t i = 0; i < p->points; i++)
-    fprintf(p->out, "%c%.1f %.1f", i == 0 ? 'M' : 'L', place(&p->x, p->xs[i]),
+    fprintf(p->out, "%c%.1f %.1f", i == 0 ? 'M' : 'L',
+            place(&p->x, p->xs[i]) + aside,
             place(&p->y, fmax(value(p->book, p->cases[i], who).median,
                               p->y.is_log ? p->y.low : 0)));
   fputs("\"/>\n</g>\n", p->out);
