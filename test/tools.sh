@@ -384,7 +384,7 @@ int main(int argc, char** argv) {
 }
 END
 # shellcheck disable=SC2086 # flags
-${CC:-cc} $JANSSON_CFLAGS -o object object.c $JANSSON_LIBS || exit 1
+${CC:-cc} ${JANSSON_CFLAGS-} -o object object.c ${JANSSON_LIBS--ljansson} || exit 1
 
 # Are all elements closed, in their order, and is every attribute a string?
 is_xml() {

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void play_and_leave(perf_child_fn play, const perf_job_t* job, int out) {
+static void play_and_leave(perf_child_fn play, const void* job, int out) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   signal(SIGPIPE, SIG_IGN);
   perf_found_t found = {0};
@@ -31,7 +31,7 @@ static int collect(int in, perf_found_t* out) {
   return 0;
 }
 
-int perf_child(perf_child_fn play, const perf_job_t* job, perf_found_t* out) {
+int perf_child(perf_child_fn play, const void* job, perf_found_t* out) {
   int ends[2];
   if (pipe(ends) != 0) return tool_fail("no pipe: %s", strerror(errno));
   pid_t pid = fork();

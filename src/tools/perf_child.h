@@ -17,10 +17,10 @@ typedef struct perf_found {
 } perf_found_t;
 
 /* Plays a contender: 0, or tool_fail's answer. */
-typedef int (*perf_child_fn)(const perf_job_t* job, perf_found_t* out);
+typedef int (*perf_child_fn)(const void* job, perf_found_t* out);
 
 /* In a fresh process.  0, or tool_fail's answer. */
-int perf_child(perf_child_fn play, const perf_job_t* job, perf_found_t* out);
+int perf_child(perf_child_fn play, const void* job, perf_found_t* out);
 
 /* The benchmarks themselves, `role` and `port` of the job being of no use. */
 int perf_lateness(const perf_job_t* job, perf_found_t* out);

@@ -214,7 +214,7 @@ static int play_way(bench_t* b) {
   }
 }
 
-static int play(const perf_job_t* job, perf_found_t* out) {
+static int play(const void* job, perf_found_t* out) {
   bench_t b = {.job = job};
   b.body = tool_alloc(b.job->size);
   memset(b.body, 'm', b.job->size);

@@ -318,7 +318,7 @@ static int open_it(bench_t* b, uint16_t* port) {
   return open_mcq(b, port);
 }
 
-static int play(const perf_job_t* job, perf_found_t* out) {
+static int play(const void* job, perf_found_t* out) {
   static bench_t b;
   uint16_t port = 0;
   int tell;
