@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# All benchmarks in one go, which takes some ten minutes on two cores: the
+# All benchmarks in one go, which takes some eight minutes on two cores: the
 # tables in doc/performance.md (between its markers; the words around them are
-# written by hand), and beside it in doc/performance/ a plot and the JSON of
-# each.  `make bench` runs it in a build directory; nothing else should run
-# meanwhile.
+# written by hand), beside it in doc/performance/ a plot of each, and in the
+# build directory, in bench/, what the single rounds found, as JSON.  `make
+# bench` runs it there; nothing else should run meanwhile.
 #
 #   MCQ_ROUNDS     runs of each contender in each case, 5
 #   MCQ_ONLY       names of single benchmarks ("throughput ipc"), for a look:
@@ -216,7 +216,9 @@ echo
 echo "bench: $(($(date +%s) - began)) s"
 test $writes = yes || exit 0
 
-cp "$work"/*.svg "$work"/*.json "$out/" || exit 1
+mkdir -p "$build/bench" || exit 1
+cp "$work"/*.svg "$out/" || exit 1
+cp "$work"/*.json "$build/bench/" || exit 1
 any=$work/throughput.json
 uring=$("${PKG_CONFIG:-pkg-config}" --modversion liburing 2>/dev/null)
 {

@@ -7,7 +7,10 @@
 #include "monocoque.h"
 #include "perf_side.h"
 
-enum { BURST = 512 }; /* messages to each before the loop gets a turn */
+enum {
+  BURST = 4096
+}; /* messages to each before the loop gets a turn; as a
+      rule its queue is full before */
 
 typedef struct many {
   perf_side_t* side;
