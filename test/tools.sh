@@ -424,6 +424,8 @@ perf_fine throughput --backend uv --types DEALER-DEALER --transport ipc
 perf_fine throughput --backend uv --types DEALER-ROUTER --against raw
 perf_fine throughput --backend uv --types PAIR-PAIR
 perf_fine latency --backend uv
+perf_fine latency --backend uv --spin 20
+grep -q '"spin_us": 20' got || fail "does not say so"
 perf_fine latency --backend uv --types DEALER-ROUTER --transport ipc --against raw
 perf_fine fanout --backend uv --peers 1,3
 perf_fine fanout --backend uv --peers 3 --filtered --transport ipc
@@ -468,6 +470,7 @@ perf_exits 2 fanout --types PUSH-PULL
 perf_exits 2 throughput --types PUSH
 perf_exits 2 throughput --outstanding 2
 perf_exits 2 lateness --transport ipc
+perf_exits 2 inproc --spin 20
 perf_exits 2 inproc --backend uv
 perf_exits 2 inproc --json --markdown
 perf_exits 1 inproc --plot /nowhere/to/be/found.svg

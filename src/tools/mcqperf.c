@@ -103,6 +103,7 @@ static perf_job_t job_of(const perf_options_t* o, const perf_case_t* c,
                       .warmup = warmup(o, c, count),
                       .peers = c->peers,
                       .outstanding = o->outstanding,
+                      .spin_us = o->spin_us,
                       .filtered = o->filtered,
                       .paced = o->stalled > 0,
                       .patient = o->count_given};

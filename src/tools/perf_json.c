@@ -117,6 +117,7 @@ static json_t* whole(const perf_book_t* book) {
   if (all == NULL) return NULL;
   set_count(all, "stalled", o->stalled);
   set_count(all, "outstanding", o->outstanding);
+  set_count(all, "spin_us", o->spin_us);
   json_t* rows = json_array();
   for (size_t c = 0; c < o->case_count; c++)
     for (size_t w = 0; w < o->who_count; w++)

@@ -212,7 +212,9 @@ static int open_socket(ours_t* o) {
 }
 
 static int start(ours_t* o) {
-  mcq_ctx_options_t options = {.backend = (int) o->side->job.who, .data = o};
+  mcq_ctx_options_t options = {.backend = (int) o->side->job.who,
+                               .spin_us = o->side->job.spin_us,
+                               .data = o};
   int rc = mcq_ctx_new(&o->loop, &options, &o->ctx);
   if (rc != 0) {
     uv_close((uv_handle_t*) &o->idle, NULL);

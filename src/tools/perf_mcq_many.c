@@ -185,7 +185,8 @@ static int open_many(many_t* m, const mcq_socket_options_t* options) {
 
 static int start(many_t* m) {
   const perf_job_t* job = &m->side->job;
-  mcq_ctx_options_t options = {.backend = (int) job->who, .data = m};
+  mcq_ctx_options_t options = {
+      .backend = (int) job->who, .spin_us = job->spin_us, .data = m};
   int rc = mcq_ctx_new(&m->loop, &options, &m->ctx);
   if (rc != 0) {
     uv_close((uv_handle_t*) &m->idle, NULL);

@@ -26,6 +26,9 @@ static const char help_text[] =
     "      --transport=NAME         tcp or ipc (tcp)\n"
     "      --peers=N[,N...]         (fanout 1,10,100,1000; peers 1,64,1000)\n"
     "      --outstanding=N          peers: questions of each under way (1)\n"
+    "      --spin=US                this library looks for input so long "
+    "before\n"
+    "                               it sleeps (0)\n"
     "      --filtered               fanout: a topic for each SUB\n"
     "      --stalled=N              fanout: with and without N more that do\n"
     "                               not read\n"
@@ -55,6 +58,7 @@ enum {
   OPT_TYPES,
   OPT_TRANSPORT,
   OPT_OUTSTANDING,
+  OPT_SPIN,
   OPT_HELP,
   OPT_VERSION
 };
@@ -74,6 +78,7 @@ static const struct option long_options[] = {
     {"types", required_argument, NULL, OPT_TYPES},
     {"transport", required_argument, NULL, OPT_TRANSPORT},
     {"outstanding", required_argument, NULL, OPT_OUTSTANDING},
+    {"spin", required_argument, NULL, OPT_SPIN},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
     {NULL, 0, NULL, 0}};
@@ -241,6 +246,10 @@ static int read_option(perf_options_t* o, int option, const char** against) {
       rc = read_number("--outstanding", optarg, 1, 1000, &n);
       o->outstanding = (size_t) n;
       return rc;
+    case OPT_SPIN:
+      rc = read_number("--spin", optarg, 0, 1000000, &n);
+      o->spin_us = (uint32_t) n;
+      return rc;
     case OPT_PLOT:
       o->plot_path = optarg;
       return 0;
@@ -313,6 +322,8 @@ static int check(const perf_options_t* o) {
   if (o->types_given && (o->mode == PERF_LATENCY ? !answers : only_answers))
     return tool_misuse("%s is not for %s", perf_types_words[o->types],
                        perf_mode_word(o->mode));
+  if (o->spin_us > 0 && (o->mode > PERF_PEERS || o->stalled > 0))
+    return tool_misuse("--spin is for throughput, latency, fanout and peers");
   if (o->transport != PERF_TCP && (o->mode > PERF_PEERS || o->stalled > 0))
     return tool_misuse(
         "--transport=%s is for throughput, latency, fanout "

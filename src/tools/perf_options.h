@@ -32,7 +32,8 @@ typedef struct perf_options {
   bool types_given;
   perf_transport_t transport;
   size_t outstanding; /* peers; else 0 */
-  bool json;          /* to standard output, unless there is a path */
+  uint32_t spin_us;
+  bool json; /* to standard output, unless there is a path */
   bool markdown;
   const char* json_path;
   const char* markdown_path;

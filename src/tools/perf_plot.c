@@ -264,6 +264,9 @@ static void titles(const plot_t* p) {
   if (o->mode == PERF_PEERS)
     snprintf(words + len, sizeof words - len, ", %zu under way each",
              o->outstanding);
+  len = strlen(words);
+  if (o->spin_us > 0)
+    snprintf(words + len, sizeof words - len, ", spinning %u us", o->spin_us);
   fputs("<g font-size=\"15\" font-weight=\"bold\">", p->out);
   text(p, LEFT, 22, "start", words);
   fputs("</g>\n", p->out);

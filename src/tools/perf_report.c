@@ -51,6 +51,7 @@ static void say_what(const perf_book_t* book, FILE* out) {
   if (o->mode <= PERF_LATENCY) fprintf(out, ", %s", perf_report_sockets(book));
   if (o->mode == PERF_PEERS)
     fprintf(out, ", %zu under way each", o->outstanding);
+  if (o->spin_us > 0) fprintf(out, ", spinning %u us", o->spin_us);
   if (o->mode != PERF_INPROC)
     fprintf(out, ", %s",
             o->transport == PERF_IPC ? "ipc, two processes"

@@ -20,7 +20,7 @@ extern char** environ;
 
 enum {
   PATIENCE_MS = 30000, /* for a run that should take half a second */
-  FIELDS = 14          /* of a job on a command line */
+  FIELDS = 15          /* of a job on a command line */
 };
 
 static const char side_word[] = "--side";
@@ -50,11 +50,11 @@ static int start(process_t* p, const perf_job_t* job, int orders) {
   char job_text[192];
   snprintf(job_text, sizeof job_text,
            "%d,%d,%d,%d,%d,%zu,%" PRIu64 ",%" PRIu64 ",%" PRIu32
-           ",%zu,%zu,%d,%d,%zu",
+           ",%zu,%zu,%" PRIu32 ",%d,%d,%zu",
            (int) job->mode, (int) job->role, (int) job->who, (int) job->types,
            (int) job->transport, job->size, job->count, job->warmup, job->port,
-           job->peers, job->outstanding, job->filtered, job->paced,
-           job->stalled);
+           job->peers, job->outstanding, job->spin_us, job->filtered,
+           job->paced, job->stalled);
   char name[] = "mcqperf";
   char word[sizeof side_word];
   memcpy(word, side_word, sizeof side_word);
@@ -158,12 +158,13 @@ int perf_run(const perf_job_t* job, perf_run_t* out) {
 static bool read_job(const char* text, perf_job_t* job) {
   int mode, role, who, types, transport, filtered, paced;
   *job = (perf_job_t){0};
-  int n = sscanf(text,
-                 "%d,%d,%d,%d,%d,%zu,%" SCNu64 ",%" SCNu64 ",%" SCNu32
-                 ",%zu,%zu,%d,%d,%zu",
-                 &mode, &role, &who, &types, &transport, &job->size,
-                 &job->count, &job->warmup, &job->port, &job->peers,
-                 &job->outstanding, &filtered, &paced, &job->stalled);
+  int n =
+      sscanf(text,
+             "%d,%d,%d,%d,%d,%zu,%" SCNu64 ",%" SCNu64 ",%" SCNu32
+             ",%zu,%zu,%" SCNu32 ",%d,%d,%zu",
+             &mode, &role, &who, &types, &transport, &job->size, &job->count,
+             &job->warmup, &job->port, &job->peers, &job->outstanding,
+             &job->spin_us, &filtered, &paced, &job->stalled);
   if (n != FIELDS || who < 0 || who > PERF_RAW) return false;
   if (mode < 0 || mode >= PERF_MODE_COUNT) return false;
   if (types < 0 || types >= PERF_TYPES_COUNT) return false;

@@ -75,6 +75,7 @@ typedef struct perf_job {
   uint64_t warmup;    /* the same, off the clock */
   size_t peers;       /* fanout, peers: sockets of the many */
   size_t outstanding; /* peers: questions of each that are under way */
+  uint32_t spin_us;   /* this library: see mcq_ctx_options_t */
   bool filtered;      /* fanout: each message is for one of them */
   bool paced;     /* fanout: they lose nothing though the sender may drop, */
   size_t stalled; /* as it does for so many more that do not read */
