@@ -368,20 +368,119 @@ grep -q '1 messages were not sent' said || fail "said $(cat said)"
 
 # ---- mcqperf ---------------------------------------------------------------------
 
-for mode in throughput latency fanout peers; do
-  name="mcqperf $mode"
-  peers=
-  case $mode in fanout | peers) peers="--peers 3" ;; esac
-  # shellcheck disable=SC2086 # one option or none
-  $bounded "$perf" $mode --count 200 --rounds 1 --size 64 $peers \
-    --backend uv --json >got 2>said || fail "exit status $?: $(cat said)"
-  grep -q '"benchmark": "'$mode'"' got || fail "no result"
-done
+# Is the file a JSON object?  Whoever links jansson can tell.
+cat >object.c <<'END'
+#include <jansson.h>
+#include <stdio.h>
+
+int main(int argc, char** argv) {
+  json_error_t error;
+  json_t* o = argc > 1 ? json_load_file(argv[1], 0, &error) : NULL;
+  int bad = !json_is_array(json_object_get(o, "rows")) ||
+            json_array_size(json_object_get(o, "rows")) == 0;
+  if (o == NULL) fprintf(stderr, "line %d: %s\n", error.line, error.text);
+  json_decref(o);
+  return bad;
+}
+END
+# shellcheck disable=SC2086 # flags
+${CC:-cc} ${JANSSON_CFLAGS-} -o object object.c ${JANSSON_LIBS--ljansson} || exit 1
+
+# Are all elements closed, in their order, and is every attribute a string?
+is_xml() {
+  if command -v xmllint >/dev/null; then
+    xmllint --noout "$1"
+  else
+    tr '\n' ' ' <"$1" | awk 'BEGIN { RS = "<" }
+      NR == 1 { next }
+      !/>/ || gsub(/"/, "\"") % 2 { exit bad = 1 }
+      /^\// { name = substr($1, 2); sub(/>.*/, "", name)
+              if (depth == 0 || open[depth--] != name) exit bad = 1; next }
+      !/\/>/ { name = $1; sub(/>.*/, "", name); open[++depth] = name }
+      END { exit bad || depth != 0 || NR < 2 }'
+  fi
+}
+
+# perf_fine MODE OPTION...: runs, and says so in each way.
+perf_fine() {
+  name="mcqperf $*"
+  rm -f plot.svg row.md
+  # lateness takes no count
+  count='--count 200'
+  case $1 in lateness) count= ;; esac
+  # shellcheck disable=SC2086 # two words or none
+  $bounded "$perf" "$@" $count --rounds 2 --size 64 --json \
+    --markdown=row.md --plot=plot.svg >got 2>said ||
+    fail "exit status $?: $(cat said)"
+  ./object got 2>said || fail "no such JSON: $(cat said)"
+  grep -q '"benchmark": "'"$1"'"' got || fail "no result"
+  grep -q '^| 64 |' row.md || fail "no row: $(cat row.md)"
+  is_xml plot.svg 2>said || fail "no such XML: $(cat said)"
+  grep -q '<circle' plot.svg || fail "nothing is drawn"
+}
+
+perf_fine throughput --backend uv
+perf_fine throughput --backend uv --types DEALER-DEALER --transport ipc
+perf_fine throughput --backend uv --types DEALER-ROUTER --against raw
+perf_fine throughput --backend uv --types PAIR-PAIR
+perf_fine latency --backend uv
+perf_fine latency --backend uv --spin 20
+grep -q '"spin_us": 20' got || fail "does not say so"
+perf_fine latency --backend uv --types DEALER-ROUTER --transport ipc --against raw
+perf_fine fanout --backend uv --peers 1,3
+perf_fine fanout --backend uv --peers 3 --filtered --transport ipc
+perf_fine peers --backend uv --peers 1,3
+perf_fine peers --backend uv --peers 3 --outstanding 5 --transport ipc
+perf_fine inproc
+grep -q '"contender": "two-loops"' got || fail "not all ways"
 
 name="mcqperf setup"
-$bounded "$perf" setup --count 20 --rounds 1 >got 2>said ||
-  fail "exit status $?: $(cat said)"
-grep -q '^at once .* uv  *[0-9]' got || fail "no result: $(cat got)"
+$bounded "$perf" setup --count 20 --peers 1,20 --rounds 2 --backend uv --json \
+  --plot=plot.svg >got 2>said || fail "exit status $?: $(cat said)"
+./object got 2>said || fail "no such JSON: $(cat said)"
+test "$(grep -c '"messages_per_second": [1-9]' got)" = 2 || fail "no result"
+is_xml plot.svg 2>said || fail "no such XML: $(cat said)"
+
+# Each round once, and the median between the lowest and the highest.
+name="mcqperf, figures of the rounds"
+$bounded "$perf" peers --peers 2 --count 200 --rounds 3 --backend uv --json \
+  >got 2>said || fail "exit status $?: $(cat said)"
+awk '
+  /^      "messages_per_second":/ { median = $2 + 0 }
+  /"ranges": / { part = "ranges" }
+  /"rounds": \{/ { part = "rounds" }
+  /^        "messages_per_second": \[/ { inside = 1; next }
+  inside && /\]/ { inside = 0 }
+  inside && part == "ranges" { edge[++edges] = $1 + 0 }
+  inside && part == "rounds" { value[++values] = $1 + 0 }
+  END {
+    if (edges != 2 || values != 3 || median <= 0) exit 1
+    if (edge[1] > median || median > edge[2]) exit 1
+    for (i = 1; i <= 3; i++) {
+      if (value[i] < edge[1] || value[i] > edge[2]) exit 1
+      equal += value[i] == median
+    }
+    exit equal == 0
+  }' got || fail "the figures do not fit: $(cat got)"
+
+perf_exits() {
+  wanted=$1
+  shift
+  name="mcqperf $*"
+  $bounded "$perf" "$@" --count 2 --rounds 1 >got 2>said
+  status=$?
+  test $status = "$wanted" || fail "exit status $status: $(cat said)"
+}
+perf_exits 2 throughput --types REQ-REP
+perf_exits 2 latency --types PUSH-PULL
+perf_exits 2 fanout --types PUSH-PULL
+perf_exits 2 throughput --types PUSH
+perf_exits 2 throughput --outstanding 2
+perf_exits 2 lateness --transport ipc
+perf_exits 2 inproc --spin 20
+perf_exits 2 inproc --backend uv
+perf_exits 2 inproc --json --markdown
+perf_exits 1 inproc --plot /nowhere/to/be/found.svg
 
 # It fails by itself where a message is neither received nor known as dropped.
 name="mcqperf fanout --stalled"

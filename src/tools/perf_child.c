@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -46,34 +45,4 @@ int perf_child(perf_child_fn play, const void* job, perf_found_t* out) {
   close(ends[0]);
   if (pid > 0) waitpid(pid, NULL, 0);
   return rc;
-}
-
-static int by_value(const void* a, const void* b) {
-  double x = *(const double*) a;
-  double y = *(const double*) b;
-  return x < y ? -1 : x > y;
-}
-
-static double member(const perf_found_t* f, int which) {
-  const double all[] = {f->rate, f->p50_us, f->p99_us, f->p999_us, f->max_us};
-  return all[which];
-}
-
-static double middle(const perf_found_t* runs, unsigned rounds, int which) {
-  double* values = tool_alloc(rounds * sizeof *values);
-  for (unsigned i = 0; i < rounds; i++) values[i] = member(&runs[i], which);
-  qsort(values, rounds, sizeof *values, by_value);
-  double value = rounds % 2 != 0
-                     ? values[rounds / 2]
-                     : (values[rounds / 2 - 1] + values[rounds / 2]) / 2;
-  free(values);
-  return value;
-}
-
-perf_found_t perf_middle(const perf_found_t* runs, unsigned rounds) {
-  return (perf_found_t){.rate = middle(runs, rounds, 0),
-                        .p50_us = middle(runs, rounds, 1),
-                        .p99_us = middle(runs, rounds, 2),
-                        .p999_us = middle(runs, rounds, 3),
-                        .max_us = middle(runs, rounds, 4)};
 }

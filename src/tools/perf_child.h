@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* A run of mcqperf in a process of its own, for the benchmarks that need no
- * second side of this program: lateness, inproc and setup.  The parent, which has
- * neither loop nor thread, forks, waits and gets a plain value back. */
+ * second side of this program: lateness, inproc and setup.  The parent, which
+ * has neither loop nor thread, forks, waits and gets a plain value back. */
 #ifndef PERF_CHILD_H
 #define PERF_CHILD_H
 
-#include "perf_options.h"
+#include "perf_side.h"
 
 /* What a run found out. */
 typedef struct perf_found {
@@ -22,12 +22,9 @@ typedef int (*perf_child_fn)(const void* job, perf_found_t* out);
 /* In a fresh process.  0, or tool_fail's answer. */
 int perf_child(perf_child_fn play, const void* job, perf_found_t* out);
 
-/* Member by member, the medians of `rounds` runs. */
-perf_found_t perf_middle(const perf_found_t* runs, unsigned rounds);
-
-/* The modes themselves: exit codes. */
-int perf_lateness(const perf_options_t* options);
-int perf_inproc(const perf_options_t* options);
-int perf_setup(const perf_options_t* options);
+/* The benchmarks themselves, `role` and `port` of the job being of no use. */
+int perf_lateness(const perf_job_t* job, perf_found_t* out);
+int perf_inproc(const perf_job_t* job, perf_found_t* out);
+int perf_setup(const perf_job_t* job, perf_found_t* out);
 
 #endif

@@ -3,7 +3,6 @@
  * one loop, between two loops in two threads, by mcq_post from one thread and
  * from four into such a loop; and libzmq's inproc between two threads. */
 #include <sched.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -14,29 +13,10 @@
 #include <zmq.h>
 #endif
 
-enum { MESSAGES = 2000000, POSTERS_MAX = 4 };
-
-typedef enum way {
-  SAME_LOOP,
-  TWO_LOOPS,
-  POST_1,
-  POST_4,
-  LIBZMQ,
-  WAY_COUNT
-} way_t;
-
-static const char* const way_names[WAY_COUNT] = {
-    "one loop", "two loops, two threads", "mcq_post, 1 thread",
-    "mcq_post, 4 threads", "libzmq, two threads"};
-
-typedef struct job {
-  way_t way;
-  size_t size;
-  uint64_t count;
-} job_t;
+enum { POSTERS_MAX = 4 };
 
 typedef struct bench {
-  const job_t* job;
+  const perf_job_t* job;
   char* body;
   mcq_inproc_t* inproc; /* NULL: one loop */
   /* Who receives. */
@@ -220,14 +200,14 @@ static int play_zmq(bench_t* b) {
 #endif
 
 static int play_way(bench_t* b) {
-  switch (b->job->way) {
-    case SAME_LOOP:
+  switch (b->job->who) {
+    case PERF_ONE_LOOP:
       return play_one_loop(b);
-    case TWO_LOOPS:
+    case PERF_TWO_LOOPS:
       return play_two_loops(b);
-    case POST_1:
+    case PERF_POST_1:
       return play_posts(b, 1);
-    case POST_4:
+    case PERF_POST_4:
       return play_posts(b, POSTERS_MAX);
     default:
       return play_zmq(b);
@@ -247,40 +227,6 @@ static int play(const void* job, perf_found_t* out) {
   return 0;
 }
 
-/* ---- the table ----------------------------------------------------------- */
-
-static void print_rows(const perf_options_t* o, size_t size, unsigned ways,
-                       const perf_found_t* runs) {
-  double zmq = ways > LIBZMQ
-                   ? perf_middle(&runs[LIBZMQ * o->rounds], o->rounds).rate
-                   : 0;
-  for (unsigned w = 0; w < ways; w++) {
-    double rate = perf_middle(&runs[w * o->rounds], o->rounds).rate;
-    printf("%8zu  %-24s %12.0f", size, way_names[w], rate);
-    if (zmq > 0) printf("  %6.2fx", rate / zmq);
-    putchar('\n');
-  }
-}
-
-int perf_inproc(const perf_options_t* o) {
-  unsigned ways = perf_has_zmq() ? WAY_COUNT : LIBZMQ;
-  perf_found_t* runs = tool_alloc(ways * o->rounds * sizeof *runs);
-  int rc = 0;
-  printf(
-      "libmonocoque %s, inproc, PUSH to PULL, medians of %u rounds\n"
-      "    size                                  msg/s  /libzmq\n",
-      mcq_version(NULL, NULL, NULL), o->rounds);
-  for (size_t c = 0; rc == 0 && c < o->case_count; c++) {
-    job_t job = {.size = o->cases[c].size,
-                 .count = o->count > 0 ? o->count : MESSAGES};
-    for (unsigned r = 0; r < o->rounds; r++) {
-      for (unsigned w = 0; rc == 0 && w < ways; w++) {
-        job.way = (way_t) w;
-        rc = perf_child(play, &job, &runs[w * o->rounds + r]);
-      }
-    }
-    if (rc == 0) print_rows(o, job.size, ways, runs);
-  }
-  free(runs);
-  return rc == 0 ? TOOL_DONE : rc;
+int perf_inproc(const perf_job_t* job, perf_found_t* out) {
+  return perf_child(play, job, out);
 }

@@ -11,7 +11,6 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -34,13 +33,8 @@ enum {
   READ = 65536
 };
 
-typedef struct job {
-  perf_who_t who;
-  size_t size;
-} job_t;
-
 typedef struct bench {
-  const job_t* job;
+  const perf_job_t* job;
   perf_found_t* found;
   uv_loop_t loop;
   uv_timer_t timer;
@@ -119,7 +113,7 @@ static char* make_block(size_t size, size_t* len) {
   return block;
 }
 
-static void flood(uint16_t port, const job_t* job) {
+static void flood(uint16_t port, const perf_job_t* job) {
   struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
   size_t len;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -134,7 +128,7 @@ static void flood(uint16_t port, const job_t* job) {
 }
 
 /* Before the loop has threads or rings that a fork would have to do with. */
-static pid_t start_flooder(const job_t* job, int* tell) {
+static pid_t start_flooder(const perf_job_t* job, int* tell) {
   int ends[2];
   if (pipe(ends) != 0) return -1;
   pid_t pid = fork();
@@ -348,36 +342,6 @@ static int play(const void* job, perf_found_t* out) {
   return rc;
 }
 
-/* ---- the table ----------------------------------------------------------- */
-
-static const char* name_of(perf_who_t who) {
-  if (who == PERF_ZMQ) return perf_zmq_name();
-  return who == PERF_RAW ? "plain uv_tcp" : perf_who_word(who);
-}
-
-int perf_lateness(const perf_options_t* o) {
-  printf(
-      "libmonocoque %s, lateness of a timer of 1 ms beside a flood, us, "
-      "medians of %u rounds\n"
-      "    size                       p50       p99     p99.9       max"
-      "        msg/s\n",
-      mcq_version(NULL, NULL, NULL), o->rounds);
-  perf_found_t* runs = tool_alloc(o->who_count * o->rounds * sizeof *runs);
-  int rc = 0;
-  for (size_t c = 0; rc == 0 && c < o->case_count; c++) {
-    for (unsigned r = 0; r < o->rounds; r++) {
-      for (size_t w = 0; rc == 0 && w < o->who_count; w++) {
-        job_t job = {o->who[w], o->cases[c].size};
-        rc = perf_child(play, &job, &runs[w * o->rounds + r]);
-      }
-    }
-    for (size_t w = 0; rc == 0 && w < o->who_count; w++) {
-      perf_found_t f = perf_middle(&runs[w * o->rounds], o->rounds);
-      printf("%8zu  %-16s %9.0f %9.0f %9.0f %9.0f %12.0f\n", o->cases[c].size,
-             name_of(o->who[w]), f.p50_us, f.p99_us, f.p999_us, f.max_us,
-             f.rate);
-    }
-  }
-  free(runs);
-  return rc == 0 ? TOOL_DONE : rc;
+int perf_lateness(const perf_job_t* job, perf_found_t* out) {
+  return perf_child(play, job, out);
 }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* This library as a contender: DEALER to DEALER for throughput, a DEALER that
- * asks a ROUTER for latency.  Defaults throughout, one context and one loop a
- * process. */
-#include <stdio.h>
+/* This library as a contender in throughput and latency, as its users write
+ * it: callbacks, defaults throughout, one context and one loop a process. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +13,7 @@ typedef struct ours {
   perf_side_t* side;
   uv_loop_t loop;
   uv_idle_t idle; /* active while there is more to send than one burst */
+  uv_poll_t poll; /* throughput, sender: orders */
   mcq_ctx_t* ctx;
   mcq_socket_t* socket;
   char* body;
@@ -22,6 +21,7 @@ typedef struct ours {
   uint64_t orders;  /* receiver: given, sender: taken */
   uint64_t seen;    /* messages or round trips since the last order */
   uint64_t notable; /* the next value of `seen` at which something happens */
+  uint64_t ordered; /* receiver: by the order in hand */
   uint64_t asked_ns;
   int code;
 } ours_t;
@@ -29,6 +29,7 @@ typedef struct ours {
 static void on_closed(void* data) {
   ours_t* o = data;
   uv_close((uv_handle_t*) &o->idle, NULL);
+  if (o->poll.data != NULL) uv_close((uv_handle_t*) &o->poll, NULL);
 }
 
 static void finish(ours_t* o) {
@@ -45,35 +46,29 @@ static void give_up(ours_t* o, const char* what, int code) {
 static void order(ours_t* o, uint64_t count) {
   o->orders++;
   o->seen = 0;
-  o->notable = o->orders == 2 ? 1 : count;
+  o->notable = 1;
+  o->ordered = count;
   if (o->orders == 2) o->side->result.count = count;
-  int rc = mcq_send_bytes(o->socket, &count, sizeof count);
-  if (rc != 0) give_up(o, "cannot order", rc);
+  o->code = perf_give_order(count);
+  if (o->code != 0) finish(o);
 }
 
-static void receiver_up(mcq_socket_t* socket, const mcq_peer_info_t* info) {
-  (void) info;
-  ours_t* o = mcq_socket_data(socket);
-  if (o->orders > 0) return;
-  perf_wall_start(o->side);
-  order(o, o->side->job.warmup);
-}
-
-/* Warmed up; the first message on the clock; the last one. */
+/* The first message of an order, and the last one: warmed up, or done. */
 static void receiver_notes(ours_t* o) {
   perf_side_t* side = o->side;
+  if (o->seen == 1) {
+    perf_wall_start(side);
+    o->notable = o->ordered;
+    return;
+  }
+  perf_wall_stop(side);
   if (o->orders == 1) {
-    perf_wall_stop(side);
     perf_cpu_start(side);
     order(o, perf_order(side, side->result.wall_ns));
-  } else if (o->seen == 1) {
-    perf_wall_start(side);
-    o->notable = side->result.count;
   } else {
-    perf_wall_stop(side);
     perf_cpu_stop(side);
     order(o, 0);
-    finish(o);
+    if (o->code == 0) finish(o);
   }
 }
 
@@ -110,13 +105,12 @@ static void sender_drain(mcq_socket_t* socket) {
   send_burst(mcq_socket_data(socket));
 }
 
-static void sender_message(mcq_socket_t* socket, mcq_peer_t peer,
-                           mcq_msg_t* msg) {
-  (void) peer;
-  ours_t* o = mcq_socket_data(socket);
-  mcq_frame_t frame = mcq_msg_frame(msg, 0);
-  memcpy(&o->left, frame.data, sizeof o->left);
-  if (o->left == 0) {
+static void on_order(uv_poll_t* poll, int status, int events) {
+  (void) status, (void) events;
+  ours_t* o = poll->data;
+  if (uv_is_closing((uv_handle_t*) poll)) return;
+  o->code = perf_take_order(&o->left);
+  if (o->code != 0 || o->left == 0) {
     perf_cpu_stop(o->side);
     finish(o);
     return;
@@ -128,12 +122,22 @@ static void sender_message(mcq_socket_t* socket, mcq_peer_t peer,
   send_burst(o);
 }
 
+/* A descriptor in the loop that is silent while messages flow. */
+static int await_orders(ours_t* o) {
+  int rc = uv_poll_init(&o->loop, &o->poll, PERF_ORDERS);
+  if (rc != 0) return rc;
+  o->poll.data = o;
+  return uv_poll_start(&o->poll, UV_READABLE, on_order);
+}
+
 /* ---- latency ------------------------------------------------------------- */
 
 static void echo_message(mcq_socket_t* socket, mcq_peer_t peer,
                          mcq_msg_t* msg) {
   ours_t* o = mcq_socket_data(socket);
-  int rc = mcq_send_msg_to(socket, peer, msg);
+  int rc = o->side->job.types == PERF_REQ_REP
+               ? mcq_send_msg(socket, msg) /* to whoever asked */
+               : mcq_send_msg_to(socket, peer, msg);
   if (rc != 0) {
     give_up(o, "cannot answer", rc);
     return;
@@ -175,36 +179,42 @@ static void asker_message(mcq_socket_t* socket, mcq_peer_t peer,
 /* ---- both ---------------------------------------------------------------- */
 
 static int open_endpoint(ours_t* o) {
-  char uri[64];
-  if (o->side->job.role == PERF_SENDER) {
-    snprintf(uri, sizeof uri, "tcp://127.0.0.1:%u", o->side->job.port);
+  char uri[PERF_ADDRESS];
+  perf_address(&o->side->job, uri);
+  if (o->side->job.role == PERF_SENDER)
     return mcq_connect(o->socket, uri, NULL, NULL);
-  }
   mcq_endpoint_t endpoint;
-  int rc = mcq_bind(o->socket, "tcp://127.0.0.1:0", &endpoint);
+  int rc = mcq_bind(o->socket, uri, &endpoint);
   if (rc != 0) return rc;
-  const char* colon = strrchr(mcq_endpoint_uri(o->socket, endpoint), ':');
-  return perf_listening(o->side, (uint32_t) strtoul(colon + 1, NULL, 10));
+  return perf_bound(o->side, mcq_endpoint_uri(o->socket, endpoint));
 }
 
 static int open_socket(ours_t* o) {
-  bool latency = o->side->job.mode == PERF_LATENCY;
-  bool sender = o->side->job.role == PERF_SENDER;
-  mcq_socket_options_t options = {
-      .type = latency && !sender ? MCQ_ROUTER : MCQ_DEALER, .data = o};
-  if (latency) {
+  static const int types[PERF_TYPES_COUNT][2] = {{MCQ_PUSH, MCQ_PULL},
+                                                 {MCQ_DEALER, MCQ_DEALER},
+                                                 {MCQ_DEALER, MCQ_ROUTER},
+                                                 {MCQ_PAIR, MCQ_PAIR},
+                                                 {MCQ_REQ, MCQ_REP}};
+  const perf_job_t* job = &o->side->job;
+  bool sender = job->role == PERF_SENDER;
+  mcq_socket_options_t options = {.type = types[job->types][!sender],
+                                  .data = o};
+  if (job->mode == PERF_LATENCY) {
     options.on_peer_up = sender ? asker_up : NULL;
     options.on_message = sender ? asker_message : echo_message;
   } else {
-    options.on_peer_up = sender ? NULL : receiver_up;
-    options.on_message = sender ? sender_message : receiver_message;
+    options.on_message = sender ? NULL : receiver_message;
     options.on_drain = sender ? sender_drain : NULL;
   }
-  return mcq_socket_new(o->ctx, &options, &o->socket);
+  int rc = mcq_socket_new(o->ctx, &options, &o->socket);
+  if (rc != 0 || job->mode == PERF_LATENCY) return rc;
+  return sender ? await_orders(o) : 0;
 }
 
 static int start(ours_t* o) {
-  mcq_ctx_options_t options = {.backend = (int) o->side->job.who, .data = o};
+  mcq_ctx_options_t options = {.backend = (int) o->side->job.who,
+                               .spin_us = o->side->job.spin_us,
+                               .data = o};
   int rc = mcq_ctx_new(&o->loop, &options, &o->ctx);
   if (rc != 0) {
     uv_close((uv_handle_t*) &o->idle, NULL);
@@ -212,7 +222,11 @@ static int start(ours_t* o) {
   }
   rc = open_socket(o);
   if (rc == 0) rc = open_endpoint(o);
-  if (rc != 0) give_up(o, "no connection", rc);
+  if (rc != 0)
+    give_up(o, "no connection", rc);
+  else if (o->side->job.mode == PERF_THROUGHPUT &&
+           o->side->job.role == PERF_RECEIVER)
+    order(o, o->side->job.warmup);
   return o->code;
 }
 

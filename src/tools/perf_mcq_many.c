@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* This library in the benchmarks with one socket on one side and many on the
  * other: PUB and SUBs, ROUTER and DEALERs, each side on one loop. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "monocoque.h"
 #include "perf_side.h"
 
-enum { BURST = 512 }; /* messages to each before the loop gets a turn */
+enum {
+  BURST = 4096
+}; /* messages to each before the loop gets a turn; as a
+      rule its queue is full before */
 
 typedef struct many {
   perf_side_t* side;
@@ -18,7 +20,7 @@ typedef struct many {
   mcq_socket_t* socket; /* the one, or the last of the many */
   char* body;
   uint64_t all;   /* messages or questions, the warm-up too */
-  uint64_t done;  /* of them: published, asked, echoed */
+  uint64_t done;  /* of them: published, echoed */
   uint64_t ready; /* subscribed, or connected */
   int code;
 } many_t;
@@ -26,7 +28,8 @@ typedef struct many {
 static void on_closed(void* data) {
   many_t* m = data;
   const perf_job_t* job = &m->side->job;
-  if (perf_listens(job->mode, job->role)) perf_cpu_stop(m->side);
+  if (job->mode == PERF_FANOUT && job->role == PERF_SENDER)
+    perf_cpu_stop(m->side);
   uv_close((uv_handle_t*) &m->idle, NULL);
 }
 
@@ -103,15 +106,15 @@ static int subscribe(many_t* m, uint64_t i) {
 static void on_question(mcq_socket_t* socket, mcq_peer_t peer, mcq_msg_t* msg) {
   many_t* m = mcq_socket_data(socket);
   int rc = mcq_send_msg_to(socket, peer, msg);
-  if (rc != 0) give_up(m, "cannot answer", rc);
+  if (rc != 0 && m->side->told == 0) give_up(m, "cannot answer", rc);
   m->done++;
   if (m->done == m->side->job.warmup) perf_cpu_start(m->side);
-  if (rc == 0 && m->done == m->all) finish(m);
+  if (m->done != m->all) return;
+  perf_cpu_stop(m->side);
+  if (perf_tell(m->side) != 0) finish(m);
 }
 
 static void ask(many_t* m, mcq_socket_t* socket) {
-  if (m->done == m->all) return;
-  m->done++;
   int rc = mcq_send_bytes(socket, m->body, m->side->job.size);
   if (rc != 0) give_up(m, "cannot ask", rc);
 }
@@ -119,15 +122,19 @@ static void ask(many_t* m, mcq_socket_t* socket) {
 static void on_answer(mcq_socket_t* socket, mcq_peer_t peer, mcq_msg_t* msg) {
   (void) peer, (void) msg;
   many_t* m = mcq_socket_data(socket);
-  if (perf_seen(m->side))
-    finish(m);
-  else
+  if (m->side->told != 0) return;
+  if (!perf_seen(m->side)) {
     ask(m, socket);
+    return;
+  }
+  m->code = perf_tell(m->side);
+  finish(m);
 }
 
 static void begin_to_ask(mcq_socket_t* socket, const mcq_peer_info_t* info) {
   (void) info;
-  ask(mcq_socket_data(socket), socket);
+  many_t* m = mcq_socket_data(socket);
+  for (size_t i = 0; i < m->side->job.outstanding; i++) ask(m, socket);
 }
 
 /* ---- both ---------------------------------------------------------------- */
@@ -156,16 +163,17 @@ static mcq_socket_options_t options_of(many_t* m) {
 
 static int open_one(many_t* m, const mcq_socket_options_t* options) {
   mcq_endpoint_t endpoint;
+  char uri[PERF_ADDRESS];
+  perf_address(&m->side->job, uri);
   int rc = mcq_socket_new(m->ctx, options, &m->socket);
-  if (rc == 0) rc = mcq_bind(m->socket, "tcp://127.0.0.1:0", &endpoint);
+  if (rc == 0) rc = mcq_bind(m->socket, uri, &endpoint);
   if (rc != 0) return rc;
-  const char* colon = strrchr(mcq_endpoint_uri(m->socket, endpoint), ':');
-  return perf_listening(m->side, (uint32_t) strtoul(colon + 1, NULL, 10));
+  return perf_bound(m->side, mcq_endpoint_uri(m->socket, endpoint));
 }
 
 static int open_many(many_t* m, const mcq_socket_options_t* options) {
-  char uri[64];
-  snprintf(uri, sizeof uri, "tcp://127.0.0.1:%u", m->side->job.port);
+  char uri[PERF_ADDRESS];
+  perf_address(&m->side->job, uri);
   int rc = 0;
   for (uint64_t i = 0; rc == 0 && i < m->side->job.peers; i++) {
     rc = mcq_socket_new(m->ctx, options, &m->socket);
@@ -177,7 +185,8 @@ static int open_many(many_t* m, const mcq_socket_options_t* options) {
 
 static int start(many_t* m) {
   const perf_job_t* job = &m->side->job;
-  mcq_ctx_options_t options = {.backend = (int) job->who, .data = m};
+  mcq_ctx_options_t options = {
+      .backend = (int) job->who, .spin_us = job->spin_us, .data = m};
   int rc = mcq_ctx_new(&m->loop, &options, &m->ctx);
   if (rc != 0) {
     uv_close((uv_handle_t*) &m->idle, NULL);

@@ -12,8 +12,8 @@ static const char help_text[] =
     "Usage: mcqperf throughput|latency|fanout|peers|lateness|inproc|\n"
     "               setup [OPTION]...\n"
     "Measures libmonocoque between two processes over TCP on 127.0.0.1.\n"
-    "  throughput  DEALER to DEALER, one way: messages a second\n"
-    "  latency     DEALER to ROUTER and back: round-trip times\n"
+    "  throughput  PUSH to PULL, one way: messages a second\n"
+    "  latency     REQ to REP and back: round-trip times\n"
     "  fanout      PUB to many SUBs, none slower than it: deliveries a second\n"
     "  peers       many DEALERs to one ROUTER and back: round trips a second\n"
     "  lateness    how late a timer is beside a peer that floods\n"
@@ -23,18 +23,27 @@ static const char help_text[] =
     "      --size=BYTES[,BYTES...]  message sizes\n"
     "                               (64; throughput 64,1024,65536;\n"
     "                               lateness 64,16384)\n"
-    "      --peers=N[,N...]         (fanout 1,10,100,1000; peers 1,64,1000)\n"
+    "      --types=PAIR             throughput, latency: PUSH-PULL, REQ-REP,\n"
+    "                               DEALER-DEALER, DEALER-ROUTER, PAIR-PAIR\n"
+    "      --transport=NAME         tcp or ipc (tcp)\n"
+    "      --peers=N[,N...]         (fanout 1,10,100,1000; peers 1,64,1000;\n"
+    "                               setup, at once: 1,1000)\n"
+    "      --outstanding=N          peers: questions of each under way (1)\n"
+    "      --spin=US                this library looks for input so long "
+    "before\n"
+    "                               it sleeps (0)\n"
     "      --filtered               fanout: a topic for each SUB\n"
     "      --stalled=N              fanout: with and without N more that do\n"
     "                               not read\n"
     "      --count=N                messages or round trips of a run\n"
     "                               (what takes 0.4 s; latency 10000;\n"
-    "                               fanout 2000000/N; peers 50000;\n"
     "                               connections of setup 1000)\n"
     "      --rounds=N               runs of each contender, in turn (5)\n"
     "      --backend=NAME[,NAME]    uv, uring, auto (uv,uring)\n"
     "      --against=NAME[,NAME]    libzmq, raw: rivals in the same run\n"
-    "      --json                   print one JSON object\n"
+    "      --json[=FILE]            print one JSON object\n"
+    "      --markdown[=FILE]        print a table for a document\n"
+    "      --plot=FILE.svg          draw rates or times, and ratios to libzmq\n"
     "      --help, --version\n"
     "See mcqperf(1).\n";
 
@@ -48,9 +57,14 @@ enum {
   OPT_BACKEND,
   OPT_AGAINST,
   OPT_JSON,
+  OPT_MARKDOWN,
+  OPT_PLOT,
+  OPT_TYPES,
+  OPT_TRANSPORT,
+  OPT_OUTSTANDING,
+  OPT_SPIN,
   OPT_HELP,
-  OPT_VERSION,
-  OPT_ABSENT /* known, but this build cannot do it */
+  OPT_VERSION
 };
 
 static const struct option long_options[] = {
@@ -62,18 +76,23 @@ static const struct option long_options[] = {
     {"rounds", required_argument, NULL, OPT_ROUNDS},
     {"backend", required_argument, NULL, OPT_BACKEND},
     {"against", required_argument, NULL, OPT_AGAINST},
-    {"json", no_argument, NULL, OPT_JSON},
+    {"json", optional_argument, NULL, OPT_JSON},
+    {"markdown", optional_argument, NULL, OPT_MARKDOWN},
+    {"plot", required_argument, NULL, OPT_PLOT},
+    {"types", required_argument, NULL, OPT_TYPES},
+    {"transport", required_argument, NULL, OPT_TRANSPORT},
+    {"outstanding", required_argument, NULL, OPT_OUTSTANDING},
+    {"spin", required_argument, NULL, OPT_SPIN},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
-    {"transport", required_argument, NULL, OPT_ABSENT},
-    {"plot", required_argument, NULL, OPT_ABSENT},
     {NULL, 0, NULL, 0}};
 
 enum { LONG_COUNT = sizeof long_options / sizeof *long_options - 1 };
 
 /* By perf_who_t. */
-static const char* const who_words[PERF_WHO_COUNT] = {"auto", "uv", "uring",
-                                                      "libzmq", "raw"};
+static const char* const who_words[PERF_WHO_COUNT] = {
+    "auto",     "uv",        "uring", "libzmq", "raw",
+    "one-loop", "two-loops", "post",  "post-x4"};
 
 const char* perf_who_word(perf_who_t who) {
   return who_words[who];
@@ -126,6 +145,30 @@ static int read_numbers(const char* option, const char* list, int64_t max,
       return tool_misuse("%s: at most %d numbers", option, PERF_LIST_MAX);
     out[(*count)++] = (size_t) n;
   }
+  return 0;
+}
+
+/* The index of `word`, or a negative number after a message. */
+static int read_word(const char* what, const char* word,
+                     const char* const* words, size_t count) {
+  int i = tool_find(word, words, count);
+  if (i < 0) tool_unknown(what, word, words, count);
+  return i;
+}
+
+static int read_types(perf_options_t* o, const char* word) {
+  int i = read_word("pair of types", word, perf_types_words, PERF_TYPES_COUNT);
+  if (i < 0) return TOOL_USAGE;
+  o->types = (perf_types_t) i;
+  o->types_given = true;
+  return 0;
+}
+
+static int read_transport(perf_options_t* o, const char* word) {
+  int i =
+      read_word("transport", word, perf_transport_words, PERF_TRANSPORT_COUNT);
+  if (i < 0) return TOOL_USAGE;
+  o->transport = (perf_transport_t) i;
   return 0;
 }
 
@@ -199,19 +242,40 @@ static int read_option(perf_options_t* o, int option, const char** against) {
     case OPT_AGAINST:
       *against = optarg; /* rivals stand below our own rows */
       return 0;
+    case OPT_TYPES:
+      return read_types(o, optarg);
+    case OPT_TRANSPORT:
+      return read_transport(o, optarg);
+    case OPT_OUTSTANDING: /* no more than libzmq's queues take */
+      rc = read_number("--outstanding", optarg, 1, 1000, &n);
+      o->outstanding = (size_t) n;
+      return rc;
+    case OPT_SPIN:
+      rc = read_number("--spin", optarg, 0, 1000000, &n);
+      o->spin_us = (uint32_t) n;
+      return rc;
+    case OPT_PLOT:
+      o->plot_path = optarg;
+      return 0;
+    case OPT_MARKDOWN:
+      o->markdown = true;
+      o->markdown_path = optarg;
+      return 0;
     default:
       o->json = true;
+      o->json_path = optarg;
       return 0;
   }
 }
 
 static bool has_many(const perf_options_t* o) {
-  return o->mode == PERF_FANOUT || o->mode == PERF_PEERS;
+  return o->mode == PERF_FANOUT || o->mode == PERF_PEERS ||
+         o->mode == PERF_SETUP;
 }
 
 static void set_default_sizes(perf_options_t* o) {
   if (o->size_count > 0) return;
-  o->sizes[o->size_count++] = 64;
+  o->sizes[o->size_count++] = o->mode == PERF_SETUP ? PERF_HELLO : 64;
   if (o->mode == PERF_LATENESS) o->sizes[o->size_count++] = 16384;
   if (o->mode != PERF_THROUGHPUT) return;
   o->sizes[o->size_count++] = 1024;
@@ -221,18 +285,23 @@ static void set_default_sizes(perf_options_t* o) {
 static void set_default_peers(perf_options_t* o) {
   static const size_t fanout[] = {1, 10, 100, 1000};
   static const size_t peers[] = {1, 64, 1000};
+  static const size_t setup[] = {1, 1000};
   if (o->peer_count > 0) return;
   if (!has_many(o)) o->peers[o->peer_count++] = 0;
   for (size_t i = 0; o->mode == PERF_FANOUT && i < 4; i++)
     o->peers[o->peer_count++] = fanout[i];
   for (size_t i = 0; o->mode == PERF_PEERS && i < 3; i++)
     o->peers[o->peer_count++] = peers[i];
+  for (size_t i = 0; o->mode == PERF_SETUP && i < 2; i++)
+    o->peers[o->peer_count++] = setup[i];
 }
 
 static void set_defaults(perf_options_t* o) {
   if (o->rounds == 0) o->rounds = 5;
   if (o->count == 0 && o->mode == PERF_LATENCY) o->count = 10000;
-  if (o->count == 0 && o->mode == PERF_PEERS) o->count = 50000;
+  if (o->count == 0 && o->mode == PERF_SETUP) o->count = 1000;
+  if (o->mode == PERF_LATENCY && !o->types_given) o->types = PERF_REQ_REP;
+  if (o->mode == PERF_PEERS && o->outstanding == 0) o->outstanding = 1;
   set_default_sizes(o);
   set_default_peers(o);
   for (size_t s = 0; s < o->size_count; s++)
@@ -243,7 +312,9 @@ static void set_defaults(perf_options_t* o) {
 /* What only goes together. */
 static int check(const perf_options_t* o) {
   if (o->peer_count > 0 && !has_many(o))
-    return tool_misuse("--peers is for fanout and peers");
+    return tool_misuse("--peers is for fanout, peers and setup");
+  if (o->size_count > 0 && o->mode == PERF_SETUP)
+    return tool_misuse("--size is not for setup");
   if (o->filtered && o->mode != PERF_FANOUT)
     return tool_misuse("--filtered is for fanout");
   if (o->stalled > 0 && o->mode != PERF_FANOUT)
@@ -253,13 +324,38 @@ static int check(const perf_options_t* o) {
   for (size_t i = 0; o->stalled > 0 && i < o->who_count; i++)
     if (o->who[i] == PERF_ZMQ)
       return tool_misuse("--stalled is about this library only");
-  if (o->mode >= PERF_LATENESS && o->json)
-    return tool_misuse("--json is not for lateness, inproc and setup");
+  if (o->outstanding > 0 && o->mode != PERF_PEERS)
+    return tool_misuse("--outstanding is for peers");
+  if (o->types_given && o->mode > PERF_LATENCY)
+    return tool_misuse("--types is for throughput and latency");
+  bool answers = o->types != PERF_PUSH_PULL;
+  bool only_answers = o->types == PERF_REQ_REP;
+  if (o->types_given && (o->mode == PERF_LATENCY ? !answers : only_answers))
+    return tool_misuse("%s is not for %s", perf_types_words[o->types],
+                       perf_mode_word(o->mode));
+  if (o->spin_us > 0 && (o->mode > PERF_PEERS || o->stalled > 0))
+    return tool_misuse("--spin is for throughput, latency, fanout and peers");
+  if (o->transport != PERF_TCP && (o->mode > PERF_PEERS || o->stalled > 0))
+    return tool_misuse(
+        "--transport=%s is for throughput, latency, fanout "
+        "and peers",
+        perf_transport_words[o->transport]);
+  if (o->json && o->json_path == NULL && o->markdown &&
+      o->markdown_path == NULL)
+    return tool_misuse("--json and --markdown: one of them needs a file");
   if (o->mode == PERF_LATENESS && o->count_given)
     return tool_misuse("--count is not for lateness");
-  for (size_t i = 0; has_many(o) && i < o->who_count; i++)
+  bool has_raw = !has_many(o) && o->mode != PERF_INPROC;
+  for (size_t i = 0; !has_raw && i < o->who_count; i++)
     if (o->who[i] == PERF_RAW)
-      return tool_misuse("raw: a rival in throughput and latency only");
+      return tool_misuse("raw: a rival in throughput, latency and lateness");
+  return 0;
+}
+
+/* What there is to compare within a process. */
+static int add_ways(perf_options_t* o) {
+  if (o->who_count > 0) return tool_misuse("--backend is not for inproc");
+  for (perf_who_t w = PERF_ONE_LOOP; w <= PERF_POST_4; w++) add_who(o, w);
   return 0;
 }
 
@@ -267,18 +363,23 @@ static int read_rest(perf_options_t* o, int argc, char** argv,
                      const char* against) {
   if (optind == argc)
     return tool_misuse(
-        "what to measure: throughput, latency, fanout, peers, lateness, inproc "
-        "or setup?");
+        "what to measure: throughput, latency, fanout, peers, lateness, "
+        "inproc or setup?");
   int rc = read_mode(o, argv[optind]);
   if (rc == 0 && optind + 1 < argc)
     rc = tool_misuse("'%s' is one word too many", argv[optind + 1]);
   if (rc != 0) return rc;
-  if (o->who_count == 0) {
+  if (o->mode == PERF_INPROC) {
+    rc = add_ways(o);
+    if (rc != 0) return rc;
+  } else if (o->who_count == 0) {
     add_who(o, PERF_UV);
     if (mcq_has("uring")) add_who(o, PERF_URING);
   }
-  if (o->mode >= PERF_LATENESS && against == NULL)
+  if (o->mode == PERF_LATENESS && against == NULL)
     against = perf_has_zmq() ? "libzmq,raw" : "raw";
+  if (o->mode == PERF_INPROC && against == NULL && perf_has_zmq())
+    against = "libzmq";
   if (against != NULL) rc = read_who(o, "rival", against, PERF_ZMQ, PERF_RAW);
   if (rc == 0) rc = check(o);
   set_defaults(o);
@@ -289,17 +390,13 @@ static int read_rest(perf_options_t* o, int argc, char** argv,
 static int read_all(perf_options_t* o, int argc, char** argv) {
   const char* against = NULL;
   for (;;) {
-    int index = 0;
     optopt = 0;
-    int option = getopt_long(argc, argv, ":", long_options, &index);
+    int option = getopt_long(argc, argv, ":", long_options, NULL);
     if (option < 0) break;
     if (option == OPT_HELP) return fputs(help_text, stdout) < 0;
     if (option == OPT_VERSION)
       return printf("mcqperf %s\n", mcq_version(NULL, NULL, NULL)) < 0;
     if (option == '?' || option == ':') return bad_option(option, argv);
-    if (option == OPT_ABSENT)
-      return tool_misuse("--%s is not supported by this build",
-                         long_options[index].name);
     int rc = read_option(o, option, &against);
     if (rc != 0) return rc;
   }

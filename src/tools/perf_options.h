@@ -28,7 +28,16 @@ typedef struct perf_options {
   unsigned rounds;
   perf_who_t who[PERF_WHO_COUNT]; /* rows, in the order of the table */
   size_t who_count;
-  bool json;
+  perf_types_t types;
+  bool types_given;
+  perf_transport_t transport;
+  size_t outstanding; /* peers; else 0 */
+  uint32_t spin_us;
+  bool json; /* to standard output, unless there is a path */
+  bool markdown;
+  const char* json_path;
+  const char* markdown_path;
+  const char* plot_path;
 } perf_options_t;
 
 /* Reads the command line into zeroed `out`.  True: go on.  False: leave with

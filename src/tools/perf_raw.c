@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* Plain TCP as a contender: the same bytes without any protocol, by blocking
- * calls in large pieces.  What the machine can do at best. */
+/* Plain TCP, or a plain AF_UNIX stream, as a contender: the same bytes without
+ * any protocol, by blocking calls in large pieces.  What the machine can do at
+ * best. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "perf_side.h"
@@ -54,33 +57,32 @@ static int swallow(int fd, char* buf, uint64_t left) {
   return 0;
 }
 
-static int order(int fd, uint64_t count) {
-  return write_all(fd, &count, sizeof count);
-}
-
-static int receiver(perf_side_t* side, int fd, char* buf) {
+/* The clock runs from the first of `count` messages to the last. */
+static int receive(perf_side_t* side, int fd, char* buf, uint64_t count) {
   size_t size = side->job.size;
-  int rc = order(fd, side->job.warmup);
-  perf_wall_start(side);
-  if (rc == 0) rc = swallow(fd, buf, side->job.warmup * size);
-  if (rc != 0) return rc;
-  perf_wall_stop(side);
-  uint64_t count = perf_order(side, side->result.wall_ns);
-  side->result.count = count;
-  perf_cpu_start(side);
-  rc = order(fd, count);
+  int rc = perf_give_order(count);
   if (rc == 0) rc = swallow(fd, buf, size);
   perf_wall_start(side);
   if (rc == 0) rc = swallow(fd, buf, (count - 1) * size);
   perf_wall_stop(side);
+  return rc;
+}
+
+static int receiver(perf_side_t* side, int fd, char* buf) {
+  int rc = receive(side, fd, buf, side->job.warmup);
+  if (rc != 0) return rc;
+  uint64_t count = perf_order(side, side->result.wall_ns);
+  side->result.count = count;
+  perf_cpu_start(side);
+  rc = receive(side, fd, buf, count);
   perf_cpu_stop(side);
-  return rc != 0 ? rc : order(fd, 0);
+  return rc != 0 ? rc : perf_give_order(0);
 }
 
 static int sender(perf_side_t* side, int fd, const char* body) {
   for (int orders = 1;; orders++) {
     uint64_t count = 0;
-    int rc = read_all(fd, &count, sizeof count);
+    int rc = perf_take_order(&count);
     if (rc != 0) return rc;
     if (count == 0) break;
     if (orders == 2) {
@@ -128,25 +130,49 @@ static int ask(perf_side_t* side, int fd, char* buf) {
 
 /* ---- both ---------------------------------------------------------------- */
 
+typedef union address {
+  struct sockaddr any;
+  struct sockaddr_in in;
+  struct sockaddr_un un;
+} address_t;
+
+/* That of perf_address, and how long it is. */
+static socklen_t find(const perf_job_t* job, address_t* out) {
+  memset(out, 0, sizeof *out);
+  if (job->transport == PERF_TCP) {
+    bool listens = perf_listens(job->mode, job->role);
+    out->in.sin_family = AF_INET;
+    out->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    out->in.sin_port = htons(listens ? 0 : (uint16_t) job->port);
+    return sizeof out->in;
+  }
+  char uri[PERF_ADDRESS];
+  perf_address(job, uri);
+  const char* name = strchr(uri, '@') + 1; /* abstract: after a NUL */
+  size_t len = strlen(name);
+  out->un.sun_family = AF_UNIX;
+  memcpy(out->un.sun_path + 1, name, len);
+  return (socklen_t) (offsetof(struct sockaddr_un, sun_path) + 1 + len);
+}
+
 static int accept_one(perf_side_t* side, int listener) {
-  struct sockaddr_in at = {.sin_family = AF_INET,
-                           .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  socklen_t len = sizeof at;
-  if (bind(listener, (struct sockaddr*) &at, sizeof at) != 0 ||
-      listen(listener, 1) != 0 ||
-      getsockname(listener, (struct sockaddr*) &at, &len) != 0 ||
-      perf_listening(side, ntohs(at.sin_port)) != 0)
+  address_t at;
+  socklen_t len = find(&side->job, &at);
+  if (bind(listener, &at.any, len) != 0 || listen(listener, 1) != 0 ||
+      getsockname(listener, &at.any, &len) != 0)
     return -1;
+  uint32_t port = side->job.port;
+  if (side->job.transport == PERF_TCP) port = ntohs(at.in.sin_port);
+  if (perf_listening(side, port) != 0) return -1;
   int fd = accept(listener, NULL, NULL);
   close(listener);
   return fd;
 }
 
 static int connect_one(perf_side_t* side, int fd) {
-  struct sockaddr_in to = {.sin_family = AF_INET,
-                           .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                           .sin_port = htons((uint16_t) side->job.port)};
-  return connect(fd, (struct sockaddr*) &to, sizeof to) == 0 ? fd : -1;
+  address_t to;
+  socklen_t len = find(&side->job, &to);
+  return connect(fd, &to.any, len) == 0 ? fd : -1;
 }
 
 static int play(perf_side_t* side, int fd) {
@@ -164,12 +190,14 @@ static int play(perf_side_t* side, int fd) {
 }
 
 int perf_raw(perf_side_t* side) {
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  bool is_tcp = side->job.transport == PERF_TCP;
+  int fd = socket(is_tcp ? AF_INET : AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return failed("socket");
   fd = side->job.role == PERF_SENDER ? connect_one(side, fd)
                                      : accept_one(side, fd);
   int on = 1;
-  if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0)
+  if (fd < 0 ||
+      (is_tcp && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0))
     return failed("connection");
   int rc = play(side, fd);
   close(fd);

@@ -20,7 +20,7 @@ extern char** environ;
 
 enum {
   PATIENCE_MS = 30000, /* for a run that should take half a second */
-  FIELDS = 11          /* of a job on a command line */
+  FIELDS = 15          /* of a job on a command line */
 };
 
 static const char side_word[] = "--side";
@@ -33,22 +33,27 @@ typedef struct process {
 
 /* ---- processes ----------------------------------------------------------- */
 
-static int spawn_with(process_t* p, char** argv, int out) {
+static int spawn_with(process_t* p, char** argv, int out, int orders) {
   posix_spawn_file_actions_t actions;
   if (posix_spawn_file_actions_init(&actions) != 0) return ENOMEM;
   int rc = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+  if (rc == 0)
+    rc = posix_spawn_file_actions_adddup2(&actions, orders, PERF_ORDERS);
   if (rc == 0)
     rc = posix_spawn(&p->pid, "/proc/self/exe", &actions, NULL, argv, environ);
   posix_spawn_file_actions_destroy(&actions);
   return rc;
 }
 
-static int start(process_t* p, const perf_job_t* job) {
-  char job_text[128];
+/* `orders` is its end of the pipe for them. */
+static int start(process_t* p, const perf_job_t* job, int orders) {
+  char job_text[192];
   snprintf(job_text, sizeof job_text,
-           "%d,%d,%d,%zu,%" PRIu64 ",%" PRIu64 ",%" PRIu32 ",%zu,%d,%d,%zu",
-           (int) job->mode, (int) job->role, (int) job->who, job->size,
-           job->count, job->warmup, job->port, job->peers, job->filtered,
+           "%d,%d,%d,%d,%d,%zu,%" PRIu64 ",%" PRIu64 ",%" PRIu32
+           ",%zu,%zu,%" PRIu32 ",%d,%d,%zu",
+           (int) job->mode, (int) job->role, (int) job->who, (int) job->types,
+           (int) job->transport, job->size, job->count, job->warmup, job->port,
+           job->peers, job->outstanding, job->spin_us, job->filtered,
            job->paced, job->stalled);
   char name[] = "mcqperf";
   char word[sizeof side_word];
@@ -57,7 +62,7 @@ static int start(process_t* p, const perf_job_t* job) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0)
     return tool_fail("no pipe: %s", strerror(errno));
-  int rc = spawn_with(p, argv, ends[1]);
+  int rc = spawn_with(p, argv, ends[1], orders);
   close(ends[1]);
   p->out = ends[0];
   if (rc == 0) return 0;
@@ -120,16 +125,18 @@ static int hear_results(process_t* receiver, process_t* sender, perf_run_t* out,
 }
 
 static int play(const perf_job_t* job, process_t* receiver, process_t* sender,
-                perf_run_t* out) {
+                const int orders[2], perf_run_t* out) {
+  static uint32_t names; /* of ipc endpoints */
   perf_job_t side = *job;
+  side.port = names++;
   bool sender_listens = perf_listens(job->mode, PERF_SENDER);
   process_t* first = sender_listens ? sender : receiver;
   side.role = sender_listens ? PERF_SENDER : PERF_RECEIVER;
-  int rc = start(first, &side);
+  int rc = start(first, &side, orders[!sender_listens]);
   if (rc == 0) rc = hear_port(first, &side.port);
   if (rc != 0) return rc;
   side.role = sender_listens ? PERF_RECEIVER : PERF_SENDER;
-  rc = start(sender_listens ? receiver : sender, &side);
+  rc = start(sender_listens ? receiver : sender, &side, orders[sender_listens]);
   if (rc != 0) return rc;
   return hear_results(receiver, sender, out, job->patient ? -1 : PATIENCE_MS);
 }
@@ -137,21 +144,33 @@ static int play(const perf_job_t* job, process_t* receiver, process_t* sender,
 int perf_run(const perf_job_t* job, perf_run_t* out) {
   process_t receiver = {.out = -1};
   process_t sender = {.out = -1};
-  int rc = play(job, &receiver, &sender, out);
+  int orders[2]; /* the sender reads, the receiver writes */
+  if (pipe2(orders, O_CLOEXEC) != 0)
+    return tool_fail("no pipe: %s", strerror(errno));
+  int rc = play(job, &receiver, &sender, orders, out);
+  close(orders[0]);
+  close(orders[1]);
   stop(&sender);
   stop(&receiver);
   return rc;
 }
 
 static bool read_job(const char* text, perf_job_t* job) {
-  int mode, role, who, filtered, paced;
+  int mode, role, who, types, transport, filtered, paced;
   *job = (perf_job_t){0};
-  int n = sscanf(
-      text, "%d,%d,%d,%zu,%" SCNu64 ",%" SCNu64 ",%" SCNu32 ",%zu,%d,%d,%zu",
-      &mode, &role, &who, &job->size, &job->count, &job->warmup, &job->port,
-      &job->peers, &filtered, &paced, &job->stalled);
-  if (n != FIELDS || who < 0 || who >= PERF_WHO_COUNT) return false;
+  int n =
+      sscanf(text,
+             "%d,%d,%d,%d,%d,%zu,%" SCNu64 ",%" SCNu64 ",%" SCNu32
+             ",%zu,%zu,%" SCNu32 ",%d,%d,%zu",
+             &mode, &role, &who, &types, &transport, &job->size, &job->count,
+             &job->warmup, &job->port, &job->peers, &job->outstanding,
+             &job->spin_us, &filtered, &paced, &job->stalled);
+  if (n != FIELDS || who < 0 || who > PERF_RAW) return false;
   if (mode < 0 || mode >= PERF_MODE_COUNT) return false;
+  if (types < 0 || types >= PERF_TYPES_COUNT) return false;
+  if (transport < 0 || transport >= PERF_TRANSPORT_COUNT) return false;
+  job->types = (perf_types_t) types;
+  job->transport = (perf_transport_t) transport;
   job->mode = (perf_mode_t) mode;
   job->filtered = filtered != 0;
   job->paced = paced != 0;

@@ -3,10 +3,8 @@
  * TCP, shakes hands, has one small message answered and is closed; one after
  * the other, and many at once.  The message is there because it alone tells
  * with every library that both sides are through with the handshake.  The clock
- * runs until nothing is left of the clients' context.  Nobody gives up a
- * handshake, however busy the machine: a message could go with it.  Server and
- * clients have a thread each: ours a loop, libzmq's besides that an I/O thread
- * a context. */
+ * runs until nothing is left of the clients' context.  Server and clients have
+ * a thread each: ours a loop, libzmq's besides that an I/O thread a context. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -18,8 +16,9 @@
 #include <zmq.h>
 #endif
 
-enum { CONNECTIONS = 1000, BACKLOG = 4096 };
+enum { BACKLOG = 4096 };
 
+/* One after the other where there is one at a time, else all at once. */
 typedef struct job {
   perf_who_t who;
   bool at_once;
@@ -58,7 +57,6 @@ static int open_server(bench_t* b) {
   mcq_socket_options_t o = {.type = MCQ_ROUTER,
                             .backlog = BACKLOG,
                             .max_handshakes = -1,
-                            .handshake_ms = -1,
                             .on_message = answer};
   mcq_socket_t* router = NULL;
   mcq_endpoint_t at = 0;
@@ -104,8 +102,6 @@ static void begin_one(bench_t* b) {
   mcq_socket_options_t o = {.type = MCQ_DEALER,
                             .data = b,
                             .linger_ms = MCQ_LINGER_NONE,
-                            .handshake_ms = -1,
-                            .connect_ms = -1,
                             .on_message = on_answer};
   mcq_socket_t* s = NULL;
   if (b->begun == b->job->count) return;
@@ -236,45 +232,9 @@ static int play(const void* job, perf_found_t* out) {
   return b.job->who == PERF_ZMQ ? play_zmq(&b, out) : play_ours(&b, out);
 }
 
-static const char* who_name(perf_who_t who) {
-  return who == PERF_ZMQ ? perf_zmq_name() : perf_who_word(who);
-}
-
-static int measure(const perf_options_t* o, bool at_once) {
-  job_t job = {.at_once = at_once,
-               .count = o->count > 0 ? (unsigned) o->count : CONNECTIONS};
-  perf_found_t* runs = tool_alloc(o->who_count * o->rounds * sizeof *runs);
-  double zmq = 0;
-  int rc = 0;
-  for (unsigned r = 0; r < o->rounds; r++) {
-    for (size_t w = 0; rc == 0 && w < o->who_count; w++) {
-      job.who = o->who[w];
-      if (job.who != PERF_RAW)
-        rc = perf_child(play, &job, &runs[w * o->rounds + r]);
-    }
-  }
-  for (size_t w = 0; w < o->who_count; w++)
-    if (o->who[w] == PERF_ZMQ)
-      zmq = perf_middle(&runs[w * o->rounds], o->rounds).rate;
-  for (size_t w = 0; rc == 0 && w < o->who_count; w++) {
-    if (o->who[w] == PERF_RAW) continue;
-    double rate = perf_middle(&runs[w * o->rounds], o->rounds).rate;
-    printf("%-16s %8u  %-16s %10.0f", at_once ? "at once" : "one by one",
-           job.count, who_name(o->who[w]), rate);
-    if (zmq > 0) printf("  %6.2fx", rate / zmq);
-    putchar('\n');
-  }
-  free(runs);
-  return rc;
-}
-
-int perf_setup(const perf_options_t* o) {
-  printf(
-      "libmonocoque %s, connect, a message and its answer, close; medians of "
-      "%u rounds\n"
-      "                    count                    connections/s  /libzmq\n",
-      mcq_version(NULL, NULL, NULL), o->rounds);
-  int rc = measure(o, false);
-  if (rc == 0) rc = measure(o, true);
-  return rc == 0 ? TOOL_DONE : rc;
+int perf_setup(const perf_job_t* job, perf_found_t* out) {
+  bool at_once = job->peers > 1;
+  uint64_t count = at_once ? job->peers : job->count;
+  job_t own = {job->who, at_once, (unsigned) count};
+  return perf_child(play, &own, out);
 }

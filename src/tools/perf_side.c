@@ -3,6 +3,7 @@
  * the way home.  Never opens a connection. */
 #include "perf_side.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,10 +11,14 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { RUN_MS = 400 };
+static const uint64_t MOST = 50000000; /* messages of a run of PERF_RUN_MS */
 
-static const uint64_t MOST = 50000000; /* messages of a run of RUN_MS */
+const char* const perf_types_words[PERF_TYPES_COUNT] = {
+    "PUSH-PULL", "DEALER-DEALER", "DEALER-ROUTER", "PAIR-PAIR", "REQ-REP"};
+
+const char* const perf_transport_words[PERF_TRANSPORT_COUNT] = {"tcp", "ipc"};
 
 static uint64_t cpu_now(void) {
   struct rusage u;
@@ -33,10 +38,39 @@ int perf_listening(perf_side_t* side, uint32_t port) {
   return tool_write(side->out, &port, sizeof port);
 }
 
+void perf_address(const perf_job_t* job, char out[PERF_ADDRESS]) {
+  if (job->transport == PERF_IPC)
+    snprintf(out, PERF_ADDRESS, "ipc://@mcqperf-%d-%u", (int) getppid(),
+             job->port);
+  else if (perf_listens(job->mode, job->role))
+    snprintf(out, PERF_ADDRESS, "tcp://127.0.0.1:0");
+  else
+    snprintf(out, PERF_ADDRESS, "tcp://127.0.0.1:%u", job->port);
+}
+
+int perf_bound(perf_side_t* side, const char* uri) {
+  uint32_t port = side->job.port;
+  if (side->job.transport == PERF_TCP)
+    port = (uint32_t) strtoul(strrchr(uri, ':') + 1, NULL, 10);
+  return perf_listening(side, port);
+}
+
+int perf_give_order(uint64_t count) {
+  int rc = tool_write(PERF_ORDERS, &count, sizeof count);
+  return rc == 0 ? 0 : tool_fail("no order: %s", strerror(-rc));
+}
+
+int perf_take_order(uint64_t* count) {
+  ssize_t n;
+  do n = read(PERF_ORDERS, count, sizeof *count); /* as it was written */
+  while (n < 0 && errno == EINTR);
+  return n == sizeof *count ? 0 : tool_fail("the receiver orders no more");
+}
+
 uint64_t perf_order(const perf_side_t* side, uint64_t warm_ns) {
   const perf_job_t* job = &side->job;
   if (job->count > 0) return job->count;
-  double share = RUN_MS * 1e6 / (double) (warm_ns > 0 ? warm_ns : 1);
+  double share = PERF_RUN_MS * 1e6 / (double) (warm_ns > 0 ? warm_ns : 1);
   double count = (double) job->warmup * share;
   if (count < 2) return 2;
   return count > (double) MOST ? MOST : (uint64_t) count;
@@ -116,10 +150,20 @@ static void allow_descriptors(void) {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+int perf_tell(perf_side_t* side) {
+  struct rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  side->result.peak_kib = (uint64_t) usage.ru_maxrss;
+  rank_samples(side);
+  int rc = tool_write(side->out, &side->result, sizeof side->result);
+  side->told = rc == 0 ? 1 : rc;
+  return rc == 0 ? 0 : tool_fail("no result: %s", strerror(-rc));
+}
+
 int perf_side_run(const perf_job_t* job, int out) {
-  static const perf_play_fn two[PERF_WHO_COUNT] = {perf_mcq, perf_mcq, perf_mcq,
-                                                   perf_zmq, perf_raw};
-  static const perf_play_fn many[PERF_WHO_COUNT] = {
+  static const perf_play_fn two[PERF_RAW + 1] = {perf_mcq, perf_mcq, perf_mcq,
+                                                 perf_zmq, perf_raw};
+  static const perf_play_fn many[PERF_RAW + 1] = {
       perf_mcq_many, perf_mcq_many, perf_mcq_many, perf_zmq_many, perf_raw};
   prctl(PR_SET_PDEATHSIG, SIGKILL); /* no one waits for us any more then */
   signal(SIGPIPE, SIG_IGN);
@@ -135,11 +179,7 @@ int perf_side_run(const perf_job_t* job, int out) {
   }
   perf_play_fn play = (job->peers > 0 ? many : two)[job->who];
   int rc = job->paced ? perf_mcq_stalled(&side) : play(&side);
-  struct rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
-  side.result.peak_kib = (uint64_t) usage.ru_maxrss;
-  rank_samples(&side);
+  if (rc == 0 && side.told == 0) rc = perf_tell(&side);
   free(side.samples);
-  if (rc == 0) rc = tool_write(out, &side.result, sizeof side.result);
   return rc == 0 ? TOOL_DONE : TOOL_FAILED;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* libzmq as a contender, in its own best style: blocking calls on its own
- * threads, defaults throughout.  DEALER to DEALER for throughput, REQ to REP
- * for latency.  In a build without libzmq, a message. */
+/* libzmq as a contender in throughput and latency, in its own best style:
+ * blocking calls on its own threads, defaults throughout.  In a build without
+ * libzmq, a message. */
 #include "perf_side.h"
 
 #ifdef HAVE_ZMQ
@@ -16,47 +16,62 @@ static int failed(const char* what) {
   return tool_fail("libzmq: %s: %s", what, zmq_strerror(errno));
 }
 
+/* A ROUTER has the asker's routing id before what it receives. */
+typedef struct link {
+  void* socket;
+  bool is_router;
+  zmq_msg_t id;
+  zmq_msg_t msg;
+} link_t;
+
+static int take(link_t* l) {
+  if (l->is_router && zmq_msg_recv(&l->id, l->socket, 0) < 0)
+    return failed("receive");
+  return zmq_msg_recv(&l->msg, l->socket, 0) < 0 ? failed("receive") : 0;
+}
+
+static int give_back(link_t* l) {
+  if (l->is_router && zmq_msg_send(&l->id, l->socket, ZMQ_SNDMORE) < 0)
+    return failed("send");
+  return zmq_msg_send(&l->msg, l->socket, 0) < 0 ? failed("send") : 0;
+}
+
 /* ---- throughput ---------------------------------------------------------- */
 
-static int receive(void* socket, zmq_msg_t* msg, uint64_t count) {
-  for (uint64_t i = 0; i < count; i++)
-    if (zmq_msg_recv(msg, socket, 0) < 0) return failed("receive");
-  return 0;
-}
-
-static int order(void* socket, uint64_t count) {
-  return zmq_send(socket, &count, sizeof count, 0) < 0 ? failed("order") : 0;
-}
-
-static int receiver(perf_side_t* side, void* socket, zmq_msg_t* msg) {
-  int rc = order(socket, side->job.warmup);
+/* The clock runs from the first of `count` messages to the last. */
+static int receive(perf_side_t* side, link_t* l, uint64_t count) {
+  int rc = perf_give_order(count);
+  if (rc == 0) rc = take(l);
   perf_wall_start(side);
-  if (rc == 0) rc = receive(socket, msg, side->job.warmup);
-  if (rc != 0) return rc;
+  for (uint64_t i = 1; rc == 0 && i < count; i++) rc = take(l);
   perf_wall_stop(side);
+  return rc;
+}
+
+static int receiver(perf_side_t* side, link_t* l) {
+  int rc = receive(side, l, side->job.warmup);
+  if (rc != 0) return rc;
   uint64_t count = perf_order(side, side->result.wall_ns);
   side->result.count = count;
   perf_cpu_start(side);
-  rc = order(socket, count);
-  if (rc == 0) rc = receive(socket, msg, 1);
-  perf_wall_start(side);
-  if (rc == 0) rc = receive(socket, msg, count - 1);
-  perf_wall_stop(side);
+  rc = receive(side, l, count);
   perf_cpu_stop(side);
-  return rc != 0 ? rc : order(socket, 0);
+  return rc != 0 ? rc : perf_give_order(0);
 }
 
-static int sender(perf_side_t* side, void* socket, const char* body) {
+static int sender(perf_side_t* side, link_t* l, const char* body) {
   for (int orders = 1;; orders++) {
     uint64_t count = 0;
-    if (zmq_recv(socket, &count, sizeof count, 0) < 0) return failed("order");
+    int rc = perf_take_order(&count);
+    if (rc != 0) return rc;
     if (count == 0) break;
     if (orders == 2) {
       perf_cpu_start(side);
       side->result.count = count;
     }
     for (uint64_t i = 0; i < count; i++)
-      if (zmq_send(socket, body, side->job.size, 0) < 0) return failed("send");
+      if (zmq_send(l->socket, body, side->job.size, 0) < 0)
+        return failed("send");
   }
   perf_cpu_stop(side);
   return 0;
@@ -64,24 +79,25 @@ static int sender(perf_side_t* side, void* socket, const char* body) {
 
 /* ---- latency ------------------------------------------------------------- */
 
-static int echo(perf_side_t* side, void* socket, zmq_msg_t* msg) {
+static int echo(perf_side_t* side, link_t* l) {
   const perf_job_t* job = &side->job;
-  for (uint64_t i = 0; i < job->warmup + job->count; i++) {
+  int rc = 0;
+  for (uint64_t i = 0; rc == 0 && i < job->warmup + job->count; i++) {
     if (i == job->warmup) perf_cpu_start(side);
-    if (zmq_msg_recv(msg, socket, 0) < 0) return failed("receive");
-    if (zmq_msg_send(msg, socket, 0) < 0) return failed("send");
+    rc = take(l);
+    if (rc == 0) rc = give_back(l);
   }
   perf_cpu_stop(side);
-  return 0;
+  return rc;
 }
 
-static int ask(perf_side_t* side, void* socket, zmq_msg_t* msg,
-               const char* body) {
+static int ask(perf_side_t* side, link_t* l, const char* body) {
   for (uint64_t i = 0;; i++) {
     if (i == side->job.warmup) perf_cpu_start(side);
     uint64_t asked = perf_now();
-    if (zmq_send(socket, body, side->job.size, 0) < 0) return failed("send");
-    if (zmq_msg_recv(msg, socket, 0) < 0) return failed("receive");
+    if (zmq_send(l->socket, body, side->job.size, 0) < 0) return failed("send");
+    int rc = take(l);
+    if (rc != 0) return rc;
     uint64_t took = perf_now() - asked;
     if (i >= side->job.warmup && perf_sample(side, took)) break;
   }
@@ -92,44 +108,47 @@ static int ask(perf_side_t* side, void* socket, zmq_msg_t* msg,
 /* ---- both ---------------------------------------------------------------- */
 
 static int open_endpoint(perf_side_t* side, void* socket) {
-  char uri[64];
-  if (side->job.role == PERF_SENDER) {
-    snprintf(uri, sizeof uri, "tcp://127.0.0.1:%u", side->job.port);
-    return zmq_connect(socket, uri) != 0 ? failed("connect") : 0;
-  }
+  char uri[PERF_ADDRESS];
   size_t len = sizeof uri;
-  if (zmq_bind(socket, "tcp://127.0.0.1:*") != 0) return failed("bind");
+  perf_address(&side->job, uri);
+  if (side->job.role == PERF_SENDER)
+    return zmq_connect(socket, uri) != 0 ? failed("connect") : 0;
+  if (zmq_bind(socket, uri) != 0) return failed("bind");
   if (zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, uri, &len) != 0)
     return failed("endpoint");
-  uint32_t port = (uint32_t) strtoul(strrchr(uri, ':') + 1, NULL, 10);
-  return perf_listening(side, port);
+  return perf_bound(side, uri);
 }
 
-static int play(perf_side_t* side, void* socket) {
+static int play(perf_side_t* side, link_t* l) {
   bool latency = side->job.mode == PERF_LATENCY;
   bool is_sender = side->job.role == PERF_SENDER;
   char* body = tool_alloc(side->job.size);
   memset(body, 'm', side->job.size);
-  zmq_msg_t msg;
-  zmq_msg_init(&msg);
-  int rc = open_endpoint(side, socket);
+  zmq_msg_init(&l->id);
+  zmq_msg_init(&l->msg);
+  int rc = open_endpoint(side, l->socket);
   if (rc == 0 && latency)
-    rc = is_sender ? ask(side, socket, &msg, body) : echo(side, socket, &msg);
+    rc = is_sender ? ask(side, l, body) : echo(side, l);
   else if (rc == 0)
-    rc = is_sender ? sender(side, socket, body) : receiver(side, socket, &msg);
-  zmq_msg_close(&msg);
+    rc = is_sender ? sender(side, l, body) : receiver(side, l);
+  zmq_msg_close(&l->msg);
+  zmq_msg_close(&l->id);
   free(body);
   return rc;
 }
 
 int perf_zmq(perf_side_t* side) {
-  int type = ZMQ_DEALER;
-  if (side->job.mode == PERF_LATENCY)
-    type = side->job.role == PERF_SENDER ? ZMQ_REQ : ZMQ_REP;
+  static const int types[PERF_TYPES_COUNT][2] = {{ZMQ_PUSH, ZMQ_PULL},
+                                                 {ZMQ_DEALER, ZMQ_DEALER},
+                                                 {ZMQ_DEALER, ZMQ_ROUTER},
+                                                 {ZMQ_PAIR, ZMQ_PAIR},
+                                                 {ZMQ_REQ, ZMQ_REP}};
+  int type = types[side->job.types][side->job.role != PERF_SENDER];
   void* ctx = zmq_ctx_new();
-  void* socket = ctx != NULL ? zmq_socket(ctx, type) : NULL;
-  int rc = socket != NULL ? play(side, socket) : failed("socket");
-  if (socket != NULL) zmq_close(socket);
+  link_t l = {.is_router = type == ZMQ_ROUTER};
+  l.socket = ctx != NULL ? zmq_socket(ctx, type) : NULL;
+  int rc = l.socket != NULL ? play(side, &l) : failed("socket");
+  if (l.socket != NULL) zmq_close(l.socket);
   if (ctx != NULL) zmq_ctx_term(ctx);
   return rc;
 }

@@ -8,7 +8,6 @@
 #ifdef HAVE_ZMQ
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -43,8 +42,13 @@ static int echo(perf_side_t* side, void* socket) {
   zmq_msg_init(&id);
   zmq_msg_init(&msg);
   int rc = 0;
-  for (uint64_t i = 0; rc == 0 && i < job->warmup + job->count; i++) {
+  for (uint64_t i = 0; rc == 0; i++) {
     if (i == job->warmup) perf_cpu_start(side);
+    if (i == job->warmup + job->count) {
+      perf_cpu_stop(side);
+      rc = perf_tell(side);
+    }
+    if (rc != 0) break;
     if (zmq_msg_recv(&id, socket, 0) < 0 || zmq_msg_recv(&msg, socket, 0) < 0)
       rc = failed("receive");
     else if (zmq_msg_send(&id, socket, ZMQ_SNDMORE) < 0 ||
@@ -57,13 +61,13 @@ static int echo(perf_side_t* side, void* socket) {
 }
 
 static int listen_at(perf_side_t* side, void* socket) {
-  char uri[64];
+  char uri[PERF_ADDRESS];
   size_t len = sizeof uri;
-  if (zmq_bind(socket, "tcp://127.0.0.1:*") != 0) return failed("bind");
+  perf_address(&side->job, uri);
+  if (zmq_bind(socket, uri) != 0) return failed("bind");
   if (zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, uri, &len) != 0)
     return failed("endpoint");
-  return perf_listening(side,
-                        (uint32_t) strtoul(strrchr(uri, ':') + 1, NULL, 10));
+  return perf_bound(side, uri);
 }
 
 static int play_one(perf_side_t* side, void* ctx, char* body) {
@@ -89,15 +93,12 @@ typedef struct many {
   void** sockets;
   int epoll;
   const char* body;
-  uint64_t asked;
   bool over;
 } many_t;
 
 static int ask(many_t* m, void* socket) {
-  const perf_job_t* job = &m->side->job;
-  if (m->asked == job->warmup + job->count) return 0;
-  m->asked++;
-  return zmq_send(socket, m->body, job->size, 0) < 0 ? failed("ask") : 0;
+  size_t size = m->side->job.size;
+  return zmq_send(socket, m->body, size, 0) < 0 ? failed("ask") : 0;
 }
 
 /* Takes all a socket has: its descriptor tells of nothing but news. */
@@ -106,8 +107,9 @@ static int take(many_t* m, void* socket, zmq_msg_t* msg) {
     if (zmq_msg_recv(msg, socket, ZMQ_DONTWAIT) < 0)
       return errno == EAGAIN ? 0 : failed("receive");
     m->over = perf_seen(m->side);
-    if (m->side->job.mode == PERF_PEERS && ask(m, socket) != 0)
-      return TOOL_FAILED;
+    if (m->side->job.mode == PERF_FANOUT) continue;
+    int rc = m->over ? perf_tell(m->side) : ask(m, socket);
+    if (rc != 0) return rc;
   }
   return 0;
 }
@@ -138,9 +140,9 @@ static int watch(const many_t* m, void* socket) {
 static int open_each(many_t* m, void* ctx, size_t i) {
   const perf_job_t* job = &m->side->job;
   bool listens = job->mode == PERF_FANOUT;
-  char uri[64];
+  char uri[PERF_ADDRESS];
   char topic[PERF_TOPIC];
-  snprintf(uri, sizeof uri, "tcp://127.0.0.1:%u", job->port);
+  perf_address(job, uri);
   perf_topic(topic, i);
   void* socket = zmq_socket(ctx, listens ? ZMQ_SUB : ZMQ_DEALER);
   if (socket == NULL) return failed("socket");
@@ -150,7 +152,8 @@ static int open_each(many_t* m, void* ctx, size_t i) {
     return failed("subscribe");
   if (zmq_connect(socket, uri) != 0) return failed("connect");
   int rc = watch(m, socket);
-  return rc != 0 || listens ? rc : ask(m, socket);
+  for (size_t k = 0; rc == 0 && k < job->outstanding; k++) rc = ask(m, socket);
+  return rc;
 }
 
 static int play_many(perf_side_t* side, void* ctx, const char* body) {
@@ -181,7 +184,7 @@ int perf_zmq_many(perf_side_t* side) {
   memset(body, 'm', job->size);
   int rc = one ? play_one(side, ctx, body) : play_many(side, ctx, body);
   if (rc == 0) zmq_ctx_term(ctx); /* not before all has left */
-  if (one) perf_cpu_stop(side);
+  if (one && side->told == 0) perf_cpu_stop(side);
   free(body);
   return rc;
 }
