@@ -8,7 +8,7 @@
  *   budget --cost   the same with only the messages themselves measured, each
  *                   row a part of callgrind's output of the row's name; prints
  *                   the rows and how many messages each had.  See
- *                   test/budget.sh */
+ *                   test/cost_messages.sh */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -381,7 +381,8 @@ static void many_take_turns(int backend) {
   memset(&c, 0, sizeof c);
   stage_open(&f->g, backend, false);
   fan_open(&f->house, &f->g,
-           (mcq_socket_options_t){.type = MCQ_PULL, .turn_usec = 1000000});
+           (mcq_socket_options_t){
+               .type = MCQ_PULL, .turn_messages = SHARE, .turn_usec = 1000000});
   fan_deaf(&f->house);
   f->house.p.on_message = on_crowd;
   player_bind(&f->house.p);

@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: MIT
 # What a message costs in instructions, through the whole library: for every
 # row of test/budget.c the figure, the functions it goes to, and whether it is
-# within 5 % over and 10 % under the one that is pinned in test/budget.pins.
+# within 5 % over and 10 % under the one that is pinned in test/cost_messages.pins.
 # Counted, not timed, by callgrind; the kernel and the test are not in it.
 #
 # A row that grew is a loss to be explained or mended; for one that shrank, or
 # grew for good reason, move the pins, in the build folder (default flags):
 #
-#   make test/budget && sh SOURCES/test/budget.sh --pin
+#   make test/budget && sh SOURCES/test/cost_messages.sh --pin
 #
 # Pins hold for one compiler, C library and set of flags, the first line of
 # that file.  Elsewhere the figures are printed and not judged.
@@ -18,7 +18,7 @@ set -u
 
 build=${MCQ_BUILDDIR:-.}
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
-pins=$here/budget.pins
+pins=$here/cost_messages.pins
 program=$build/test/budget
 top=${MCQ_BUDGET_TOP:-10}
 over=5
