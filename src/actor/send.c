@@ -178,13 +178,12 @@ static bool is_short(const mcq__actor_t* a) {
 
 /* As long as the connection takes all that it is given a batch may be put
  * together for it that has more than the usual number of messages. */
-static void allow_batch(mcq__actor_t* a) {
-  bool flows = a->state == MCQ__ACTOR_UP && can_write(a);
+static void allow_batch(mcq__actor_t* a, bool may) {
+  bool flows = may && a->state == MCQ__ACTOR_UP && can_write(a);
   a->outbox->marks.few_bytes = flows ? a->config->marks.few_bytes : 0;
 }
 
-static inline bool is_full(mcq__actor_t* a) {
-  allow_batch(a);
+static inline bool is_full(const mcq__actor_t* a) {
   return mcq__outbox_full(a->outbox) || is_short(a);
 }
 
@@ -209,7 +208,7 @@ static bool has_enough(mcq__budget_t* budget) {
  * budget that is short, everybody is asked again when that is not. */
 static void relieve(mcq__actor_t* a) {
   mcq__budget_t* budget = a->config->budget;
-  allow_batch(a);
+  allow_batch(a, true);
   bool low = mcq__outbox_low(a->outbox);
   mcq__actor_tell_full(a);
   if (low) {
@@ -276,7 +275,6 @@ void mcq__actor_let_go(mcq__actor_t* a) {
 
 /* Somebody wanted room and there was none. */
 static void starve(mcq__actor_t* a) {
-  allow_batch(a);
   if (!a->full && mcq__outbox_full(a->outbox)) {
     a->full = true;
     mcq__actor_odd(a)->congestions++;
@@ -289,19 +287,23 @@ static void starve(mcq__actor_t* a) {
 
 /* Room, perhaps after a write made some.  Where only the newest message waits
  * there always is, even though one that was begun is no longer to be had. */
-static bool make_room(mcq__actor_t* a) {
+static bool make_room(mcq__actor_t* a, bool batch) {
+  allow_batch(a, batch);
   if (!is_full(a)) return true;
   if (a->state == MCQ__ACTOR_UP && can_write(a)) write_some(a);
+  allow_batch(a, batch);
   if (!a->config->conflate) return !is_full(a);
   while (mcq__actor_shed(a)) continue;
   return mcq__outbox_all_begun(a->outbox);
 }
 
-/* One that is closing takes nothing, but holds nobody up. */
+/* One that is closing takes nothing, but holds nobody up.  What is promised
+ * here holds when the connection takes no more meanwhile, so no batch is in
+ * it. */
 uint64_t mcq__actor_room(mcq__port_t* port, size_t size) {
   mcq__actor_t* a = mcq__actor_of_port(port);
   if (draining(a)) return UINT64_MAX;
-  if (!make_room(a)) {
+  if (!make_room(a, false)) {
     starve(a);
     return 0;
   }
@@ -366,7 +368,7 @@ static void allow_more(mcq__actor_t* a, const mcq__body_t* body) {
 static mcq__noinline int tell(mcq__actor_t* a, const mcq__body_t* body) {
   bool writable = a->state == MCQ__ACTOR_UP;
   if (mcq__unlikely(draining(a))) return MCQ_EPEERGONE;
-  if (mcq__unlikely(is_full(a)) && !make_room(a)) {
+  if (!make_room(a, true)) {
     starve(a);
     return MCQ_EAGAIN;
   }
