@@ -2,6 +2,7 @@
 /* Publishers with a subscriber that does not keep up: what each policy makes
  * of it, to the message, and that the others do not notice; and one payload
  * for many subscribers.  Over real tcp on every back end. */
+#include "socket/socket.h"
 #include "support/topics.h"
 
 #define ROUNDS 300
@@ -193,6 +194,16 @@ static void the_slow_one_is_cut_off(int backend) {
   stage_close(&c.g);
 }
 
+/* What is put together in vain leaves no gap before what comes next. */
+static void no_gap_in_vain(crowd_t* c, uint32_t said) {
+  const mcq__window_t* board = &c->pub.p.s->board.window;
+  assert_int_equal(say_number(&c->pub, said, 100), MCQ_EAGAIN);
+  size_t room = mcq__window_room(board);
+  assert_true(room > 0);
+  assert_int_equal(say_number(&c->pub, said, 100), MCQ_EAGAIN);
+  assert_int_equal(mcq__window_room(board), room);
+}
+
 static void nobody_gets_what_one_cannot_take(int backend) {
   static crowd_t c;
   gather(&c, backend,
@@ -210,6 +221,7 @@ static void nobody_gets_what_one_cannot_take(int backend) {
   }
   assert_int_equal(c.quick_got.count, said);
   assert_int_equal(player_stats(&c.pub.p).sends_refused, 11);
+  no_gap_in_vain(&c, said);
   assert_int_equal(c.pub.p.drains, 0);
   assert_int_equal(mcq_resume(c.slow.p.s), 0);
   until(&c.g, c.pub.p.drains == 1); /* once, however often it was refused */

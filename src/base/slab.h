@@ -224,6 +224,16 @@ static inline void mcq__window_freeze_on(mcq__window_t* w, size_t n,
   w->at_ += n;
 }
 
+/* Takes back what was frozen last and shown to nobody, to be written anew.
+ * Invariant: `s` is all of that, and nobody else has ever counted or seen it. */
+static inline void mcq__window_thaw(mcq__window_t* w, mcq__slice_t* s) {
+  mcq__check(s->slab_ == w->slab_ && s->len <= w->at_);
+  mcq__check(s->data + s->len == w->slab_->base_ + w->at_);
+  w->at_ -= s->len;
+  mcq__slab_release(s->slab_);
+  *s = (mcq__slice_t){NULL, 0, NULL};
+}
+
 /* True when it is open and no slice of its slab is left. */
 static inline bool mcq__window_sole(const mcq__window_t* w) {
   return w->slab_ != NULL && mcq__slab_sole(w->slab_);

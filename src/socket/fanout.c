@@ -132,6 +132,12 @@ static int publish(mcq_socket_t* s, const mcq__body_t* body) {
   return told < 0 ? told : 0;
 }
 
+/* It was refused before anybody was told.  Left on the board it would part what
+ * comes next from what came before, and each queue would have to copy. */
+static void unwrite(mcq_socket_t* s, mcq__slice_t* bytes) {
+  mcq__window_thaw(&s->board.window, bytes);
+}
+
 static int spread(mcq_socket_t* s, const mcq__body_t* body, bool inverted) {
   mcq__pubsub_t* hub = &s->hub.pubsub;
   size_t many = mcq__pubsub_find(hub, mcq__body_frame(body, 0), inverted);
@@ -147,6 +153,7 @@ static int spread(mcq_socket_t* s, const mcq__body_t* body, bool inverted) {
   wired.size = wired.bytes.len;
   wired.payload = payload;
   rc = publish(s, &whole);
+  if (rc == MCQ_EAGAIN && size <= BOARD_MAX) unwrite(s, &wired.bytes);
   mcq__slice_release(&wired.bytes);
   clean_up_later(s);
   return rc;
