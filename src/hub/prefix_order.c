@@ -451,15 +451,26 @@ void mcq__order_remove(mcq__order_t* o, mcq__order_place_t place) {
   mcq__texts_remove(&o->texts, id);
 }
 
+/* Most have one prefix and no more: then there is nothing to search, and the
+ * chain itself finds out whether the topic begins with it. */
+static bool is_single(const mcq__order_t* o) {
+  return o->blocks == 1 && o->refs[0].block->count == 1;
+}
+
+static mcq__order_chain_t begin_at(const mcq__order_t* o, const block_t* b,
+                                   uint32_t at, mcq_frame_t topic) {
+  mcq__order_chain_t c = {o, b, topic, 0, at};
+  c.shared = mcq__text_shared(topic, text_at(o, b, at), SIZE_MAX);
+  return c;
+}
+
 mcq__order_chain_t mcq__order_chain(const mcq__order_t* o, mcq_frame_t topic) {
-  mcq__order_chain_t c = {o, NULL, topic, 0, NONE};
+  if (is_single(o)) return begin_at(o, o->refs[0].block, 0, topic);
   quest_t q = {.text = topic};
   size_t n = count_refs(o, &q);
-  if (n == 0) return c;
-  c.block = o->refs[n - 1].block;
-  c.at = count_texts(o, &o->refs[n - 1], &q) - 1;
-  c.shared = mcq__text_shared(topic, text_at(o, c.block, c.at), SIZE_MAX);
-  return c;
+  if (n == 0) return (mcq__order_chain_t){o, NULL, topic, 0, NONE};
+  const mcq__order_ref_t* ref = &o->refs[n - 1];
+  return begin_at(o, ref->block, count_texts(o, ref, &q) - 1, topic);
 }
 
 /* A prefix of the topic in an earlier block begins all of the chain so far,
