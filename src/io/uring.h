@@ -77,30 +77,31 @@ typedef struct mcq__uring_wire {
   mcq__node_t starved;
   mcq__node_t holding;
   mcq__task_t task; /* delivers what is parked; in the end, on_closed */
-  int fd;
 
   mcq__fifo_t parked; /* of mcq__slice_t: arrived while not reading */
   mcq__idle_t idle;   /* gives its storage back */
   size_t parked_bytes;
-  size_t copied; /* slices at its front not in buffers any more */
-  int end;       /* why nothing more will be read; 0: more may come */
-  bool end_told;
-  bool reading;     /* wanted by the room above */
+  size_t copied;    /* slices at its front not in buffers any more */
   uint64_t stopped; /* the turn in which it was last wanted no more */
-  bool receiving;   /* a multishot receive is with the kernel */
-  bool cancelling;  /* and has been asked to end */
-  bool renew;       /* it must end and begin anew */
-  enum mcq__uring_hangup hangup;
 
-  enum mcq__uring_send send;
   const void* piece; /* a write of one piece */
   size_t piece_len;
   struct mcq__uring_gather* gather; /* of several; NULL when none flies */
-  bool vectored;                    /* the write is the one in `gather` */
-  bool failed; /* a write did: on_end would be about the same cause */
-  bool undone; /* a write was not begun when it was closed */
 
+  /* Small ones together: there may be very many wires. */
+  int fd;
+  int end;          /* why nothing more will be read; 0: more may come */
   unsigned cancels; /* cancel requests with the kernel */
+  uint8_t hangup;   /* enum mcq__uring_hangup */
+  uint8_t send;     /* enum mcq__uring_send */
+  bool end_told;
+  bool reading;    /* wanted by the room above */
+  bool receiving;  /* a multishot receive is with the kernel */
+  bool cancelling; /* and has been asked to end */
+  bool renew;      /* it must end and begin anew */
+  bool vectored;   /* the write is the one in `gather` */
+  bool failed;     /* a write did: on_end would be about the same cause */
+  bool undone;     /* a write was not begun when it was closed */
   bool closing;
   bool gone; /* the kernel has let go; on_closed is on its way */
 } mcq__uring_wire_t;

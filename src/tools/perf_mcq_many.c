@@ -165,7 +165,10 @@ static int open_one(many_t* m, const mcq_socket_options_t* options) {
   mcq_endpoint_t endpoint;
   char uri[PERF_ADDRESS];
   perf_address(&m->side->job, uri);
-  int rc = mcq_socket_new(m->ctx, options, &m->socket);
+  mcq_socket_options_t o = *options;
+  o.backlog = PERF_BACKLOG;
+  o.max_handshakes = -1;
+  int rc = mcq_socket_new(m->ctx, &o, &m->socket);
   if (rc == 0) rc = mcq_bind(m->socket, uri, &endpoint);
   if (rc != 0) return rc;
   return perf_bound(m->side, mcq_endpoint_uri(m->socket, endpoint));

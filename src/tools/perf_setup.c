@@ -16,8 +16,6 @@
 #include <zmq.h>
 #endif
 
-enum { BACKLOG = 4096 };
-
 /* One after the other where there is one at a time, else all at once. */
 typedef struct job {
   perf_who_t who;
@@ -55,7 +53,7 @@ static void answer(mcq_socket_t* router, mcq_peer_t peer, mcq_msg_t* msg) {
 static int open_server(bench_t* b) {
   mcq_ctx_options_t options = options_of(b);
   mcq_socket_options_t o = {.type = MCQ_ROUTER,
-                            .backlog = BACKLOG,
+                            .backlog = PERF_BACKLOG,
                             .max_handshakes = -1,
                             .on_message = answer};
   mcq_socket_t* router = NULL;
@@ -156,7 +154,7 @@ static void run_zmq_server(void* arg) {
 }
 
 static int open_zmq_server(bench_t* b) {
-  int backlog = BACKLOG;
+  int backlog = PERF_BACKLOG;
   size_t len = sizeof b->uri;
   b->zmq_server = zmq_ctx_new();
   void* router = zmq_socket(b->zmq_server, ZMQ_ROUTER);

@@ -26,6 +26,10 @@ enum { PERF_RUN_MS = 400 }; /* what a run is to take */
 
 enum { PERF_HELLO = 5 }; /* setup: bytes of its message */
 
+/* Where a thousand connect at once: with the usual backlogs some of them are
+ * dropped by the kernel, and come again after seconds. */
+enum { PERF_BACKLOG = 4096 };
+
 typedef enum perf_mode {
   PERF_THROUGHPUT,
   PERF_LATENCY,

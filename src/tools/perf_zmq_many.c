@@ -63,7 +63,10 @@ static int echo(perf_side_t* side, void* socket) {
 static int listen_at(perf_side_t* side, void* socket) {
   char uri[PERF_ADDRESS];
   size_t len = sizeof uri;
+  int backlog = PERF_BACKLOG;
   perf_address(&side->job, uri);
+  if (zmq_setsockopt(socket, ZMQ_BACKLOG, &backlog, sizeof backlog) != 0)
+    return failed("option");
   if (zmq_bind(socket, uri) != 0) return failed("bind");
   if (zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, uri, &len) != 0)
     return failed("endpoint");
