@@ -28,7 +28,7 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 
 skip() {
-  echo "skipped: $1"
+  echo "cannot run here: $1"
   exit 77
 }
 
