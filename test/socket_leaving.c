@@ -143,6 +143,29 @@ static void what_follows_its_end_is_for_the_next(int backend) {
   stage_close(&g);
 }
 
+/* ---- a loop that was away ------------------------------------------------ */
+
+/* The user's callback takes longer than linger; that begins with the close. */
+static void patience_begins_with_the_close(int backend) {
+  static pair_t c;
+  stage_open(&c.g, backend, false);
+  fan_open(&c.pub, &c.g,
+           (mcq_socket_options_t){.type = MCQ_PUB, .linger_ms = 500});
+  player_bind(&c.pub.p);
+  fan_open(&c.one, &c.g,
+           (mcq_socket_options_t){.type = MCQ_SUB, .reconnect_ms = -1});
+  follow(&c.one, "");
+  fan_join(&c.one, &c.pub);
+  uint64_t away = uv_hrtime() + 600 * UINT64_C(1000000);
+  while (uv_hrtime() < away) continue;
+  for (unsigned i = 0; i < 3; i++) assert_int_equal(say(&c.pub.p, "last"), 0);
+  player_close(&c.pub.p);
+  until(&c.g, c.pub.p.closed);
+  assert_int_equal(c.pub.p.lost + c.pub.p.unsure, 0);
+  until(&c.g, c.one.p.count == 3);
+  stage_close(&c.g);
+}
+
 /* ---- all of them --------------------------------------------------------- */
 
 #define SCENE(name) \
@@ -152,6 +175,7 @@ static const scene_t scenes[] = {
     SCENE(what_follows_a_farewell_is_for_others),
     SCENE(what_came_before_its_end_is_counted),
     SCENE(what_follows_its_end_is_for_the_next),
+    SCENE(patience_begins_with_the_close),
 };
 
 int main(void) {

@@ -113,7 +113,7 @@ void mcq__actor_fail(mcq__actor_t* a, int code, const char* text) {
 
 static uint64_t from_now(const mcq__actor_t* a, uint64_t ms) {
   if (ms == MCQ__NO_DEADLINE) return MCQ__NEVER;
-  return mcq__io_now(mcq__actor_io(a)) + ms;
+  return mcq__io_fresh_now(mcq__actor_io(a)) + ms;
 }
 
 /* Whoever ended first has said all it had to say. */
@@ -406,7 +406,7 @@ static void hurry(mcq__actor_t* a, int code, uint64_t linger) {
     mcq__actor_fail(a, code, "");
     return;
   }
-  uint64_t now = mcq__io_now(mcq__actor_io(a));
+  uint64_t now = mcq__io_fresh_now(mcq__actor_io(a));
   if (linger >= a->linger || now + linger >= a->stop_at) return;
   a->linger = linger;
   a->stop_at = now + linger;

@@ -122,6 +122,10 @@ void mcq__io_cancel(mcq__task_t* task);
  * timers, when the loop was woken. */
 uint64_t mcq__io_now(const mcq__io_t* io);
 
+/* The same as it is, not as it was when the loop last looked: what the user has
+ * us wait for begins when he asks, however long his callback took before. */
+uint64_t mcq__io_fresh_now(const mcq__io_t* io);
+
 /* The time in ns, to tell how long something took. */
 uint64_t mcq__io_now_ns(const mcq__io_t* io);
 

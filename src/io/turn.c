@@ -234,6 +234,10 @@ uint64_t mcq__io_now_ns(const mcq__io_t* io) {
   return uv_hrtime();
 }
 
+uint64_t mcq__io_fresh_now(const mcq__io_t* io) {
+  return mcq__io_now_ns(io) / 1000000;
+}
+
 void mcq__io_timer_start(mcq__io_t* io, mcq__timer_t* timer, uint64_t at) {
   mcq__timer_start(&io->turn.timers, timer, at);
   if (at < io->turn.armed && !io->turn.busy) arm(io);

@@ -260,7 +260,7 @@ static bool be_patient(mcq__end_t* end) {
   if (linger == MCQ__NO_DEADLINE) return true;
   if (!may_wait(end)) return false;
   mcq__parting_t* p = end->parting;
-  uint64_t at = mcq__io_now(&s->host->io) + linger;
+  uint64_t at = mcq__io_fresh_now(&s->host->io) + linger;
   if (p->give_up_at == 0)
     p->give_up_at = at;
   else if (a->outbox->messages < p->left)
@@ -369,7 +369,7 @@ static void hurry(mcq__end_t* end) {
     return;
   }
   mcq__parting_t* p = end->parting;
-  uint64_t at = mcq__io_now(&s->host->io) + linger;
+  uint64_t at = mcq__io_fresh_now(&s->host->io) + linger;
   if (p->give_up_at == 0 || at < p->give_up_at) p->give_up_at = at;
   mcq__io_timer_start(&s->host->io, &p->linger, p->give_up_at);
 }
