@@ -70,6 +70,20 @@ static void a_round(void** state) {
   assert_int_equal(mcq__pulse_due(&p, 12599), MCQ__PULSE_SILENT);
 }
 
+/* It cannot leave, the peer speaks all the same, and then dies. */
+static void a_question_that_never_leaves_counts_anew(void** state) {
+  (void) state;
+  mcq__pulse_t p = begin(&config);
+  ask(&p, 11000, 500);
+  mcq__pulse_heard(&p, 11200);
+  assert_int_equal(mcq__pulse_due(&p, 11300), MCQ__PULSE_FINE);
+  expect_next(&p, 12200);
+  assert_int_equal(mcq__pulse_due(&p, 12200), MCQ__PULSE_FINE); /* not asked */
+  expect_next(&p, 12500);
+  assert_int_equal(mcq__pulse_due(&p, 12500), MCQ__PULSE_LOOK);
+  assert_int_equal(mcq__pulse_look(&p, 12500, 500), MCQ__PULSE_SILENT);
+}
+
 /* Asked again, it is still the first question that was not answered. */
 static void the_first_question_counts(void** state) {
   (void) state;
@@ -336,6 +350,7 @@ int main(void) {
       cmocka_unit_test(who_cannot_be_heard_is_shown_a_sign),
       cmocka_unit_test(a_time_to_live_stands_still_meanwhile),
       cmocka_unit_test(what_comes_at_once_is_an_answer),
+      cmocka_unit_test(a_question_that_never_leaves_counts_anew),
       cmocka_unit_test(a_suspect_has_so_long),
       cmocka_unit_test(the_largest_numbers_do_not_overflow),
   };

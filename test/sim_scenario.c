@@ -57,6 +57,9 @@ static const struct {
     {560, "bytes of a STREAM that waited behind a pause were lost"},
     {669, "a PAIR that was dead kept the place of who came back"},
     {371, "where a welcome found no room the peer was shown out"},
+    {3549,
+     "a peer died when it had been asked, could not be written to and had"
+     " spoken since"},
     {797,
      "who had no memory to count its patience with a lost peer waited for"
      " ever"},

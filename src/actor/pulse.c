@@ -187,10 +187,20 @@ static uint64_t show(const mcq__pulse_t* p) {
   return known == MCQ__NEVER ? known : later(known / 2, 1);
 }
 
+/* A question that cannot leave is not asked twice.  But where something was
+ * heard since, it no longer counts, and silence that begins now would go
+ * unnoticed: after an interval of that it counts anew. */
+static uint64_t count_due(const mcq__pulse_t* p) {
+  bool waits = p->asked != MCQ__NEVER && p->heard < p->asked;
+  if (waits || p->blind != MCQ__NEVER) return MCQ__NEVER;
+  return after(p->heard, p->config->interval);
+}
+
 /* An interval after the last word of whoever is silent for longer, but not
  * sooner after the last question. */
 static uint64_t question_due(const mcq__pulse_t* p) {
-  if (!p->asks || p->unsent) return MCQ__NEVER;
+  if (!p->asks) return MCQ__NEVER;
+  if (p->unsent) return count_due(p);
   if (p->blind != MCQ__NEVER) return after(p->said, show(p));
   return after(later(p->pinged, earlier(p->heard, p->said)),
                p->config->interval);
@@ -227,7 +237,11 @@ mcq__verdict_t mcq__pulse_due(mcq__pulse_t* p, uint64_t now) {
     if (overdue(p, first_due(p), now)) return MCQ__PULSE_MUTE;
     if (overdue(p, idle_due(p), now)) return MCQ__PULSE_IDLE;
   }
-  return now >= question_due(p) ? MCQ__PULSE_ASK : MCQ__PULSE_FINE;
+  if (now < question_due(p)) return MCQ__PULSE_FINE;
+  if (!p->unsent) return MCQ__PULSE_ASK;
+  p->asked = now;
+  p->counts = true;
+  return MCQ__PULSE_FINE;
 }
 
 mcq__verdict_t mcq__pulse_look(mcq__pulse_t* p, uint64_t now, size_t unsent) {
