@@ -121,8 +121,9 @@ void audience_understand(audience_t* a, visitor_t* v) {
   }
 }
 
-/* What that would come to is foretold, and not yet in force. */
-void audience_doubt(audience_t* a, visitor_t* v) {
+/* What that would come to is foretold, and not yet in force.  True: it breaks a
+ * rule. */
+bool audience_doubt(audience_t* a, visitor_t* v) {
   naive_set_t held = v->held;
   naive_set_t asked = v->asked;
   size_t before = v->says.at;
@@ -141,7 +142,9 @@ void audience_doubt(audience_t* a, visitor_t* v) {
   naive_clear(&v->asked);
   v->held = held;
   v->asked = asked;
+  bool breaks = v->over;
   v->over = over;
+  return breaks;
 }
 
 /* What a visitor had goes with it. */
@@ -195,6 +198,9 @@ static void on_down(mcq_socket_t* s, const mcq_peer_info_t* info) {
   must(v->unsure <= v->due_count);
   if (info->reason == MCQ_ESLOW) must(v->dropped > 0);
   if (info->reason == MCQ_ELIMIT) must(v->over || v->doubt);
+  /* In a pause a broken rule is found before the rest is delivered. */
+  if (!v->over && (a->paused || v->paused) && audience_doubt(a, v))
+    v->ending = true;
   forget(a, v);
 }
 

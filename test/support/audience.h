@@ -148,7 +148,7 @@ int audience_obey(audience_t* a, mcq_peer_t peer, mcq_frame_t topic,
 void audience_understand(audience_t* a, visitor_t* v);
 
 /* It goes, and may or may not be heard to the end. */
-void audience_doubt(audience_t* a, visitor_t* v);
+bool audience_doubt(audience_t* a, visitor_t* v);
 
 /* How many subscribers have the topic in force. */
 size_t audience_holders(const audience_t* a, const naive_text_t* topic);
