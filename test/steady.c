@@ -247,7 +247,7 @@ static void on_io_uring(void** state) {
 
 int main(void) {
 #ifdef MCQ_NO_POOL
-  puts("the build has no pool: every slab is an allocation");
+  puts("cannot run here: the build has no pool, every slab is an allocation");
   return 77;
 #endif
   const struct CMUnitTest tests[] = {
