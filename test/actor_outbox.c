@@ -419,6 +419,36 @@ static void marks(void** state) {
   end(&r);
 }
 
+/* So many more until it is full, and not one: beside what is in flight too,
+ * which counts as half. */
+static void room_to_the_mark(void** state) {
+  (void) state;
+  static rig_t r;
+  mcq_frame_t frame = {noise, 8}; /* 10 on the wire */
+  mcq__body_t body = {.frames = &frame, .count = 1};
+  uint64_t payload;
+  unsigned beside = 0;
+  begin(&r, 1);
+  r.o.marks = (mcq__marks_t){.messages = 8, .bytes = 100};
+  for (size_t flight = 0; flight <= 20; flight++) {
+    for (size_t i = 0; i < flight && !mcq__outbox_full(&r.o); i++)
+      assert_int_equal(mcq__outbox_put(&r.o, &body, &payload), 0);
+    size_t handed = mcq__outbox_queued_bytes(&r.o);
+    mcq__outbox_hand(&r.o, handed);
+    for (uint64_t room = mcq__outbox_room(&r.o, 10); room > 0; room--) {
+      assert_false(mcq__outbox_full(&r.o));
+      assert_int_equal(mcq__outbox_room(&r.o, 10), room);
+      assert_int_equal(mcq__outbox_put(&r.o, &body, &payload), 0);
+      beside += handed >= 80;
+    }
+    assert_true(mcq__outbox_full(&r.o));
+    mcq__outbox_wrote(&r.o, handed);
+    mcq__outbox_clear(&r.o);
+  }
+  assert_int_equal(beside, 8 * 13);
+  end(&r);
+}
+
 /* Small ones are too many when they are that many bytes, too.  A streak ends
  * where asking would say so. */
 static void few_bytes(void** state) {
@@ -428,8 +458,7 @@ static void few_bytes(void** state) {
   mcq__body_t body = {.frames = &frame, .count = 1};
   uint64_t payload;
   begin(&r, 1);
-  r.o.marks =
-      (mcq__marks_t){.messages = 8, .bytes = 100000, .few_bytes = 1000};
+  r.o.marks = (mcq__marks_t){.messages = 8, .bytes = 100000, .few_bytes = 1000};
   assert_int_equal(mcq__outbox_room(&r.o, 10), 100);
   assert_int_equal(mcq__outbox_room(&r.o, 1000), 8);
   assert_int_equal(mcq__outbox_put(&r.o, &body, &payload), 0);
@@ -506,6 +535,7 @@ int main(void) {
       cmocka_unit_test(it_is_its_model),
       cmocka_unit_test(without_memory_nothing_happens),
       cmocka_unit_test(marks),
+      cmocka_unit_test(room_to_the_mark),
       cmocka_unit_test(few_bytes),
       cmocka_unit_test(storage_goes_back),
       cmocka_unit_test(shedding_leaves_nothing_behind),

@@ -350,6 +350,7 @@ typedef struct queue {
   mcq__port_t port;
   mcq_peer_t peer;
   uint64_t room;
+  uint64_t promised; /* of it: what it said it has, and still must have */
   unsigned asked;
   unsigned told; /* calls */
   uint8_t got[64];
@@ -365,12 +366,22 @@ static queue_t* queue_of(mcq__port_t* port) {
 static uint64_t queue_room(mcq__port_t* port, size_t size) {
   assert_true(size >= LETTER);
   queue_of(port)->asked++;
+  queue_of(port)->promised = queue_of(port)->room;
   return queue_of(port)->room;
+}
+
+/* What is promised was answered before, and nothing else came in between. */
+static void take_promise(queue_t* q, const mcq__peer_cmd_t* cmd) {
+  uint64_t count = cmd->body->wired->count;
+  if (cmd->promised) assert_true(count <= q->promised);
+  q->promised = cmd->promised ? q->promised - count : 0;
+  assert_true(cmd->promised || count == 1);
 }
 
 static int queue_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
   const mcq__wired_t* wired = cmd->body->wired;
   queue_t* q = queue_of(port);
+  take_promise(q, cmd);
   if (q->room == 0) return MCQ_EAGAIN;
   assert_true(q->room >= wired->count);
   assert_int_equal(wired->size, LETTER);

@@ -141,15 +141,27 @@ static uint64_t fit(uint64_t mark, uint64_t bytes, size_t size) {
   return size == 0 ? 1 : (mark - bytes - 1) / size + 1;
 }
 
-uint64_t mcq__outbox_room(const mcq__outbox_t* o, size_t size) {
-  uint64_t bytes = o->chain.bytes - o->written;
-  if (mcq__outbox_crowded(o, o->messages, bytes)) return 1;
-  uint64_t few = fit(o->marks.few_bytes, bytes, size);
-  uint64_t all = fit(o->marks.bytes, bytes, size);
-  uint64_t room = 0;
-  if (o->messages < o->marks.messages) room = o->marks.messages - o->messages;
+/* How many more reach neither mark. */
+static uint64_t below(const mcq__marks_t* marks, uint64_t messages,
+                      uint64_t bytes, size_t size) {
+  uint64_t few = fit(marks->few_bytes, bytes, size);
+  uint64_t all = fit(marks->bytes, bytes, size);
+  uint64_t room = messages < marks->messages ? marks->messages - messages : 0;
   if (room < few) room = few;
   return room < all ? room : all;
+}
+
+static uint64_t twofold(uint64_t mark) {
+  return mark <= UINT64_MAX / 2 ? 2 * mark : UINT64_MAX;
+}
+
+uint64_t mcq__outbox_room(const mcq__outbox_t* o, size_t size) {
+  mcq__marks_t twice = {twofold(o->marks.messages), twofold(o->marks.bytes),
+                        twofold(o->marks.few_bytes)};
+  uint64_t queued = below(&o->marks, mcq__outbox_queued(o),
+                          mcq__outbox_queued_bytes(o), size);
+  uint64_t all = below(&twice, o->messages, o->chain.bytes - o->written, size);
+  return queued < all ? queued : all;
 }
 
 /* At or below half of the marks. */

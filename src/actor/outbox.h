@@ -107,8 +107,8 @@ static inline bool mcq__outbox_full(const mcq__outbox_t* o) {
          mcq__outbox_crowded(o, o->messages / 2, bytes / 2);
 }
 
-/* How many messages of `size` bytes fit, whatever becomes of those in flight;
- * 1 at least, where it is not full. */
+/* How many messages of `size` bytes it takes to be full, while those in flight
+ * stay there; 0 when it is. */
 uint64_t mcq__outbox_room(const mcq__outbox_t* o, size_t size);
 
 /* At or below half of both marks, and of twice the marks in all. */

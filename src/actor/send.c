@@ -178,8 +178,8 @@ static bool is_short(const mcq__actor_t* a) {
 
 /* As long as the connection takes all that it is given a batch may be put
  * together for it that has more than the usual number of messages. */
-static void allow_batch(mcq__actor_t* a, bool may) {
-  bool flows = may && a->state == MCQ__ACTOR_UP && can_write(a);
+static void allow_batch(mcq__actor_t* a) {
+  bool flows = a->state == MCQ__ACTOR_UP && can_write(a);
   a->outbox->marks.few_bytes = flows ? a->config->marks.few_bytes : 0;
 }
 
@@ -208,7 +208,7 @@ static bool has_enough(mcq__budget_t* budget) {
  * budget that is short, everybody is asked again when that is not. */
 static void relieve(mcq__actor_t* a) {
   mcq__budget_t* budget = a->config->budget;
-  allow_batch(a, true);
+  allow_batch(a);
   bool low = mcq__outbox_low(a->outbox);
   mcq__actor_tell_full(a);
   if (low) {
@@ -287,30 +287,31 @@ static void starve(mcq__actor_t* a) {
 
 /* Room, perhaps after a write made some.  Where only the newest message waits
  * there always is, even though one that was begun is no longer to be had. */
-static bool make_room(mcq__actor_t* a, bool batch) {
-  allow_batch(a, batch);
+static bool make_room(mcq__actor_t* a) {
+  allow_batch(a);
   if (!is_full(a)) return true;
   if (a->state == MCQ__ACTOR_UP && can_write(a)) write_some(a);
-  allow_batch(a, batch);
+  allow_batch(a);
   if (!a->config->conflate) return !is_full(a);
   while (mcq__actor_shed(a)) continue;
   return mcq__outbox_all_begun(a->outbox);
 }
 
 /* One that is closing takes nothing, but holds nobody up.  What is promised
- * here holds when the connection takes no more meanwhile, so no batch is in
- * it. */
+ * here is taken, though what was in flight may come back meanwhile. */
 uint64_t mcq__actor_room(mcq__port_t* port, size_t size) {
   mcq__actor_t* a = mcq__actor_of_port(port);
   if (draining(a)) return UINT64_MAX;
-  if (!make_room(a, false)) {
+  if (!make_room(a)) {
     starve(a);
     return 0;
   }
-  if (mcq__likely(a->config->budget == NULL))
-    return mcq__outbox_room(a->outbox, size);
-  mcq__budget_enter(a->config->budget);
-  return 1; /* others may use it up meanwhile */
+  if (mcq__unlikely(a->config->budget != NULL)) {
+    mcq__budget_enter(a->config->budget);
+    return 1; /* others may use it up meanwhile */
+  }
+  uint64_t room = mcq__outbox_room(a->outbox, size);
+  return room > 0 ? room : 1; /* one may take the place of another */
 }
 
 /* The one of its own, which begins with the first message.  0 or MCQ_ENOMEM.
@@ -365,10 +366,11 @@ static void allow_more(mcq__actor_t* a, const mcq__body_t* body) {
                     writes ? WRITE_MAX : SIZE_MAX);
 }
 
-static mcq__noinline int tell(mcq__actor_t* a, const mcq__body_t* body) {
+static mcq__noinline int tell(mcq__actor_t* a, const mcq__peer_cmd_t* cmd) {
+  const mcq__body_t* body = cmd->body;
   bool writable = a->state == MCQ__ACTOR_UP;
   if (mcq__unlikely(draining(a))) return MCQ_EPEERGONE;
-  if (!make_room(a, true)) {
+  if (!make_room(a) && !cmd->promised) {
     starve(a);
     return MCQ_EAGAIN;
   }
@@ -392,5 +394,5 @@ int mcq__actor_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
                   body->wired == NULL) &&
       mcq__outbox_again(a->outbox, *body->frames))
     return 0;
-  return tell(a, body);
+  return tell(a, cmd);
 }

@@ -50,6 +50,7 @@ typedef struct mcq__user_cmd {
 /* From a hub to one peer. */
 typedef struct mcq__peer_cmd {
   const mcq__body_t* body; /* borrowed */
+  bool promised;           /* within what its port said it has room for */
 } mcq__peer_cmd_t;
 
 typedef enum mcq__hub_event_kind {

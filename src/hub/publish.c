@@ -76,10 +76,10 @@ static mcq__port_t* port_of(const mcq__pubsub_t* h, size_t i) {
 
 /* Those of the audience from `i` on, before `end`. */
 static int tell_some(mcq__pubsub_t* h, size_t i, size_t end,
-                     const mcq__body_t* body, mcq__missed_cb missed,
+                     const mcq__peer_cmd_t cmd, mcq__missed_cb missed,
                      void* arg) {
-  const mcq__peer_cmd_t cmd = {body};
-  uint64_t count = body->wired == NULL ? 1 : body->wired->count;
+  const mcq__wired_t* wired = cmd.body->wired;
+  uint64_t count = wired == NULL ? 1 : wired->count;
   int told = 0;
   for (; i < end; i++) {
     mcq__port_t* port = port_of(h, i);
@@ -99,7 +99,8 @@ void mcq__pubsub_settle(mcq__pubsub_t* h) {
   if (p.wired.count == 0) return;
   h->promise.wired = (mcq__wired_t){0};
   mcq__body_t body = {.wired = &p.wired};
-  tell_some(h, 0, h->audience.ready, &body, p.missed, p.arg);
+  tell_some(h, 0, h->audience.ready, (mcq__peer_cmd_t){&body, true}, p.missed,
+            p.arg);
   mcq__slice_release(&p.wired.bytes);
 }
 
@@ -182,6 +183,7 @@ static void promise(mcq__pubsub_t* h, const mcq__wired_t* wired,
 int mcq__pubsub_publish(mcq__pubsub_t* h, const mcq__body_t* body, bool refuse,
                         mcq__missed_cb missed, void* arg) {
   mcq__audience_t* a = &h->audience;
+  const mcq__peer_cmd_t cmd = {body, false};
   if (mcq__unlikely(!is_sure(a, body, refuse))) {
     bool doubtful = a->doubt > 0;
     if (doubtful) a->doubt--;
@@ -192,11 +194,11 @@ int mcq__pubsub_publish(mcq__pubsub_t* h, const mcq__body_t* body, bool refuse,
   if (mcq__likely(is_sure(a, body, refuse) && a->doubt == 0)) {
     a->sure--;
     promise(h, body->wired, missed, arg);
-    return (int) a->ready + tell_some(h, a->ready, a->count, body, missed, arg);
+    return (int) a->ready + tell_some(h, a->ready, a->count, cmd, missed, arg);
   }
   mcq__pubsub_settle(h);
   a->sure = 0;
-  return tell_some(h, 0, a->count, body, missed, arg);
+  return tell_some(h, 0, a->count, cmd, missed, arg);
 }
 
 int mcq__pubsub_tell(mcq__pubsub_t* h, mcq_peer_t peer,
@@ -205,6 +207,6 @@ int mcq__pubsub_tell(mcq__pubsub_t* h, mcq_peer_t peer,
   mcq__pubsub_settle(h);
   h->audience.sure = 0;
   if (port == NULL) return MCQ_EPEERGONE;
-  const mcq__peer_cmd_t cmd = {body};
+  const mcq__peer_cmd_t cmd = {body, false};
   return port->tell(port, &cmd);
 }

@@ -61,7 +61,7 @@ static mcq_peer_t renew(mcq__router_t* h, mcq_peer_t peer, mcq__slice_t id) {
 }
 
 int mcq__router_anyone(mcq__router_t* h, const mcq__body_t* body) {
-  const mcq__peer_cmd_t cmd = {body};
+  const mcq__peer_cmd_t cmd = {body, false};
   uint32_t slot;
   while ((slot = mcq__rotation_next(&h->rotation)) != MCQ__NO_SLOT) {
     mcq__port_t* port = h->roster.seats[slot].port;
@@ -180,7 +180,7 @@ void mcq__router_rest(mcq__router_t* h, mcq_peer_t peer) {
 
 int mcq__router_user(mcq__router_t* h, const mcq__user_cmd_t* cmd) {
   if (cmd->to == MCQ__TO_ANYONE) return mcq__router_anyone(h, cmd->body);
-  const mcq__peer_cmd_t out = {cmd->body};
+  const mcq__peer_cmd_t out = {cmd->body, false};
   if (cmd->to == MCQ__TO_PEER) {
     if (mcq__roster_port(&h->roster, cmd->peer) == NULL) return MCQ_EPEERGONE;
     return tell_slot(h, cmd->peer.slot, &out);

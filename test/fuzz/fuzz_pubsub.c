@@ -37,7 +37,8 @@ typedef struct queue {
   mcq__port_t port;
   struct rig* rig;
   uint64_t room;
-  uint64_t count; /* it has */
+  uint64_t promised; /* of it: what it said it has, and still must have */
+  uint64_t count;    /* it has */
   uint64_t lost;
   bool broken; /* takes nothing, whatever the room */
   uint8_t letters[OPERATIONS];
@@ -293,7 +294,21 @@ static queue_t* queue_of(mcq__port_t* port) {
 
 static uint64_t queue_room(mcq__port_t* port, size_t size) {
   must(size > 0);
+  queue_of(port)->promised = queue_of(port)->room;
   return queue_of(port)->room;
+}
+
+/* What is promised was answered before, and nothing else came in between; many
+ * at a time always are. */
+static void take_promise(queue_t* q, const mcq__peer_cmd_t* cmd) {
+  const mcq__wired_t* w = cmd->body->wired;
+  if (!cmd->promised) {
+    must(w == NULL || w->count == 1);
+    q->promised = 0;
+    return;
+  }
+  must(w != NULL && w->count <= q->promised);
+  if (!q->broken) q->promised -= w->count; /* else it may be told again */
 }
 
 static void put(queue_t* q, uint8_t letter) {
@@ -302,15 +317,12 @@ static void put(queue_t* q, uint8_t letter) {
   q->letters[q->count++] = letter;
 }
 
-/* Kept messages come many at a time, and then there is room for all of them. */
 static int queue_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
   queue_t* q = queue_of(port);
   const mcq__wired_t* w = cmd->body->wired;
+  take_promise(q, cmd);
   if (q->broken) return MCQ_ENOMEM;
-  if (q->room == 0) {
-    must(w == NULL || w->count == 1);
-    return MCQ_EAGAIN;
-  }
+  if (q->room == 0) return MCQ_EAGAIN;
   if (w == NULL) {
     put(q, q->rig->letter);
     return 0;
