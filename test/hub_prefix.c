@@ -57,6 +57,8 @@ typedef struct pair {
   size_t matched; /* prefixes found by all topics */
   size_t widest;  /* blocks of the table at its largest */
   size_t refused;
+  mcq__stem_t stem; /* what began the last topic, if nothing has changed */
+  size_t stems;     /* topics that it began too */
 } pair_t;
 
 /* Bytes that sort differently when they have a sign, and one that looks like
@@ -211,6 +213,8 @@ static void match(pair_t* p) {
     at = p->nodes[at].child[letter_of(room[i])];
   }
   p->matched += n;
+  p->stems += mcq__stem_begins(&p->stem, topic);
+  expect(p, mcq__prefix_matches(&p->table, topic, &p->stem) == (n > 0));
   mcq__order_chain_t chain = mcq__prefix_match(&p->table, topic);
   uint32_t id;
   while ((id = mcq__order_next(&chain)) != MCQ__NO_TEXT) {
@@ -223,16 +227,38 @@ static void match(pair_t* p) {
   expect(p, n == 0);
 }
 
+typedef struct search {
+  mcq_frame_t text;
+  bool found; /* a longer one that begins with it */
+} search_t;
+
+static void compare(void* arg, mcq_frame_t prefix, bool last) {
+  search_t* s = (search_t*) arg;
+  (void) last;
+  s->found |= prefix.len > s->text.len && mcq__text_starts(prefix, s->text);
+}
+
+static void look_for_longer(pair_t* p) {
+  uint8_t room[LONGEST];
+  for (size_t i = 0; i < 8; i++) {
+    search_t s = {any_text(p, room), false};
+    mcq__prefix_each(&p->table, compare, &s);
+    expect(p, mcq__order_extends(&p->table.order, s.text) == s.found);
+  }
+}
+
 static void look(pair_t* p) {
   const char* fault = prefix_fault(&p->table);
   if (fault != NULL)
     fail_msg("MCQ_TEST_SEED=%llu, step %zu: %s", (unsigned long long) p->seed,
              p->step, fault);
   expect(p, mcq__prefix_count(&p->table) == p->distinct);
+  look_for_longer(p);
   if (p->table.order.blocks > p->widest) p->widest = p->table.order.blocks;
 }
 
 static void start_over(pair_t* p) {
+  p->stem = (mcq__stem_t){0};
   mcq__prefix_dispose(&p->table);
   expect(p, atomic_load(&p->memory.alloc.live) <= 2);
   clear_model(p);
@@ -247,13 +273,16 @@ static void change(pair_t* p) {
   size_t coming = phase == 0 ? 90 : phase == 2 ? 15 : 50;
   size_t changes = phase == 1 ? roll(p, 8) == 0 : 2;
   for (size_t i = 0; i < changes; i++) {
+    p->stem = (mcq__stem_t){0};
     if (roll(p, 100) < coming) {
       subscribe(p);
     } else {
       cancel(p);
     }
   }
-  if (roll(p, phase == 2 ? 512 : 8192) == 0) drop(p);
+  if (roll(p, phase == 2 ? 512 : 8192) != 0) return;
+  p->stem = (mcq__stem_t){0};
+  drop(p);
 }
 
 static void table_is_its_model(void** state) {
@@ -278,7 +307,8 @@ static void table_is_its_model(void** state) {
   }
   look(p);
   if (steps >= 100000)
-    expect(p, p->widest > 8 && p->refused > 0 && p->matched > steps / 2);
+    expect(p, p->widest > 8 && p->refused > 0 && p->matched > steps / 2 &&
+                  p->stems > steps / 1000);
   for (uint32_t slot = 0; slot < SLOTS; slot++)
     mcq__prefix_drop(&p->table, slot, NULL, NULL);
   assert_int_equal(mcq__prefix_count(&p->table), 0);

@@ -189,6 +189,47 @@ static void each_is_told_once(void** state) {
   assert_string_equal(told_of(b, "b"), "0");
 }
 
+/* Where a longer prefix tells others, topics have to be looked at further,
+ * however often the last one had the same peers. */
+static void a_longer_prefix_tells_more(void** state) {
+  bench_t* b = (bench_t*) *state;
+  up(b, 0, nobody, 0);
+  up(b, 1, nobody, 0);
+  sub(b, b->peers[0], "a");
+  sub(b, b->peers[1], "abcdefghij");
+  for (int i = 0; i < 3; i++) assert_string_equal(told_of(b, "ax"), "0");
+  assert_string_equal(told_of(b, "abcdefghij"), "01");
+  for (int i = 0; i < 3; i++)
+    assert_string_equal(told_of(b, "abcdefghijk"), "01");
+  assert_string_equal(told_of(b, "abcdefghix"), "0");
+  assert_string_equal(told_of(b, "b"), "");
+  for (int i = 0; i < 3; i++)
+    assert_string_equal(publish(b, "abcdefghijk", INVERT, 0), "");
+  assert_string_equal(publish(b, "abcdefghi", INVERT, 0), "1");
+  assert_string_equal(told_of(b, "abcdefghijk"), "01");
+  cancel(b, b->peers[1], "abcdefghij");
+  assert_string_equal(told_of(b, "abcdefghijk"), "0");
+}
+
+/* One alone is told without much ado. */
+static void the_only_one_is_told(void** state) {
+  bench_t* b = (bench_t*) *state;
+  mcq_frame_t part = frame("topic");
+  mcq__body_t body = {.frames = &part, .count = 1};
+  up(b, 0, nobody, 0);
+  up(b, 1, nobody, 0);
+  sub(b, b->peers[1], "t");
+  for (uint64_t i = 1; i < 4; i++) {
+    assert_int_equal(mcq__pubsub_find(&b->hub, part, false), 1);
+    assert_int_equal(mcq__pubsub_tell_sole(&b->hub, &body), 0);
+    assert_int_equal(b->fakes[1].told, i);
+  }
+  b->fakes[1].answer = MCQ_EAGAIN;
+  assert_int_equal(mcq__pubsub_find(&b->hub, part, false), 1);
+  assert_int_equal(mcq__pubsub_tell_sole(&b->hub, &body), MCQ_EAGAIN);
+  assert_int_equal(b->fakes[0].asked, 0);
+}
+
 /* The topic is the first frame, in either form; a body without frames has the
  * empty one. */
 static void topic_is_the_first_frame(void** state) {
@@ -1032,6 +1073,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(zeroed_is_disposable),
       cmocka_unit_test_setup_teardown(each_is_told_once, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_longer_prefix_tells_more, set_up,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(the_only_one_is_told, set_up, tear_down),
       cmocka_unit_test_setup_teardown(topic_is_the_first_frame, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(subscriptions_are_a_set, set_up,

@@ -8,6 +8,7 @@
 #include "hub/hub.h"
 #include "hub/pairs.h"
 #include "hub/prefix_order.h"
+#include "hub/prefix_stem.h"
 
 /* What one slot holds. */
 typedef struct mcq__prefix_share {
@@ -78,13 +79,22 @@ static inline mcq__order_chain_t mcq__prefix_match(const mcq__prefix_t* t,
   return mcq__order_chain(&t->order, topic);
 }
 
-/* Whether any stored prefix begins the topic.  Often the only one is the empty
- * one. */
+/* Whether any stored prefix begins the topic.  `stem` gets one that does, and
+ * serves for the next topic until the table is changed. */
 static inline bool mcq__prefix_matches(const mcq__prefix_t* t,
-                                       mcq_frame_t topic) {
-  if (t->order.has_empty) return true;
+                                       mcq_frame_t topic, mcq__stem_t* stem) {
+  if (mcq__likely(mcq__stem_begins(stem, topic))) return true;
   mcq__order_chain_t chain = mcq__prefix_match(t, topic);
-  return mcq__order_next(&chain) != MCQ__NO_TEXT;
+  uint32_t id = mcq__order_next(&chain);
+  if (id == MCQ__NO_TEXT) return false;
+  *stem = mcq__stem_of(&t->order.texts, id);
+  return true;
+}
+
+/* Where a prefix is stored and none that is longer begins with it, all topics
+ * that do have the same prefixes. */
+static inline bool mcq__prefix_settles(const mcq__prefix_t* t, uint32_t id) {
+  return !mcq__order_extends(&t->order, mcq__text_frame(&t->order.texts, id));
 }
 
 static inline mcq__holders_t mcq__prefix_holders(const mcq__prefix_t* t,

@@ -397,6 +397,19 @@ mcq__order_place_t mcq__order_find(const mcq__order_t* o, mcq_frame_t text) {
   return place;
 }
 
+/* They would stand right behind it. */
+bool mcq__order_extends(const mcq__order_t* o, mcq_frame_t text) {
+  if (o->blocks == 0) return false;
+  mcq__order_place_t next = mcq__order_find(o, text);
+  if (next.id != MCQ__NO_TEXT) next.at++;
+  if (next.at == o->refs[next.ref].block->count) {
+    next.ref++;
+    next.at = 0;
+  }
+  if (next.ref == o->blocks) return false;
+  return mcq__text_starts(text_at(o, o->refs[next.ref].block, next.at), text);
+}
+
 int mcq__order_add(mcq__order_t* o, mcq__order_place_t place, mcq_frame_t text,
                    uint32_t* id) {
   mcq__check(place.id == MCQ__NO_TEXT);

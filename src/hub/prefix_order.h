@@ -70,6 +70,9 @@ int mcq__order_add(mcq__order_t* o, mcq__order_place_t place, mcq_frame_t text,
 /* Removes the text at a place.  Never fails. */
 void mcq__order_remove(mcq__order_t* o, mcq__order_place_t place);
 
+/* Whether a stored text begins with `text` and is longer. */
+bool mcq__order_extends(const mcq__order_t* o, mcq_frame_t text);
+
 mcq__order_chain_t mcq__order_chain(const mcq__order_t* o, mcq_frame_t topic);
 
 /* Goes on at the end of the next block of the chain. */

@@ -44,15 +44,29 @@ static void list_others(mcq__pubsub_t* h, mcq__order_chain_t chain) {
 void mcq__pubsub_upset(mcq__pubsub_t* h) {
   mcq__pubsub_settle(h);
   h->audience.known = false;
+  h->audience.stem.set = false;
 }
 
-size_t mcq__pubsub_find(mcq__pubsub_t* h, mcq_frame_t topic, bool inverted) {
+/* Another topic with the same audience: the next may be told by less. */
+static void probe(mcq__pubsub_t* h) {
+  mcq__audience_t* a = &h->audience;
+  const mcq__prefix_t* t = &h->prefixes;
+  if (a->probed || a->text == MCQ__NO_TEXT) return;
+  a->probed = true;
+  if (mcq__prefix_settles(t, a->text))
+    a->stem = mcq__stem_of(&t->order.texts, a->text);
+}
+
+/* The audience of a topic, anew unless it is the last one's. */
+static size_t search(mcq__pubsub_t* h, mcq_frame_t topic, bool inverted) {
   mcq__audience_t* a = &h->audience;
   mcq__order_chain_t chain = mcq__prefix_match(&h->prefixes, topic);
   mcq__order_chain_t first = chain;
   uint32_t text = mcq__order_next(&first);
-  if (mcq__likely(a->known && a->text == text && a->inverted == inverted))
+  if (mcq__likely(a->known && a->text == text && a->inverted == inverted)) {
+    probe(h);
     return a->count;
+  }
   mcq__pubsub_upset(h);
   h->pass++;
   a->count = 0;
@@ -65,7 +79,15 @@ size_t mcq__pubsub_find(mcq__pubsub_t* h, mcq_frame_t topic, bool inverted) {
   a->inverted = inverted;
   a->sure = 0;
   a->doubt = 1; /* not before the second message to the same peers */
+  a->probed = false;
   return a->count;
+}
+
+size_t mcq__pubsub_find(mcq__pubsub_t* h, mcq_frame_t topic, bool inverted) {
+  const mcq__audience_t* a = &h->audience;
+  if (mcq__likely(a->inverted == inverted && mcq__stem_begins(&a->stem, topic)))
+    return a->count;
+  return search(h, topic, inverted);
 }
 
 /* ---- telling ------------------------------------------------------------- */
@@ -94,9 +116,8 @@ static int tell_some(mcq__pubsub_t* h, size_t i, size_t end,
   return told;
 }
 
-void mcq__pubsub_settle(mcq__pubsub_t* h) {
+void mcq__pubsub_tell_kept(mcq__pubsub_t* h) {
   mcq__promise_t p = h->promise;
-  if (p.wired.count == 0) return;
   h->promise.wired = (mcq__wired_t){0};
   mcq__body_t body = {.wired = &p.wired};
   tell_some(h, 0, h->audience.ready, (mcq__peer_cmd_t){&body, true}, p.missed,
@@ -199,6 +220,15 @@ int mcq__pubsub_publish(mcq__pubsub_t* h, const mcq__body_t* body, bool refuse,
   mcq__pubsub_settle(h);
   a->sure = 0;
   return tell_some(h, 0, a->count, cmd, missed, arg);
+}
+
+int mcq__pubsub_tell_sole(mcq__pubsub_t* h, const mcq__body_t* body) {
+  mcq__check(h->audience.count == 1 && body->wired == NULL);
+  mcq__port_t* port = port_of(h, 0);
+  const mcq__peer_cmd_t cmd = {body, false};
+  mcq__pubsub_settle(h);
+  h->audience.sure = 0;
+  return port->tell(port, &cmd);
 }
 
 int mcq__pubsub_tell(mcq__pubsub_t* h, mcq_peer_t peer,

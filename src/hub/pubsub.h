@@ -30,12 +30,14 @@ typedef struct mcq__audience {
   uint32_t* slots;
   size_t cap;
   size_t count;
-  size_t ready;   /* of these, the first: to them alone is anything promised */
-  bool known;     /* and nothing has changed since */
-  bool inverted;  /* all others are meant */
-  uint32_t text;  /* the longest prefix, or MCQ__NO_TEXT */
-  unsigned doubt; /* messages until it may be worth asking for room */
-  uint64_t sure;  /* messages that the ready ones have room for */
+  size_t ready;  /* of these, the first: to them alone is anything promised */
+  bool known;    /* and nothing has changed since */
+  bool inverted; /* all others are meant */
+  uint32_t text; /* the longest prefix, or MCQ__NO_TEXT */
+  mcq__stem_t stem; /* of it, where it is known to tell them all */
+  bool probed;      /* whether it does */
+  unsigned doubt;   /* messages until it may be worth asking for room */
+  uint64_t sure;    /* messages that the ready ones have room for */
   size_t sure_size; /* of so many bytes at most */
 } mcq__audience_t;
 
@@ -99,12 +101,19 @@ size_t mcq__pubsub_find(mcq__pubsub_t* h, mcq_frame_t topic, bool inverted);
 int mcq__pubsub_publish(mcq__pubsub_t* h, const mcq__body_t* body, bool refuse,
                         mcq__missed_cb missed, void* arg);
 
+/* Tells the message, not wired, to the only one that was found just before.
+ * What the port answers; unless 0 nothing has happened yet.  Hot. */
+int mcq__pubsub_tell_sole(mcq__pubsub_t* h, const mcq__body_t* body);
+
 /* Whether something is kept, and telling it.  To be called before the loop
  * polls, and before anything is done to a peer or is counted. */
 static inline bool mcq__pubsub_waits(const mcq__pubsub_t* h) {
   return h->promise.wired.count != 0;
 }
-void mcq__pubsub_settle(mcq__pubsub_t* h);
+void mcq__pubsub_tell_kept(mcq__pubsub_t* h);
+static inline void mcq__pubsub_settle(mcq__pubsub_t* h) {
+  if (mcq__unlikely(mcq__pubsub_waits(h))) mcq__pubsub_tell_kept(h);
+}
 
 /* Tells one peer, whatever it asked for.  What the port answers, or
  * MCQ_EPEERGONE. */

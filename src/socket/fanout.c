@@ -132,6 +132,12 @@ static int publish(mcq_socket_t* s, const mcq__body_t* body) {
   return told < 0 ? told : 0;
 }
 
+/* What takes it needs no policy. */
+static int tell_sole(mcq_socket_t* s, const mcq__body_t* body) {
+  int rc = mcq__pubsub_tell_sole(&s->hub.pubsub, body);
+  return mcq__likely(rc == 0) ? 0 : publish(s, body);
+}
+
 /* It was refused before anybody was told.  Left on the board it would part what
  * comes next from what came before, and each queue would have to copy. */
 static void unwrite(mcq_socket_t* s, mcq__slice_t* bytes) {
@@ -142,7 +148,7 @@ static int spread(mcq_socket_t* s, const mcq__body_t* body, bool inverted) {
   mcq__pubsub_t* hub = &s->hub.pubsub;
   size_t many = mcq__pubsub_find(hub, mcq__body_frame(body, 0), inverted);
   if (many == 0) return 0;
-  if (many == 1) return publish(s, body);
+  if (many == 1) return tell_sole(s, body);
   mcq__wired_t wired = {.count = 1, .frames = body->count};
   mcq__body_t whole = {.count = body->count, .wired = &wired};
   size_t payload;

@@ -123,6 +123,7 @@ int mcq__subscriber_add(mcq_socket_t* s, mcq_frame_t topic, bool always) {
   bool first;
   int rc = mcq__prefix_reserve(&u->wanted, count);
   if (rc == 0) rc = mcq__prefix_add(&u->wanted, count, topic, &first);
+  u->last = (mcq__stem_t){0};
   if (rc != 0) return rc;
   if (first || always) tell_all(s, topic, true);
   ask_later(u);
@@ -135,12 +136,14 @@ int mcq__subscriber_remove(mcq_socket_t* s, mcq_frame_t topic, bool always) {
   if (count == 0) return MCQ_ENOENT;
   bool last;
   mcq__prefix_remove(&u->wanted, count - 1, topic, &last);
+  u->last = (mcq__stem_t){0};
   if (last || always) tell_all(s, topic, false);
   return 0;
 }
 
 bool mcq__subscriber_wants(const mcq_socket_t* s, mcq_frame_t topic) {
-  return mcq__prefix_matches(&mcq__subscriber_of(s)->wanted, topic);
+  mcq__subscriber_t* u = mcq__subscriber_of(s);
+  return mcq__prefix_matches(&u->wanted, topic, &u->last);
 }
 
 size_t mcq__subscriber_topics(const mcq_socket_t* s) {

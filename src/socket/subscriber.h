@@ -11,6 +11,7 @@
 typedef struct mcq__subscriber {
   mcq_socket_t* socket;
   mcq__prefix_t wanted; /* "slot" n holds what was subscribed n+1 times */
+  mcq__stem_t last;     /* of those, what began the last topic */
   mcq__task_t ask;      /* pings, so that an answer shows all is in force */
   uint64_t asked;       /* how often */
 } mcq__subscriber_t;
