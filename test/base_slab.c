@@ -192,40 +192,72 @@ static void slabs_are_recycled_last_in_first_out(void** state) {
   test_pool_close(&t);
 }
 
+/* Some of each class, and of all together not too much. */
 static void idle_memory_is_bounded(void** state) {
   (void) state;
   static const size_t sizes[] = {MCQ__SLAB_SMALL, MCQ__SLAB_MEDIUM,
-                                 MCQ__SLAB_LARGE};
-  enum { MANY = 300 };
-  for (size_t k = 0; k < 3; k++) {
-    test_pool_t t;
-    test_pool_open(&t);
-    size_t before = atomic_load(&t.alloc.bytes);
-    mcq__window_t w[MANY] = {{0}};
-    for (size_t i = 0; i < MANY; i++)
-      assert_int_equal(mcq__window_open(&w[i], t.pool, sizes[k]), 0);
-    for (size_t i = 0; i < MANY; i++) mcq__window_close(&w[i]);
-    size_t idle = atomic_load(&t.alloc.bytes) - before;
-    assert_true(idle <= ((size_t) 1 << 20) * 11 / 10);
-    assert_true(recycling ? idle >= (size_t) 1 << 20 : idle == 0);
-    mcq__pool_trim(t.pool);
-    size_t quiet = atomic_load(&t.alloc.bytes) - before;
-    assert_true(quiet <= ((size_t) 256 << 10) * 11 / 10);
-    assert_true(!recycling || quiet > 0);
-    test_pool_close(&t);
-  }
-}
-
-static void exact_blocks_are_not_hoarded(void** state) {
-  (void) state;
+                                 MCQ__SLAB_LARGE, 1000000};
+  static mcq__window_t w[300];
+  const size_t most = (size_t) 1 << 24;
+  const size_t some = (size_t) 1 << 20;
   test_pool_t t;
   test_pool_open(&t);
-  size_t live = atomic_load(&t.alloc.live);
-  mcq__slice_t s = slice_of(&t, 5000000, 10, true);
-  assert_int_equal(atomic_load(&t.alloc.live), live + 1);
-  mcq__slice_release(&s);
-  assert_int_equal(atomic_load(&t.alloc.live), live);
+  size_t before = atomic_load(&t.alloc.bytes);
+  for (size_t k = 4; k-- > 0;) { /* the largest leave no room for the others */
+    size_t many = sizes[k] > MCQ__SLAB_LARGE ? 20 : 300;
+    for (size_t i = 0; i < many; i++)
+      assert_int_equal(mcq__window_open(&w[i], t.pool, sizes[k]), 0);
+    for (size_t i = 0; i < many; i++) mcq__window_close(&w[i]);
+    assert_in_range(mcq__pool_idle(t.pool), recycling ? most - some : 0,
+                    most + 3 * some);
+  }
+  size_t calls = atomic_load(&t.alloc.calls);
+  for (size_t k = 0; k < 3; k++)
+    assert_int_equal(mcq__window_open(&w[k], t.pool, sizes[k]), 0);
+  assert_int_equal(atomic_load(&t.alloc.calls) == calls, recycling);
+  for (size_t k = 0; k < 3; k++) mcq__window_close(&w[k]);
+  size_t idle = atomic_load(&t.alloc.bytes) - before;
+  assert_true(idle <= mcq__pool_idle(t.pool) * 11 / 10);
+  mcq__pool_trim(t.pool);
+  size_t quiet = atomic_load(&t.alloc.bytes) - before;
+  assert_true(quiet <= ((size_t) 448 << 10) * 11 / 10);
+  assert_true(!recycling || quiet > 0);
   test_pool_close(&t);
+}
+
+/* Large ones serve for others of about their size, small ones go. */
+static void exact_blocks_serve_again(void** state) {
+  (void) state;
+  static const struct {
+    size_t first, second;
+    bool again;
+  } rows[] = {
+      {1000000, 1000000, true}, {1000000, 950000, true},
+      {1000000, 870000, false}, {1000000, 1000001, false},
+      {60000, 60000, false},    {5000, 5000, false},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    test_pool_t t;
+    mcq__window_t w = {0};
+    test_pool_open(&t);
+    mcq__slice_t s = slice_of(&t, rows[i].first, 10, true);
+    size_t live = atomic_load(&t.alloc.live);
+    size_t calls = atomic_load(&t.alloc.calls);
+    mcq__slice_release(&s);
+    bool kept = recycling && rows[i].first > MCQ__SLAB_MEDIUM;
+    assert_int_equal(atomic_load(&t.alloc.live), live - !kept);
+    assert_int_equal(mcq__window_open_exact(&w, t.pool, rows[i].second), 0);
+    assert_int_equal(mcq__window_room(&w), rows[i].second);
+    assert_int_equal(atomic_load(&t.alloc.calls) == calls,
+                     recycling && rows[i].again);
+    mcq__window_close(&w);
+    assert_true(mcq__pool_grown(t.pool) == kept);
+    mcq__pool_thin(t.pool); /* in use until now */
+    mcq__pool_thin(t.pool);
+    assert_false(mcq__pool_grown(t.pool));
+    assert_int_equal(mcq__pool_idle(t.pool), 0);
+    test_pool_close(&t);
+  }
 }
 
 #ifdef MCQ_DEBUG
@@ -722,7 +754,7 @@ int main(void) {
       cmocka_unit_test(reopening_replaces_the_slab),
       cmocka_unit_test(slabs_are_recycled_last_in_first_out),
       cmocka_unit_test(idle_memory_is_bounded),
-      cmocka_unit_test(exact_blocks_are_not_hoarded),
+      cmocka_unit_test(exact_blocks_serve_again),
 #ifdef MCQ_DEBUG
       cmocka_unit_test(opened_windows_are_poisoned),
 #endif

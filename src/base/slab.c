@@ -14,9 +14,11 @@
 #define PAYLOAD_ALIGN ((size_t) 64)
 #define ALIGN_FROM ((size_t) 1024)
 
-/* What the pool recycles.  `keep` slabs idle at most; with more than `quiet`
- * the pool is grown, and that many a trim leaves.  The last class is the bare
- * struct around foreign memory. */
+/* What the pool recycles.  `keep` slabs may lie idle whatever else does, more
+ * while all together are not too many; with more than `quiet` the pool is
+ * grown, and that many a trim leaves.  Of the last two classes one has exact
+ * blocks of any size that is worth it, one the bare structs around foreign
+ * memory. */
 typedef struct shelf_plan {
   size_t size;
   unsigned keep;
@@ -30,8 +32,19 @@ static const bool recycling = false;
 static const bool recycling = true;
 #endif
 
-#define SHELVES 4
-#define FOREIGN_SHELF 3
+#define SHELVES 5
+#define EXACT_SHELF 3
+#define FOREIGN_SHELF 4
+
+/* Idle bytes of all classes together: what a connection at full speed has in
+ * its queue and on its way.  Memory that comes from the system anew each time
+ * costs more than the copy that it is for, page by page. */
+#define IDLE_MAX ((size_t) 1 << 24)
+
+/* Exact blocks of this size on are worth keeping; a block serves for sizes from
+ * seven eighths of its own on, and so many are looked at. */
+#define EXACT_FROM MCQ__SLAB_MEDIUM
+#define EXACT_LOOKS 8
 
 /* Bytes of slabs that were let go on other threads and not yet fetched. */
 #define AWAY_MAX ((size_t) 1 << 21)
@@ -40,6 +53,7 @@ static const shelf_plan_t plans[SHELVES] = {
     {MCQ__SLAB_SMALL, 256, 16}, /* 1 MiB, 64 KiB */
     {MCQ__SLAB_MEDIUM, 16, 2},  /* 1 MiB, 128 KiB */
     {MCQ__SLAB_LARGE, 4, 1},    /* 1 MiB, 256 KiB */
+    {0, 0, 0},
     {0, 1024, 64},
 };
 
@@ -51,8 +65,9 @@ struct mcq__pool {
   atomic_size_t away_bytes;
   /* The rest belongs to the owner's thread. */
   bool closed;
-  bool grown; /* a shelf had more than is kept when all is quiet */
-  bool taken; /* a slab was, since the pool was last thinned */
+  bool grown;  /* a shelf had more than is kept when all is quiet */
+  bool taken;  /* a slab was, since the pool was last thinned */
+  size_t idle; /* bytes on all shelves */
   struct {
     mcq__slab_t* idle;
     unsigned count;
@@ -150,11 +165,20 @@ static mcq__slab_t* shut(mcq__pool_t* pool) {
   return (mcq__slab_t*) (void*) pool;
 }
 
+static bool has_place(const mcq__pool_t* pool, unsigned shelf, size_t size) {
+  if (pool->shelves[shelf].count < plans[shelf].keep) return true;
+  return shelf != FOREIGN_SHELF && pool->idle < IDLE_MAX &&
+         size <= IDLE_MAX - pool->idle;
+}
+
 static bool shelve(mcq__slab_t* slab) {
   mcq__pool_t* pool = slab->pool_;
   unsigned shelf = slab->size_class_;
-  if (pool->shelves[shelf].count >= plans[shelf].keep) return false;
+  size_t size = shelf == EXACT_SHELF ? slab->whole_ : slab->cap_;
+  if (!has_place(pool, shelf, size)) return false;
+  slab->cap_ = size;
   veil(slab);
+  pool->idle += slab->cap_;
   slab->next_ = pool->shelves[shelf].idle;
   pool->shelves[shelf].idle = slab;
   pool->shelves[shelf].count++;
@@ -201,26 +225,55 @@ static void fetch(mcq__pool_t* pool) {
            true);
 }
 
-/* Takes an idle slab of the class, or makes one; its count is 1.  Invariant:
- * what lies on a shelf is counted by nobody, so the taker is the only one who
- * can name it. */
-static mcq__slab_t* take(mcq__pool_t* pool, unsigned shelf) {
-  bool home = at_home(pool);
-  if (home) pool->taken = true;
-  if (home && pool->shelves[shelf].idle == NULL) fetch(pool);
-  mcq__slab_t* slab = home ? pool->shelves[shelf].idle : NULL;
-  if (slab != NULL) {
-    unveil(slab);
-    mcq__check(atomic_load(&slab->refs_) == 0);
-    pool->shelves[shelf].idle = slab->next_;
-    if (--pool->shelves[shelf].count < pool->shelves[shelf].spare)
-      pool->shelves[shelf].spare = pool->shelves[shelf].count;
-    slab->next_ = NULL;
-  } else {
-    slab = make(pool, plans[shelf].size);
+/* Whether an idle slab of the class will do for `size` bytes. */
+static bool serves(const mcq__slab_t* slab, unsigned shelf, size_t size) {
+  return shelf != EXACT_SHELF ||
+         (slab->cap_ >= size && slab->cap_ - slab->cap_ / 8 <= size);
+}
+
+/* Takes out what `at` points to.  Invariant: what lies on a shelf is counted by
+ * nobody, so the taker is the only one who can name it. */
+static mcq__slab_t* unshelve(mcq__pool_t* pool, unsigned shelf,
+                             mcq__slab_t** at) {
+  mcq__slab_t* slab = *at;
+  *at = slab->next_;
+  slab->next_ = NULL;
+  pool->idle -= slab->cap_;
+  pool->shelves[shelf].count--;
+  unveil(slab);
+  mcq__check(atomic_load(&slab->refs_) == 0);
+  return slab;
+}
+
+/* An idle slab, or NULL. */
+static mcq__slab_t* find(mcq__pool_t* pool, unsigned shelf, size_t size) {
+  if (shelf == EXACT_SHELF && size < EXACT_FROM - EXACT_FROM / 8) return NULL;
+  pool->taken = true;
+  if (pool->shelves[shelf].idle == NULL) fetch(pool);
+  mcq__slab_t** at = &pool->shelves[shelf].idle;
+  for (unsigned i = 0; i < EXACT_LOOKS && *at != NULL; i++) {
+    if (serves(*at, shelf, size)) {
+      mcq__slab_t* slab = unshelve(pool, shelf, at);
+      if (pool->shelves[shelf].count < pool->shelves[shelf].spare)
+        pool->shelves[shelf].spare = pool->shelves[shelf].count;
+      return slab;
+    }
+    at = &(*at)->next_;
+  }
+  return NULL;
+}
+
+/* Takes an idle slab of the class, or makes one; it has `size` bytes and its
+ * count is 1.  Invariant: a block that has more is not used beyond them. */
+static mcq__slab_t* take(mcq__pool_t* pool, unsigned shelf, size_t size) {
+  mcq__slab_t* slab = at_home(pool) ? find(pool, shelf, size) : NULL;
+  if (slab == NULL) {
+    slab = make(pool, size);
     if (slab == NULL) return NULL;
     slab->size_class_ = (uint8_t) shelf;
+    if (shelf == EXACT_SHELF) slab->whole_ = size;
   }
+  slab->cap_ = size;
   atomic_init(&slab->refs_, 1);
   return slab;
 }
@@ -238,11 +291,7 @@ static void put_back(mcq__slab_t* slab) {
 
 static void thin(mcq__pool_t* pool, unsigned shelf, unsigned leave) {
   while (pool->shelves[shelf].count > leave) {
-    mcq__slab_t* slab = pool->shelves[shelf].idle;
-    pool->shelves[shelf].idle = slab->next_;
-    pool->shelves[shelf].count--;
-    unveil(slab);
-    unmake(slab);
+    unmake(unshelve(pool, shelf, &pool->shelves[shelf].idle));
   }
   if (pool->shelves[shelf].spare > leave) pool->shelves[shelf].spare = leave;
 }
@@ -320,10 +369,7 @@ mcq__mem_t* mcq__pool_mem(const mcq__pool_t* pool) {
 }
 
 size_t mcq__pool_idle(const mcq__pool_t* pool) {
-  size_t bytes = 0;
-  for (unsigned i = 0; i < SHELVES; i++)
-    bytes += pool->shelves[i].count * plans[i].size;
-  return bytes;
+  return pool->idle;
 }
 
 /* ---- slab ---------------------------------------------------------------- */
@@ -334,7 +380,7 @@ mcq__slab_t* mcq__slab_foreign(mcq__pool_t* pool, const void* data, size_t len,
                                bool transient,
                                void (*release)(void* data, void* arg),
                                void* arg) {
-  mcq__slab_t* slab = take(pool, FOREIGN_SHELF);
+  mcq__slab_t* slab = take(pool, FOREIGN_SHELF, 0);
   if (slab == NULL) return NULL;
   slab->kind_ = MCQ__SLAB_FOREIGN;
   slab->transient_ = transient;
@@ -350,11 +396,11 @@ mcq__slab_t* mcq__slab_foreign(mcq__pool_t* pool, const void* data, size_t len,
  * may do anything, even let go of the pool. */
 void mcq__slab_destroy(mcq__slab_t* slab) {
   poison(slab, POISON_FREED);
-  if (slab->kind_ == MCQ__SLAB_EXACT) {
+  if (slab->kind_ == MCQ__SLAB_EXACT && slab->whole_ < EXACT_FROM) {
     unmake(slab);
     return;
   }
-  if (slab->kind_ == MCQ__SLAB_POOLED) {
+  if (slab->kind_ != MCQ__SLAB_FOREIGN) {
     put_back(slab);
     return;
   }
@@ -383,16 +429,14 @@ static int open_on(mcq__window_t* w, mcq__slab_t* slab, uint8_t kind) {
  * none of them was promised to a reader. */
 int mcq__window_open(mcq__window_t* w, mcq__pool_t* pool, size_t size) {
   unsigned shelf = 0;
-  while (shelf < FOREIGN_SHELF && plans[shelf].size < size) shelf++;
-  if (shelf == FOREIGN_SHELF) return mcq__window_open_exact(w, pool, size);
-  return open_on(w, take(pool, shelf), MCQ__SLAB_POOLED);
+  while (shelf < EXACT_SHELF && plans[shelf].size < size) shelf++;
+  if (shelf == EXACT_SHELF) return mcq__window_open_exact(w, pool, size);
+  return open_on(w, take(pool, shelf, plans[shelf].size), MCQ__SLAB_POOLED);
 }
 
-/* Invariant: as above; the block is new. */
+/* Invariant: as above. */
 int mcq__window_open_exact(mcq__window_t* w, mcq__pool_t* pool, size_t size) {
-  mcq__slab_t* slab = make(pool, size);
-  if (slab != NULL) atomic_init(&slab->refs_, 1);
-  return open_on(w, slab, MCQ__SLAB_EXACT);
+  return open_on(w, take(pool, EXACT_SHELF, size), MCQ__SLAB_EXACT);
 }
 
 /* ---- slice --------------------------------------------------------------- */

@@ -21,7 +21,8 @@
 #include "base/check.h"
 #include "base/mem.h"
 
-/* Sizes the pool recycles, in bytes; anything else is an exact block. */
+/* Sizes the pool recycles, in bytes; anything else is an exact block, of which
+ * it recycles large ones for others of about the same size. */
 #define MCQ__SLAB_SMALL ((size_t) 4096)
 #define MCQ__SLAB_MEDIUM ((size_t) 65536)
 #define MCQ__SLAB_LARGE ((size_t) 262144)
@@ -47,7 +48,10 @@ typedef struct mcq__slab {
   size_t cap_;
   mcq__pool_t* pool_;
   struct mcq__slab* next_; /* in the pool's free list */
-  void (*release_)(void* data, void* arg);
+  union {
+    void (*release_)(void* data, void* arg);
+    size_t whole_; /* of an exact block: bytes, of which cap_ are in use */
+  };
   void* arg_;
 } mcq__slab_t;
 
@@ -225,7 +229,8 @@ static inline void mcq__window_freeze_on(mcq__window_t* w, size_t n,
 }
 
 /* Takes back what was frozen last and shown to nobody, to be written anew.
- * Invariant: `s` is all of that, and nobody else has ever counted or seen it. */
+ * Invariant: `s` is all of that, and nobody else has ever counted or seen it.
+ */
 static inline void mcq__window_thaw(mcq__window_t* w, mcq__slice_t* s) {
   mcq__check(s->slab_ == w->slab_ && s->len <= w->at_);
   mcq__check(s->data + s->len == w->slab_->base_ + w->at_);
