@@ -523,7 +523,8 @@ typedef struct mcq_connect_options {
   int flags;
   const void* routing_id; /* ROUTER, STREAM: what to call the other side,
                              whatever it announces; up to 255 bytes, the first
-                             not zero */
+                             not zero.  It is sent to by that name from
+                             on_peer_up on */
   size_t routing_id_len;
   void* reserved[8]; /* leave zero */
 } mcq_connect_options_t;

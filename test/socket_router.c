@@ -80,6 +80,48 @@ static void who_is_not_there(int backend) {
   stage_close(&g);
 }
 
+/* In load-balancer mode nothing is taken off, everybody has his turn, and an
+ * answer still tells who gave it. */
+static void workers_take_turns(int backend) {
+  enum { WORKERS = 3, EACH = 20 };
+  stage_t g;
+  player_t router, workers[WORKERS];
+  mcq_frame_t frame = {"x", 1};
+  mcq_peer_t picked;
+  stage_open(&g, backend, false);
+  player_open(&router, &g, ROUTER_AND(.flags = MCQ_ROUTER_BALANCE));
+  player_bind(&router);
+  assert_int_equal(say(&router, "nobody|there"), MCQ_EAGAIN);
+  assert_int_equal(mcq_send_next(router.s, &frame, 1, &picked), MCQ_EAGAIN);
+  assert_int_equal(player_stats(&router).messages_lost, 0);
+  for (int i = 0; i < WORKERS; i++) {
+    player_open(&workers[i], &g, DEALER_AND(0));
+    player_meet(&workers[i], &router);
+  }
+  assert_int_equal(router.drains, 1);
+  for (unsigned i = 0; i < WORKERS * EACH; i++)
+    assert_int_equal(say(&router, "|a||b"), 0);
+  for (int i = 0; i < WORKERS; i++) {
+    heard(&workers[i], EACH);
+    assert_heard(&workers[i], EACH - 1, "|a||b");
+  }
+  player_close(&workers[1]);
+  until(&g, router.downs == 1);
+  for (unsigned i = 0; i < 2 * EACH; i++) {
+    assert_int_equal(mcq_send_next(router.s, &frame, 1, &picked), 0);
+    assert_int_equal(mcq_peer_writable(router.s, picked), 1);
+  }
+  heard(&workers[0], 2 * EACH);
+  heard(&workers[2], 2 * EACH);
+  assert_int_equal(say(&workers[2], "done"), 0);
+  heard(&router, 1);
+  assert_heard(&router, 0, "done");
+  assert_int_equal(say_to(&router, router.from[0], "thanks"), 0);
+  heard(&workers[2], 2 * EACH + 1);
+  heard(&workers[0], 2 * EACH);
+  stage_close(&g);
+}
+
 /* ---- who is there -------------------------------------------------------- */
 
 typedef struct census {
@@ -484,6 +526,7 @@ static void short_of_memory(int backend) {
 static const scene_t scenes[] = {
     {"frames are as they were", frames_are_as_they_were},
     {"who is not there", who_is_not_there},
+    {"workers take turns", workers_take_turns},
     {"all are listed", all_are_listed},
     {"named by who connects", named_by_who_connects},
     {"a name is given once", a_name_is_given_once},
