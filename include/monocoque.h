@@ -176,7 +176,19 @@ enum { /* mcq_socket_options_t.flags */
   MCQ_SUB_UNFILTERED = 1 << 12,
   /* PUB, XPUB, PUSH, DEALER: of what waits for a peer only the newest message
    * is kept. */
-  MCQ_CONFLATE = 1 << 13
+  MCQ_CONFLATE = 1 << 13,
+  /* DEALER, REQ, ROUTER: every connection begins with an empty message from
+   * here, ahead of all that waits for it, so that a ROUTER hears at once who is
+   * there.  It counts as none of those that are sent.  Whoever else is connected
+   * hears it, too; a REP throws it away. */
+  MCQ_PROBE_ROUTER = 1 << 14,
+  /* REQ: a peer that sends an answer without the form of one is left at once,
+   * with MCQ_EENVELOPE; otherwise at its third. */
+  MCQ_REQ_STRICT = 1 << 15,
+  /* REP: a request is thrown away, and counted in messages_discarded, when its
+   * peer is known to be gone before its turn comes; otherwise it is delivered
+   * and the answer goes nowhere. */
+  MCQ_DROP_ORPHANS = 1 << 16
 };
 
 enum { /* mcq_socket_options_t.slow_peer: PUB and XPUB, when a queue is full */
@@ -509,8 +521,10 @@ enum { /* mcq_connect_options_t.flags */
 
 typedef struct mcq_connect_options {
   int flags;
-  const void* routing_id; /* ROUTER: what to call the other side, whatever it
-                             announces */
+  const void* routing_id; /* ROUTER, STREAM: what to call the other side,
+                             whatever it announces; up to 255 bytes, the first
+                             not zero.  It is sent to by that name from
+                             on_peer_up on */
   size_t routing_id_len;
   void* reserved[8]; /* leave zero */
 } mcq_connect_options_t;
@@ -519,8 +533,8 @@ typedef struct mcq_connect_options {
  * "inproc://name", now and again after every loss.  Names of hosts are resolved at each attempt,
  * asynchronously; a path need not be there yet.  `options` and `out` may be
  * NULL.  MCQ_EINVAL: bad endpoint; UV_ENAMETOOLONG: an ipc path of more than
- * 107 bytes; MCQ_EEXIST: connected there already, or the routing id is in use.
- */
+ * 107 bytes; MCQ_EEXIST: connected there already, or the routing id is in use,
+ * which it also is by an endpoint that has not reached anybody yet. */
 MCQ_EXTERN int mcq_connect(mcq_socket_t* socket, const char* uri,
                            const mcq_connect_options_t* options,
                            mcq_endpoint_t* out);

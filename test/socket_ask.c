@@ -199,10 +199,37 @@ static void malformed_answers(int backend) {
   the_third_malformed_answer(backend, MCQ_REQ_CORRELATE, cut);
 }
 
+/* The first one ends it, whether anybody was asked or not. */
+static void a_strict_one_leaves_at_once(int backend) {
+  static const char* const malformed[] = {"bare", "", "one|two"};
+  for (size_t i = 0; i < 3; i++) {
+    asking_t t;
+    begin(&t, backend, 2, MCQ_REQ_STRICT);
+    player_t* bad = &t.servers[0];
+    assert_int_equal(say(&t.q, "how"), 0);
+    heard_by(&t, 0, 1);
+    assert_int_equal(say_to(bad, bad->peer, malformed[i]), 0);
+    until(&t.g, t.q.failed == 1);
+    assert_int_equal(t.q.code, MCQ_EPEERGONE);
+    assert_int_equal(t.q.reason, MCQ_EENVELOPE);
+    assert_int_equal(player_stats(&t.q).messages_discarded, 1);
+    until(&t.g, t.q.ups == 3 && bad->ups == 2);
+    assert_int_equal(say_to(bad, bad->peer, malformed[i]), 0);
+    until(&t.g, t.q.downs == 2);
+    assert_int_equal(t.q.failed, 1);
+    assert_int_equal(say(&t.q, "how"), 0);
+    heard_by(&t, 1, 1);
+    assert_int_equal(answer_to(&t.servers[1], 0, "well"), 0);
+    until(&t.g, t.q.count == 1);
+    assert_int_equal(t.servers[1].downs, 0);
+    end(&t);
+  }
+}
+
 /* A wrong number is no wrong shape. */
 static void answers_to_other_questions(int backend) {
   asking_t t;
-  begin(&t, backend, 1, MCQ_REQ_CORRELATE);
+  begin(&t, backend, 1, MCQ_REQ_CORRELATE | MCQ_REQ_STRICT);
   player_t* server = &t.servers[0];
   assert_int_equal(say(&t.q, "which"), 0);
   heard_by(&t, 0, 1);
@@ -722,6 +749,9 @@ static void what_a_req_does_not_do(int backend) {
       {.type = MCQ_REQ, .flags = MCQ_REQUEUE},
       {.type = MCQ_REQ, .request_ms = -1},
       {.type = MCQ_REP, .flags = MCQ_REQ_RELAXED},
+      {.type = MCQ_REP, .flags = MCQ_REQ_STRICT},
+      {.type = MCQ_REQ, .flags = MCQ_DROP_ORPHANS},
+      {.type = MCQ_DEALER, .flags = MCQ_REQ_STRICT},
       {.type = MCQ_DEALER, .flags = MCQ_REQ_CORRELATE},
   };
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -995,6 +1025,38 @@ static void requests_of_one_who_left(int backend) {
   (void) say(&t.rep, "a");
   until(&t.g, t.rep.downs == 1);
   assert_string_equal(t.rep.diary, "ummmd");
+  close_rep(&t);
+}
+
+/* Of one that is known to be gone, nothing; of the other one all. */
+static void orphans_are_dropped(int backend) {
+  answering_t t;
+  stage_open(&t.g, backend, true);
+  player_open(&t.rep, &t.g, REP_AND(.flags = MCQ_DROP_ORPHANS));
+  player_bind(&t.rep);
+  t.count = 2;
+  for (size_t i = 0; i < 2; i++) {
+    player_open(&t.askers[i], &t.g, PLAIN(MCQ_DEALER));
+    player_meet(&t.askers[i], &t.rep);
+  }
+  assert_int_equal(say(&t.askers[0], "|first"), 0);
+  asked(&t, 1);
+  for (int i = 0; i < 3; i++) assert_int_equal(say(&t.askers[0], "|q"), 0);
+  assert_int_equal(say(&t.askers[1], "|second"), 0);
+  stage_turns(&t.g, 10);
+  player_close(&t.askers[0]);
+  until(&t.g, t.askers[0].closed || (t.g.now += 1, false));
+  t.g.now += 100; /* long enough to be looked for */
+  stage_turns(&t.g, 20);
+  assert_int_equal(t.rep.downs, 0);
+  assert_int_equal(say(&t.rep, "a"), 0); /* its end is not told yet */
+  until(&t.g, t.rep.count == 2);
+  assert_heard(&t.rep, 1, "second");
+  assert_int_equal(say(&t.rep, "a"), 0);
+  until(&t.g, t.askers[1].count == 1 && t.rep.downs == 1);
+  assert_string_equal(t.rep.diary, "uummd");
+  assert_int_equal(player_stats(&t.rep).messages_discarded, 3);
+  assert_int_equal(player_stats(&t.rep).messages_received, 2);
   close_rep(&t);
 }
 
@@ -1448,6 +1510,7 @@ static const scene_t scenes[] = {
     {"nobody to ask", nobody_to_ask},
     {"only the one asked counts", only_the_one_asked_counts},
     {"malformed answers", malformed_answers},
+    {"a strict one leaves at once", a_strict_one_leaves_at_once},
     {"answers to other questions", answers_to_other_questions},
     {"a new question makes an end of the old",
      a_new_question_makes_an_end_of_the_old},
@@ -1491,6 +1554,7 @@ static const scene_t scenes[] = {
     {"in turn at full speed", in_turn_at_full_speed},
     {"the asker is gone", the_asker_is_gone},
     {"requests of one who left", requests_of_one_who_left},
+    {"orphans are dropped", orphans_are_dropped},
     {"the asker does not read", the_asker_does_not_read},
     {"paused and busy", paused_and_busy},
     {"one peer is paused", one_peer_is_paused},

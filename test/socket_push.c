@@ -213,6 +213,44 @@ static void the_idle_one_is_passed_over(int backend) {
   stage_close(&t.g);
 }
 
+/* ---- only the newest ----------------------------------------------------- */
+
+/* Of what waits for a worker; the others have nothing to do with that. */
+static void conflate(int backend, int type, int mate) {
+  enum { ALL = 2000 };
+  line_t t;
+  stage_open(&t.g, backend, false);
+  player_open(&t.push, &t.g,
+              (mcq_socket_options_t){.type = type, .flags = MCQ_CONFLATE});
+  player_bind(&t.push);
+  t.count = 2;
+  for (size_t i = 0; i < 2; i++) {
+    player_open(&t.workers[i], &t.g, (mcq_socket_options_t){.type = mate});
+    player_meet(&t.workers[i], &t.push);
+  }
+  assert_int_equal(mcq_pause(t.workers[0].s), 0);
+  for (uint32_t i = 0; i < ALL; i++) {
+    assert_int_equal(push_number(&t, i, 60000), 0);
+    until(&t.g, t.workers[1].count == (i + 1) / 2);
+    assert_true(player_stats(&t.push).messages_queued <= 2);
+  }
+  for (unsigned i = 0; i < ALL / 2; i++)
+    assert_int_equal(number_of(&t.workers[1], i), 2 * i + 1);
+  assert_int_equal(mcq_resume(t.workers[0].s), 0);
+  until(&t.g, t.workers[0].count > 0 &&
+                  number_of(&t.workers[0], t.workers[0].count - 1) == ALL - 2);
+  mcq_stats_t stats = player_stats(&t.push);
+  assert_in_range(t.workers[0].count, 1, ALL / 2 - 100);
+  assert_int_equal(stats.messages_replaced + t.workers[0].count, ALL / 2);
+  assert_int_equal(stats.messages_dropped, stats.messages_replaced);
+  stage_close(&t.g);
+}
+
+static void only_the_newest(int backend) {
+  conflate(backend, MCQ_PUSH, MCQ_PULL);
+  conflate(backend, MCQ_DEALER, MCQ_DEALER);
+}
+
 /* ---- PULL hears all of them ---------------------------------------------- */
 
 static void all_are_heard(int backend) {
@@ -429,6 +467,7 @@ static const scene_t scenes[] = {
     {"nobody there", nobody_there},
     {"nothing is dropped", nothing_is_dropped},
     {"the idle one is passed over", the_idle_one_is_passed_over},
+    {"only the newest", only_the_newest},
     {"all are heard", all_are_heard},
     {"only PULLs are served", only_pulls_are_served},
     {"lost with its worker", lost_with_its_worker},

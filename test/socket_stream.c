@@ -212,9 +212,74 @@ static void two_of_them(stage_t* g) {
   free(bulk);
 }
 
-static void (*const scenes[])(stage_t* g) = {only_what_is_sent_travels,
-                                             what_makes_no_sense,
-                                             paused_chunks_wait, two_of_them};
+/* Who connects may say what to call the other side, and knows it so from then
+ * on. */
+static void named_by_who_connects(stage_t* g) {
+  mcq_connect_options_t o = {.routing_id = "there", .routing_id_len = 5};
+  mcq_frame_t hello[] = {{"there", 5}, {"hello", 5}};
+  mcq_peer_t peer;
+  bind_a(g);
+  g->b = make(g);
+  const char* uri = mcq_endpoint_uri(g->a, g->at);
+  assert_int_equal(mcq_connect(g->b, uri, &o, NULL), 0);
+  o.flags = MCQ_CONNECT_MULTI;
+  assert_int_equal(mcq_connect(g->b, uri, &o, NULL), MCQ_EEXIST);
+  assert_int_equal(mcq_send(g->b, hello, 2), MCQ_EHOSTUNREACH); /* not yet */
+  for (unsigned round = 1; round <= 2; round++) {
+    UNTIL(g->ups == 2 * round);
+    assert_int_equal(mcq_peer_find(g->b, "there", 5, &peer), 0);
+    assert_int_equal(mcq_send(g->b, hello, 2), 0);
+    UNTIL(g->got_len == 5 * round);
+    assert_memory_equal(g->got + 5 * (round - 1), "hello", 5);
+    assert_int_equal(mcq_peer_close(g->a, g->peer), 0);
+    UNTIL(g->downs == 2 * round);
+  }
+}
+
+/* What it does not take it is not given. */
+static void one_that_does_not_read(stage_t* g) {
+  mcq_peer_info_t info;
+  char id[5];
+  char* bulk = calloc(1, BULK);
+  bind_a(g);
+  call(g);
+  uv_read_stop((uv_stream_t*) &g->client);
+  assert_int_equal(mcq_peer_info(g->a, g->peer, &info), 0);
+  memcpy(id, info.routing_id, sizeof id);
+  mcq_frame_t named[] = {{id, sizeof id}, {bulk, BULK}};
+  int rc = 0;
+  for (int i = 0; rc == 0; i++) {
+    assert_true(i < 200);
+    rc = mcq_send(g->a, named, 2);
+    uv_run(&g->loop, UV_RUN_NOWAIT);
+  }
+  assert_int_equal(rc, MCQ_EAGAIN);
+  assert_int_equal(mcq_send_to(g->a, g->peer, &named[1], 1), MCQ_EAGAIN);
+  assert_int_equal(g->downs, 0);
+  hang_up(g);
+  UNTIL(g->downs == 1);
+  free(bulk);
+}
+
+/* There is nobody to prove who he is, and no question that he would answer. */
+static void what_it_has_no_words_for(stage_t* g) {
+  static const mcq_socket_options_t bad[] = {
+      {.type = MCQ_STREAM, .heartbeat_ms = 500},
+      {.type = MCQ_STREAM, .flags = MCQ_PROBE_ROUTER},
+      {.type = MCQ_STREAM, .flags = MCQ_ROUTER_REFUSE_TWIN},
+      {.type = MCQ_STREAM, .flags = MCQ_CONFLATE},
+  };
+  mcq_socket_t* s;
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    assert_int_equal(mcq_socket_new(g->ctx, &bad[i], &s), MCQ_EINVAL);
+}
+
+static void (*const scenes[])(stage_t* g) = {
+    only_what_is_sent_travels, what_makes_no_sense,
+    paused_chunks_wait,        two_of_them,
+    named_by_who_connects,     one_that_does_not_read,
+    what_it_has_no_words_for,
+};
 
 static void play(int backend) {
   for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) {

@@ -751,6 +751,38 @@ static mcq__session_t* open_toy(const mcq__session_config_t* c,
   return s;
 }
 
+/* Whatever the version: a message like any other, sealed where messages are. */
+static void a_probe_is_an_empty_message(void** state) {
+  (void) state;
+  for (unsigned minor = 0; minor < 3; minor++) {
+    rig_bytes_t b = {0};
+    rig_bytes_t out = {0};
+    rig_bytes_t expected = {0};
+    mcq__event_t ev;
+    mcq__session_t* s;
+    mcq__session_config_t c = rig_config(bench.pool);
+    if (minor == 2) {
+      s = open_toy(&c, &b);
+      rig_sealed(&expected, 0, 0, "", 0);
+    } else {
+      assert_int_equal(mcq__zmtp.open(&s, &c, 0), 0);
+      rig_greeting(&b, 3, minor, "NULL");
+      rig_ready(&b, "ROUTER", NULL, 0);
+      feed(s, &b);
+      assert_int_equal(mcq__zmtp.next(s, &ev), MCQ__EV_READY);
+      rig_frame(&expected, 0, "", 0);
+    }
+    rig_drain(s, &out);
+    rig_free(&out);
+    assert_int_equal(mcq__zmtp.probe(s), 0);
+    rig_drain(s, &out);
+    assert_true(rig_same(&out, &expected));
+    rig_free(&out);
+    rig_free(&expected);
+    end(s);
+  }
+}
+
 static void sealed_traffic(void** state) {
   (void) state;
   static char big[70000];
@@ -846,6 +878,7 @@ int main(void) {
       TEST(unknown_commands_are_named_and_ignored),
       TEST(malformed_commands),
       TEST(an_error_ends_it),
+      TEST(a_probe_is_an_empty_message),
       TEST(sealed_traffic),
       TEST(sealed_failures),
   };

@@ -214,6 +214,10 @@ int mcq__actor_subscribe(mcq__actor_t* a, mcq__slice_t prefix, bool wanted);
  * it was told before.  0, MCQ_ENOMEM, or MCQ_ENOTSUP: it would not answer. */
 int mcq__actor_ping(mcq__actor_t* a, mcq__slice_t context);
 
+/* UP only: sends an empty message, likewise ahead of others and not counted.
+ * 0 or MCQ_ENOMEM. */
+int mcq__actor_probe(mcq__actor_t* a);
+
 /* From a phase: calls on_full if that is due.  It comes by itself in the flush
  * phase, unless the actor is gone by then. */
 void mcq__actor_tell_full(mcq__actor_t* a);

@@ -241,6 +241,13 @@ int mcq__actor_subscribe(mcq__actor_t* a, mcq__slice_t prefix, bool wanted) {
   return rc;
 }
 
+int mcq__actor_probe(mcq__actor_t* a) {
+  mcq__check(a->state == MCQ__ACTOR_UP);
+  int rc = mcq__actor_protocol(a)->probe(a->session);
+  if (rc == 0) mcq__io_flush(mcq__actor_io(a), &a->flush);
+  return rc;
+}
+
 int mcq__actor_ping(mcq__actor_t* a, mcq__slice_t context) {
   mcq__check(a->state == MCQ__ACTOR_UP);
   uint64_t ttl = a->asks ? a->config->pulse.ttl : 0;

@@ -135,6 +135,10 @@ typedef struct mcq__protocol {
    * this peer would not understand. */
   int (*ping)(mcq__session_t* s, uint64_t ttl, mcq__slice_t context);
 
+  /* After READY: queues an empty message to the peer, ahead of all others.  0
+   * or MCQ_ENOMEM.  NULL: there are no empty ones. */
+  int (*probe)(mcq__session_t* s);
+
   /* Queues the protocol's refusal with a short printable reason, where the
    * state allows one.  The session is terminal afterwards. */
   int (*refuse)(mcq__session_t* s, const char* reason);

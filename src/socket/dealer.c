@@ -13,6 +13,7 @@ const mcq__pattern_t mcq__pattern_dealer = {
     .announces_id = true,
     .picks = true,
     .by_handle = true,
-    .flags = MCQ_IMMEDIATE | MCQ_REQUEUE | MCQ_CONFLATE,
+    .flags = MCQ_IMMEDIATE | MCQ_REQUEUE | MCQ_CONFLATE | MCQ_PROBE_ROUTER,
     .send = mcq__send_anyone,
+    .up = mcq__socket_probe,
 };

@@ -469,14 +469,24 @@ static bool connected_there(const mcq_socket_t* s, const char* uri) {
   return false;
 }
 
+/* Somebody is called so, or will be when he is reached. */
+static bool called_so(const mcq_socket_t* s, const uint8_t* id, size_t len) {
+  for (mcq__node_t* n = s->ends.next; n != &s->ends; n = n->next) {
+    const mcq__end_t* end = mcq__container_of(n, mcq__end_t, node);
+    if (!end->closing && end->name != NULL && end->name_len == len &&
+        memcmp(end->name, id, len) == 0)
+      return true;
+  }
+  return s->pattern->seats->find(s, id, len).epoch != 0;
+}
+
 static int check_connect(const mcq_socket_t* s, const char* uri,
                          const mcq_connect_options_t* options) {
   size_t len = options->routing_id_len;
   const uint8_t* id = (const uint8_t*) options->routing_id;
   if (len > 255 || (len > 0 && (id == NULL || id[0] == 0))) return MCQ_EINVAL;
-  if (len > 0 && s->pattern->type != MCQ_ROUTER) return MCQ_EINVAL;
-  if (len > 0 && s->pattern->seats->find(s, id, len).epoch != 0)
-    return MCQ_EEXIST;
+  if (len > 0 && !s->pattern->by_name) return MCQ_EINVAL;
+  if (len > 0 && called_so(s, id, len)) return MCQ_EEXIST;
   if (!(options->flags & MCQ_CONNECT_MULTI) && connected_there(s, uri))
     return MCQ_EEXIST;
   return 0;

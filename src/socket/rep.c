@@ -98,11 +98,17 @@ static int note_route(route_t* route, const mcq__actor_t* a,
   return route->envelope == NULL ? MCQ_ENOMEM : 0;
 }
 
+/* Nobody is there to hear the answer. */
+static bool is_orphan(const mcq_socket_t* s, const mcq__actor_t* a) {
+  return (s->options.flags & MCQ_DROP_ORPHANS) != 0 && a->end_code != 0;
+}
+
 static void rep_recv(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg) {
   rep_t* r = rep_of(s);
   size_t count = mcq__envelope_count(msg);
   if (r->asked) forget(s); /* draining: nobody is answered any more */
-  int rc = count == 0 ? MCQ_EINVAL : note_route(&r->route, a, msg, count);
+  bool useless = count == 0 || is_orphan(s, a);
+  int rc = useless ? MCQ_EINVAL : note_route(&r->route, a, msg, count);
   if (rc != 0) {
     mcq__socket_discard(s, a, msg);
     if (rc == MCQ_ENOMEM) /* or the asker would wait for ever */
@@ -124,7 +130,7 @@ const mcq__pattern_t mcq__pattern_rep = {
     .name = "REP",
     .mates = mates,
     .seats = &mcq__seats_router,
-    .flags = 0,
+    .flags = MCQ_DROP_ORPHANS,
     .fleeting = true, /* who comes again asks again */
     .init = rep_init,
     .fini = rep_fini,

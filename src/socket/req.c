@@ -6,7 +6,7 @@
 #include "socket/envelope.h"
 #include "socket/socket.h"
 
-/* Answers of the wrong shape that one connection may send. */
+/* As many answers of the wrong shape end a connection. */
 #define STRIKES_MAX 3
 
 typedef struct req {
@@ -26,6 +26,10 @@ static req_t* req_of(const mcq_socket_t* s) {
 
 static bool correlates(const mcq_socket_t* s) {
   return (s->options.flags & MCQ_REQ_CORRELATE) != 0;
+}
+
+static unsigned strikes_allowed(const mcq_socket_t* s) {
+  return (s->options.flags & MCQ_REQ_STRICT) != 0 ? 1 : STRIKES_MAX;
 }
 
 /* The question is over, one way or the other. */
@@ -127,7 +131,7 @@ static void req_recv(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg) {
       (!correlates(s) || mcq__slice_equal(msg->frames[0], r->id, sizeof r->id));
   if (!expected) {
     mcq__socket_discard(s, a, msg);
-    if (!good && ++a->strikes >= STRIKES_MAX) show_out(s, a);
+    if (!good && ++a->strikes >= strikes_allowed(s)) show_out(s, a);
     return;
   }
   settle(r); /* the user may ask again at once */
@@ -154,10 +158,12 @@ const mcq__pattern_t mcq__pattern_req = {
     .seats = &mcq__seats_router,
     .announces_id = true,
     .picks = true,
-    .flags = MCQ_IMMEDIATE | MCQ_REQ_RELAXED | MCQ_REQ_CORRELATE,
+    .flags = MCQ_IMMEDIATE | MCQ_REQ_RELAXED | MCQ_REQ_CORRELATE |
+             MCQ_REQ_STRICT | MCQ_PROBE_ROUTER,
     .init = req_init,
     .fini = req_fini,
     .send = req_send,
     .recv = req_recv,
+    .up = mcq__socket_probe,
     .moved = req_moved,
 };

@@ -25,6 +25,7 @@ const mcq__pattern_t mcq__pattern_router = {
     .by_name = true,
     .by_handle = true,
     .flags = MCQ_IMMEDIATE | MCQ_ROUTER_BALANCE | MCQ_ROUTER_REFUSE_TWIN |
-             MCQ_NO_REQUEUE,
+             MCQ_NO_REQUEUE | MCQ_PROBE_ROUTER,
     .send = router_send,
+    .up = mcq__socket_probe,
 };

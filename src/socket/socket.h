@@ -154,6 +154,9 @@ void mcq__socket_hold(mcq_socket_t* s, bool held);
 /* Others are heard before this one is again. */
 void mcq__socket_last(mcq_socket_t* s, mcq__actor_t* a);
 
+/* With MCQ_PROBE_ROUTER: says an empty message before anything else. */
+void mcq__socket_probe(mcq_socket_t* s, mcq__actor_t* a);
+
 /* What becomes of a message that came: the user's, or dropped and counted. */
 void mcq__socket_deliver(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg);
 void mcq__socket_discard(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg);

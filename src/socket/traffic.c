@@ -37,6 +37,13 @@ static int send_body_to(mcq_socket_t* s, mcq_peer_t peer,
   return mcq__likely(rc == 0) ? 0 : mcq__socket_failure(s, rc);
 }
 
+/* A peer that could not be told is left; it is told when it is back. */
+void mcq__socket_probe(mcq_socket_t* s, mcq__actor_t* a) {
+  if (!(s->options.flags & MCQ_PROBE_ROUTER)) return;
+  int rc = mcq__actor_probe(a);
+  if (rc != 0) mcq__actor_end(a, rc, 0);
+}
+
 int mcq_send(mcq_socket_t* socket, const mcq_frame_t* frames, size_t count) {
   mcq__body_t body = {.frames = frames, .count = count};
   return send_body(socket, &body);

@@ -304,6 +304,7 @@ const mcq__protocol_t mcq__zmtp = {
     .out = out,
     .subscribe = mcq__session_subscribe,
     .ping = mcq__session_ping,
+    .probe = mcq__session_probe,
     .refuse = refuse,
     .at_boundary = at_boundary,
     .hello = hello,

@@ -71,9 +71,10 @@ int mcq__session_greet(mcq__session_t* s, mcq__event_t* ev);
 int mcq__session_shake(mcq__session_t* s, mcq__event_t* ev);
 int mcq__session_traffic(mcq__session_t* s, mcq__event_t* ev);
 
-/* The protocol table's subscribe() and ping(). */
+/* The protocol table's subscribe(), ping() and probe(). */
 int mcq__session_subscribe(mcq__session_t* s, mcq__slice_t prefix, bool wanted);
 int mcq__session_ping(mcq__session_t* s, uint64_t ttl, mcq__slice_t context);
+int mcq__session_probe(mcq__session_t* s);
 
 /* Ends the session; the FAILED event follows.  `text` is static.  Returns
  * MCQ__AGAIN. */

@@ -157,6 +157,10 @@ int mcq__session_subscribe(mcq__session_t* s, mcq__slice_t prefix,
              wanted ? LEAD("\11SUBSCRIBE") : LEAD("\6CANCEL"), prefix);
 }
 
+int mcq__session_probe(mcq__session_t* s) {
+  return say(s, 0, LEAD(""), LEAD(""));
+}
+
 /* ---- what we hear -------------------------------------------------------- */
 
 static int heartbeat(mcq__session_t* s, const mcq__command_t* command,
