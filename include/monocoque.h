@@ -176,7 +176,11 @@ enum { /* mcq_socket_options_t.flags */
   MCQ_SUB_UNFILTERED = 1 << 12,
   /* PUB, XPUB, PUSH, DEALER: of what waits for a peer only the newest message
    * is kept. */
-  MCQ_CONFLATE = 1 << 13
+  MCQ_CONFLATE = 1 << 13,
+  /* SUB: every subscription is told, as an XSUB does and libzmq's SUB, and not
+   * only a topic's first, for publishers that answer each with the last value
+   * (libzmq's XPUB_VERBOSE).  Of cancellations the last one is. */
+  MCQ_SUB_SEND_DUPLICATES = 1 << 14
 };
 
 enum { /* mcq_socket_options_t.slow_peer: PUB and XPUB, when a queue is full */

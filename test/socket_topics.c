@@ -522,6 +522,56 @@ static void follow_b(player_t* p, mcq_peer_t peer, mcq_msg_t* msg) {
   follow((fan_t*) p, "b");
 }
 
+/* Repeats are told where somebody waits for them; of cancellations the last
+ * one, and on a new connection each topic once. */
+static void play_repeats(int backend, int flags) {
+  stage_t g;
+  fan_t sub;
+  raw_t raw;
+  stage_open(&g, backend, false);
+  fan_open(&sub, &g, (mcq_socket_options_t){.type = MCQ_SUB, .flags = flags});
+  raw_open(&raw, &g);
+  follow(&sub, "a");
+  follow(&sub, "a");
+  raw_listen(&raw, &sub.p);
+  for (int round = 0; round < 2; round++) {
+    raw_accept(&raw);
+    raw_hello(&raw, 0, "PUB");
+    raw_greeted(&raw);
+    raw_expect(&raw, 0, "\1a", 2);
+    until(&g, sub.p.ups == 1u + (unsigned) round);
+    follow(&sub, "a");
+    forsake(&sub, "a");
+    if (flags != 0) raw_expect(&raw, 0, "\1a", 2);
+    follow(&sub, "b");
+    raw_expect(&raw, 0, "\1b", 2);
+    forsake(&sub, "b");
+    raw_expect(&raw, 0, "\0b", 2);
+    if (round == 0) raw_hang_up(&raw);
+  }
+  forsake(&sub, "a");
+  forsake(&sub, "a");
+  raw_expect(&raw, 0, "\0a", 2);
+  stage_turns(&g, 5);
+  assert_false(raw_has(&raw, 1));
+  raw_close(&raw);
+  stage_close(&g);
+}
+
+static void a_repeated_wish_is_told_once(int backend) {
+  play_repeats(backend, 0);
+}
+
+static void or_each_time(int backend) {
+  stage_t g;
+  mcq_socket_t* s;
+  mcq_socket_options_t o = {.type = MCQ_XSUB, .flags = MCQ_SUB_SEND_DUPLICATES};
+  play_repeats(backend, MCQ_SUB_SEND_DUPLICATES);
+  stage_open(&g, backend, false);
+  assert_int_equal(mcq_socket_new(g.ctx, &o, &s), MCQ_EINVAL); /* it does */
+  stage_close(&g);
+}
+
 static void an_answer_from_before_does_not_count(int backend) {
   stage_t g;
   fan_t sub;
@@ -959,6 +1009,8 @@ static const scene_t scenes[] = {
     SCENE(a_publisher_keeps_a_set),
     SCENE(an_old_publisher_gets_messages_and_no_ping),
     SCENE(a_new_publisher_gets_commands_and_a_ping),
+    SCENE(a_repeated_wish_is_told_once),
+    SCENE(or_each_time),
     SCENE(an_answer_from_before_does_not_count),
     SCENE(who_may_not_speak),
     SCENE(a_pub_is_deaf),
