@@ -389,6 +389,8 @@ typedef struct mcq_socket_options {
                                MCQ_REQ_CORRELATE */
   int slow_peer;            /* PUB, XPUB: MCQ_SLOW_... */
   int64_t max_subscriptions; /* PUB, XPUB: of one peer; 1,000,000; -1 no limit */
+  int64_t max_subscription_bytes; /* PUB, XPUB: of these, of their topics, all
+                                     together; 64 MiB; -1 no limit */
   const void* welcome;      /* XPUB: a message of one frame for every new peer */
   size_t welcome_len;
 

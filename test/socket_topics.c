@@ -759,6 +759,63 @@ static void one_too_many(int backend) {
   stage_close(&g);
 }
 
+/* Long ones are counted by their bytes, those of one peer together; what
+ * others have does not matter. */
+static void too_much_in_all(int backend) {
+  stage_t g;
+  fan_t pub, sub;
+  raw_t raw;
+  stage_open(&g, backend, false);
+  fan_open(
+      &pub, &g,
+      (mcq_socket_options_t){.type = MCQ_PUB, .max_subscription_bytes = 10});
+  player_bind(&pub.p);
+  raw_open(&raw, &g);
+  raw_connect(&raw, &pub.p);
+  raw_hello(&raw, 1, "SUB");
+  raw_greeted(&raw);
+  raw_command(&raw, "SUBSCRIBE", "four");
+  raw_command(&raw, "SUBSCRIBE", "sixsix");
+  raw_command(&raw, "SUBSCRIBE", "four");
+  raw_command(&raw, "SUBSCRIBE", "");
+  until(&g, pub.subscribed == 3);
+  mcq_peer_t peer = pub.p.peer;
+  fan_open(&sub, &g, sub_options);
+  follow(&sub, "eight888");
+  fan_join(&sub, &pub);
+  assert_int_equal(mcq_peer_subscribe(pub.p.s, peer, "1", 1), MCQ_EMSGLIMIT);
+  raw_command(&raw, "CANCEL", "four");
+  raw_command(&raw, "SUBSCRIBE", "4444");
+  until(&g, pub.subscribed == 5);
+  assert_int_equal(pub.p.downs, 0);
+  raw_command(&raw, "SUBSCRIBE", "1");
+  until(&g, pub.p.downs == 1);
+  assert_int_equal(pub.p.reason, MCQ_ELIMIT);
+  until(&g, (raw_look(&raw), raw.ended));
+  assert_int_equal(player_stats(&pub.p).subscriptions, 1);
+  assert_int_equal(say(&pub.p, "eight888"), 0);
+  until(&g, sub.p.count == 1);
+  raw_close(&raw);
+  stage_close(&g);
+}
+
+static void too_much_by_default(int backend) {
+  static char text[65536];
+  stage_t g;
+  fan_t pub, sub;
+  stage_open(&g, backend, false);
+  pair_up(&g, &pub, &sub, NULL);
+  for (unsigned i = 0; i < 1025; i++) {
+    memcpy(text, &i, sizeof i);
+    assert_int_equal(mcq_peer_subscribe(pub.p.s, pub.p.peer, text, 65535),
+                     i < 1024 ? 0 : MCQ_EMSGLIMIT);
+  }
+  assert_int_equal(mcq_peer_subscribe(pub.p.s, pub.p.peer, text, 1024), 0);
+  assert_int_equal(mcq_peer_subscribe(pub.p.s, pub.p.peer, "1", 1),
+                   MCQ_EMSGLIMIT);
+  stage_close(&g);
+}
+
 /* ---- the other half of the world ----------------------------------------- */
 
 /* Nothing, one, several, all: who gets "match" and who gets "other". */
@@ -1018,6 +1075,8 @@ static const scene_t scenes[] = {
     SCENE(it_works_the_other_way_round),
     SCENE(vanishing_subscribers_leave_nothing),
     SCENE(one_too_many),
+    SCENE(too_much_in_all),
+    SCENE(too_much_by_default),
     SCENE(inverted_it_is_all_the_others),
     SCENE(inverted_at_the_subscriber),
     SCENE(what_is_in_force_misses_nothing),

@@ -145,6 +145,30 @@ static void by_hand_there_are_limits_too(int backend) {
   stage_close(&g);
 }
 
+static void by_hand_bytes_are_counted_too(int backend) {
+  stage_t g;
+  fan_t xpub;
+  raw_t raw;
+  stage_open(&g, backend, false);
+  fan_open(&xpub, &g,
+           (mcq_socket_options_t){.type = MCQ_XPUB,
+                                  .flags = MCQ_XPUB_MANUAL,
+                                  .max_subscription_bytes = 5});
+  player_bind(&xpub.p);
+  open_raw(&raw, &g, &xpub);
+  raw_command(&raw, "SUBSCRIBE", "two");
+  raw_command(&raw, "SUBSCRIBE", "ab");
+  raw_command(&raw, "SUBSCRIBE", "ab");
+  raw_command(&raw, "CANCEL", "two");
+  raw_command(&raw, "SUBSCRIBE", "abc");
+  expect_told(&xpub, 4, 1, "abc");
+  raw_command(&raw, "SUBSCRIBE", "d");
+  until(&g, xpub.p.downs == 1);
+  assert_int_equal(xpub.p.reason, MCQ_ELIMIT);
+  raw_close(&raw);
+  stage_close(&g);
+}
+
 /* ---- peers that leave ---------------------------------------------------- */
 
 static void leavers(int backend, int flags, unsigned told) {
@@ -525,6 +549,7 @@ static const scene_t scenes[] = {
     SCENE(verboser_of_each_cancellation_too),
     SCENE(by_hand_it_is_for_the_user_to_decide),
     SCENE(by_hand_there_are_limits_too),
+    SCENE(by_hand_bytes_are_counted_too),
     SCENE(whoever_leaves_cancels),
     SCENE(a_lost_connection_cancels),
     SCENE(paused_they_are_told_later_in_order),

@@ -181,9 +181,7 @@ static int ask(mcq_socket_t* s, const mcq__actor_t* a, mcq_frame_t topic,
   *tell = true;
   if (!wanted) return mcq__prefix_remove(asked, slot, topic, &only);
   if (mcq__prefix_holds(asked, slot, topic)) return MCQ_EEXIST;
-  mcq__prefix_share_t share = mcq__prefix_share(asked, slot);
-  if (topic.len > limits->prefix_bytes ||
-      (limits->prefixes != 0 && share.count >= limits->prefixes))
+  if (mcq__pubsub_over(limits, mcq__prefix_share(asked, slot), topic.len))
     return MCQ_EMSGLIMIT;
   int rc = mcq__prefix_reserve(asked, slot);
   return rc != 0 ? rc : mcq__prefix_add(asked, slot, topic, &only);
