@@ -180,7 +180,14 @@ enum { /* mcq_socket_options_t.flags */
   /* SUB: every subscription is told, as an XSUB does and libzmq's SUB, and not
    * only a topic's first, for publishers that answer each with the last value
    * (libzmq's XPUB_VERBOSE).  Of cancellations the last one is. */
-  MCQ_SUB_SEND_DUPLICATES = 1 << 14
+  MCQ_SUB_SEND_DUPLICATES = 1 << 14,
+  /* PUB, XPUB: as RFC 29 has it, a peer that subscribed to a topic several
+   * times has to cancel it as often.  For subscribers that do; what has come
+   * from ZeroMQ's libraries so far does not: libzmq's SUB and XSUB repeat
+   * subscriptions and cancel once, and would be sent what they no longer want
+   * until they leave.  A SUB of ours says everything once and is right with
+   * both.  MCQ_XPUB_MANUAL leaves counting to the user. */
+  MCQ_PUB_COUNT_SUBS = 1 << 15
 };
 
 enum { /* mcq_socket_options_t.slow_peer: PUB and XPUB, when a queue is full */

@@ -446,6 +446,119 @@ static void a_publisher_keeps_a_set(int backend) {
   stage_close(&g);
 }
 
+static void hear_between(fan_t* pub, raw_t* raw, rig_bytes_t* b, bool heard) {
+  rig_command(b, "SUBSCRIBE", "mark", 4);
+  raw_say(raw, b);
+  until(pub->p.g, strcmp(pub->topic, "mark") == 0);
+  assert_int_equal(say(&pub->p, "a1"), 0);
+  if (heard) raw_expect(raw, 0, "a1", 2);
+}
+
+/* Who counts and who does not: a subscriber says it wants a topic twice and
+ * gives it up twice; the first line is heard in between, the second one
+ * afterwards.  `wishes`: what is told, '+' and '-'. */
+static void play_counting(int backend, int flags, const char* wishes,
+                          bool between, bool after) {
+  stage_t g;
+  fan_t pub;
+  raw_t raw;
+  rig_bytes_t b = {0};
+  stage_open(&g, backend, false);
+  fan_open(&pub, &g, (mcq_socket_options_t){.type = MCQ_PUB, .flags = flags});
+  player_bind(&pub.p);
+  raw_open(&raw, &g);
+  raw_connect(&raw, &pub.p);
+  raw_hello(&raw, 1, "SUB");
+  raw_greeted(&raw);
+  for (const char* w = wishes; *w != '\0'; w++) {
+    static const char by_message[2][2] = {{0, 'a'}, {1, 'a'}};
+    bool wanted = *w == '+';
+    if (*w == '|')
+      hear_between(&pub, &raw, &b, between);
+    else if ((w - wishes) % 2 == 0)
+      rig_command(&b, wanted ? "SUBSCRIBE" : "CANCEL", "a", 1);
+    else
+      rig_frame(&b, 0, by_message[wanted], 2);
+  }
+  rig_command(&b, "SUBSCRIBE", "end", 3);
+  raw_say(&raw, &b);
+  until(&g, strcmp(pub.topic, "end") == 0);
+  assert_int_equal(player_stats(&pub.p).subscriptions, after ? 3 : 2);
+  assert_int_equal(say(&pub.p, "a2"), 0);
+  if (after) raw_expect(&raw, 0, "a2", 2);
+  assert_int_equal(say(&pub.p, "end"), 0);
+  raw_expect(&raw, 0, "end", 3);
+  raw_hang_up(&raw);
+  until(&g, pub.p.downs == 1);
+  assert_int_equal(player_stats(&pub.p).subscriptions, 0);
+  raw_close(&raw);
+  stage_close(&g);
+}
+
+/* Four kinds of subscribers: one that says everything once (ours), one that
+ * cancels once (libzmq's), one that cancels each time (RFC 29), and one that
+ * cancels too often. */
+static void counting_and_not_counting(int backend) {
+  static const int counted = MCQ_PUB_COUNT_SUBS;
+  play_counting(backend, 0, "+|-", true, false);
+  play_counting(backend, 0, "++|-", true, false);
+  play_counting(backend, 0, "++-|-", false, false);
+  play_counting(backend, counted, "+|-", true, false);
+  play_counting(backend, counted, "++|-", true, true);
+  play_counting(backend, counted, "++-|-", true, false);
+  play_counting(backend, counted, "++--|-", false, false);
+  play_counting(backend, counted, "+++++---|", true, true);
+  play_counting(backend, counted, "++--+-|", false, false);
+  play_counting(backend, counted, "++--++-|-", true, false);
+}
+
+/* What was repeated is forgotten with the connection, and when the user takes
+ * it away; the next holder of the seat, of the topic, starts anew. */
+static void repeats_are_forgotten(int backend) {
+  stage_t g;
+  fan_t pub;
+  raw_t raw;
+  rig_bytes_t b = {0};
+  stage_open(&g, backend, false);
+  fan_open(
+      &pub, &g,
+      (mcq_socket_options_t){.type = MCQ_PUB, .flags = MCQ_PUB_COUNT_SUBS});
+  player_bind(&pub.p);
+  raw_open(&raw, &g);
+  size_t bytes = 0;
+  for (unsigned round = 0; round < 20; round++) {
+    mcq_peer_t stale = pub.p.peer;
+    raw_connect(&raw, &pub.p);
+    raw_hello(&raw, 1, "SUB");
+    raw_greeted(&raw);
+    for (int i = 0; i < 5; i++) rig_command(&b, "SUBSCRIBE", "a", 1);
+    rig_command(&b, "SUBSCRIBE", "b", 1);
+    raw_say(&raw, &b);
+    until(&g, pub.subscribed == 5 * round + 2);
+    if (round > 0)
+      assert_int_equal(mcq_peer_unsubscribe(pub.p.s, stale, "a", 1),
+                       MCQ_EPEERGONE);
+    assert_int_equal(mcq_peer_unsubscribe(pub.p.s, pub.p.peer, "a", 1), 0);
+    assert_int_equal(mcq_peer_unsubscribe(pub.p.s, pub.p.peer, "a", 1),
+                     MCQ_ENOENT);
+    rig_command(&b, "SUBSCRIBE", "a", 1);
+    rig_command(&b, "CANCEL", "a", 1);
+    rig_command(&b, "SUBSCRIBE", "a", 1);
+    rig_command(&b, "SUBSCRIBE", "a", 1);
+    rig_command(&b, "SUBSCRIBE", "c", 1);
+    raw_say(&raw, &b);
+    until(&g, pub.subscribed == 5 * round + 5);
+    assert_int_equal(pub.unsubscribed, round + 1);
+    raw_hang_up(&raw);
+    until(&g, pub.p.downs == round + 1);
+    assert_int_equal(player_stats(&pub.p).subscriptions, 0);
+    if (round == 10) bytes = g.memory.bytes;
+  }
+  assert_true(g.memory.bytes <= bytes + 4096);
+  raw_close(&raw);
+  stage_close(&g);
+}
+
 static void an_old_publisher_gets_messages_and_no_ping(int backend) {
   stage_t g;
   fan_t sub;
@@ -1064,6 +1177,8 @@ static const scene_t scenes[] = {
     SCENE(longer_ones_are_not_kept),
     SCENE(both_forms_from_anyone),
     SCENE(a_publisher_keeps_a_set),
+    SCENE(counting_and_not_counting),
+    SCENE(repeats_are_forgotten),
     SCENE(an_old_publisher_gets_messages_and_no_ping),
     SCENE(a_new_publisher_gets_commands_and_a_ping),
     SCENE(a_repeated_wish_is_told_once),

@@ -74,6 +74,17 @@ static void verboser_of_each_cancellation_too(int backend) {
   play_two(backend, MCQ_XPUB_VERBOSER, told);
 }
 
+/* As before, and here it takes as many cancellations. */
+static void counted_it_is_the_last_of_each(int backend) {
+  static const char* const told[] = {"+a", NULL};
+  static const char* const verbose[] = {"+a", "+a", "+a", "+a", "+a", NULL};
+  static const char* const verboser[] = {"+a", "+a", "+a", "+a", "-a",
+                                         "-a", "-a", "+a", NULL};
+  play_two(backend, MCQ_PUB_COUNT_SUBS, told);
+  play_two(backend, MCQ_PUB_COUNT_SUBS | MCQ_XPUB_VERBOSE, verbose);
+  play_two(backend, MCQ_PUB_COUNT_SUBS | MCQ_XPUB_VERBOSER, verboser);
+}
+
 /* ---- by hand ------------------------------------------------------------- */
 
 static void by_hand_it_is_for_the_user_to_decide(int backend) {
@@ -547,6 +558,7 @@ static const scene_t scenes[] = {
     SCENE(first_and_last_only),
     SCENE(verbose_tells_of_each_subscription),
     SCENE(verboser_of_each_cancellation_too),
+    SCENE(counted_it_is_the_last_of_each),
     SCENE(by_hand_it_is_for_the_user_to_decide),
     SCENE(by_hand_there_are_limits_too),
     SCENE(by_hand_bytes_are_counted_too),
