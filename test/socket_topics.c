@@ -931,25 +931,27 @@ static void too_much_by_default(int backend) {
 
 /* ---- the other half of the world ----------------------------------------- */
 
-/* Nothing, one, several, all: who gets "match" and who gets "other". */
-static void inverted_it_is_all_the_others(int backend) {
+/* Nothing, one, several, all, another: who gets "match" and who gets "other",
+ * whoever publishes; an XSUB judges nothing itself. */
+static void play_inverted(int backend, int pub_type, int sub_type) {
   static const char* const wants[5][3] = {
       {NULL}, {"m", NULL}, {"m", "ma", NULL}, {"", NULL}, {"x", NULL}};
   static const char* const gets[5] = {"mo", "o", "o", "", "mo"};
+  int flags = sub_type == MCQ_SUB ? MCQ_INVERT_MATCHING : 0;
   stage_t g;
   fan_t pub, subs[5];
   stage_open(&g, backend, false);
   fan_open(
       &pub, &g,
-      (mcq_socket_options_t){.type = MCQ_PUB, .flags = MCQ_INVERT_MATCHING});
+      (mcq_socket_options_t){.type = pub_type, .flags = MCQ_INVERT_MATCHING});
   player_bind(&pub.p);
   for (unsigned i = 0; i < 5; i++) {
-    fan_open(
-        &subs[i], &g,
-        (mcq_socket_options_t){.type = MCQ_SUB, .flags = MCQ_INVERT_MATCHING});
+    fan_open(&subs[i], &g,
+             (mcq_socket_options_t){.type = sub_type, .flags = flags});
     for (int k = 0; wants[i][k] != NULL; k++) follow(&subs[i], wants[i][k]);
     fan_join(&subs[i], &pub);
   }
+  until(&g, pub.subscribed == 5);
   assert_int_equal(say(&pub.p, "match"), 0);
   assert_int_equal(say(&pub.p, "other"), 0);
   for (int i = 0; i < 5; i++) {
@@ -959,11 +961,81 @@ static void inverted_it_is_all_the_others(int backend) {
     assert_int_equal(subs[i].p.count, want);
     for (unsigned k = 0; k < want; k++)
       assert_heard(&subs[i].p, k, gets[i][k] == 'm' ? "match" : "other");
+    assert_int_equal(player_stats(&subs[i].p).messages_discarded, 0);
   }
   stage_close(&g);
 }
 
-/* The subscriber's side alone: what comes is judged once more, inverted. */
+static void inverted_it_is_all_the_others(int backend) {
+  play_inverted(backend, MCQ_PUB, MCQ_SUB);
+  play_inverted(backend, MCQ_PUB, MCQ_XSUB);
+  play_inverted(backend, MCQ_XPUB, MCQ_SUB);
+  play_inverted(backend, MCQ_XPUB, MCQ_XSUB);
+}
+
+/* Nobody on the line, and nobody with a wish: the others are all there are. */
+static void inverted_and_nobody_wants_anything(int backend) {
+  stage_t g;
+  fan_t pub, subs[2];
+  stage_open(&g, backend, false);
+  fan_open(
+      &pub, &g,
+      (mcq_socket_options_t){.type = MCQ_PUB, .flags = MCQ_INVERT_MATCHING});
+  player_bind(&pub.p);
+  assert_int_equal(say(&pub.p, "nobody"), 0);
+  for (int i = 0; i < 2; i++) {
+    fan_open(
+        &subs[i], &g,
+        (mcq_socket_options_t){.type = MCQ_SUB, .flags = MCQ_INVERT_MATCHING});
+    player_meet(&subs[i].p, &pub.p);
+  }
+  assert_int_equal(say(&pub.p, ""), 0);
+  assert_int_equal(say(&pub.p, "all|of you"), 0);
+  for (int i = 0; i < 2; i++) {
+    until(&g, subs[i].p.count == 2);
+    assert_heard(&subs[i].p, 0, "");
+    assert_heard(&subs[i].p, 1, "all|of you");
+  }
+  stage_close(&g);
+}
+
+/* The subscriber's side alone: what comes is judged once more, as it is or
+ * inverted, or not at all. */
+static void play_judged(int backend, int flags, const char* wants,
+                        const char* gets) {
+  stage_t g;
+  fan_t pub, sub;
+  stage_open(&g, backend, false);
+  fan_open(&pub, &g, pub_options);
+  fan_open(&sub, &g, (mcq_socket_options_t){.type = MCQ_SUB, .flags = flags});
+  player_bind(&pub.p);
+  if (wants != NULL) follow(&sub, wants);
+  player_meet(&sub.p, &pub.p);
+  if (wants != NULL) until(&g, pub.subscribed == 1);
+  (void) mcq_peer_subscribe(pub.p.s, pub.p.peer, "", 0);
+  assert_int_equal(say(&pub.p, "m"), 0);
+  assert_int_equal(say(&pub.p, "o"), 0);
+  assert_int_equal(say(&pub.p, ""), 0);
+  until(&g, sub.p.count + player_stats(&sub.p).messages_discarded == 3);
+  assert_int_equal(sub.p.count, strlen(gets));
+  for (unsigned i = 0; i < sub.p.count; i++)
+    assert_heard(&sub.p, i, gets[i] == '.' ? "" : gets[i] == 'm' ? "m" : "o");
+  stage_close(&g);
+}
+
+static void judged_by_the_subscriber(int backend) {
+  static const int no = MCQ_INVERT_MATCHING;
+  static const int any = MCQ_SUB_UNFILTERED;
+  play_judged(backend, 0, NULL, "");
+  play_judged(backend, 0, "m", "m");
+  play_judged(backend, 0, "", "mo.");
+  play_judged(backend, no, NULL, "mo.");
+  play_judged(backend, no, "m", "o.");
+  play_judged(backend, no, "", "");
+  play_judged(backend, any, NULL, "mo.");
+  play_judged(backend, any | no, "m", "mo.");
+}
+
 static void inverted_at_the_subscriber(int backend) {
   stage_t g;
   fan_t pub, sub, xsub;
@@ -989,7 +1061,7 @@ static void inverted_at_the_subscriber(int backend) {
 /* ---- the barrier --------------------------------------------------------- */
 
 static void what_is_in_force_misses_nothing(int backend) {
-  enum { ROUNDS = 100, EACH = 100 };
+  enum { ROUNDS = 10000, EACH = 3 };
   stage_t g;
   fan_t pub, sub;
   char topic[16];
@@ -1020,6 +1092,80 @@ static void what_is_in_force_misses_nothing(int backend) {
   }
   assert_int_equal(player_stats(&sub.p).messages_received, ROUNDS * EACH);
   stage_close(&g);
+}
+
+/* The same from the first moment of a connection, and each publisher answers
+ * for itself: it speaks as soon as it did, and is heard. */
+typedef struct house {
+  fan_t pubs[3];
+  unsigned spoken; /* bits of who has */
+} house_t;
+
+static void answer_it(fan_t* f, const mcq_event_t* e) {
+  house_t* h = (house_t*) f->p.arg;
+  mcq_peer_info_t info;
+  if (e->kind != MCQ_EVENT_SUBSCRIBED) return;
+  assert_int_equal(mcq_peer_info(f->p.s, e->peer, &info), 0);
+  for (unsigned i = 0; i < 3; i++) {
+    const player_t* p = &h->pubs[i].p;
+    bool meant = strcmp(mcq_endpoint_uri(p->s, p->at), info.address) == 0;
+    if (!meant || (h->spoken & 1u << i) != 0) continue;
+    h->spoken |= 1u << i;
+    assert_int_equal(say(&h->pubs[i].p, "b"), 0);
+  }
+}
+
+static void nor_do_newcomers(int backend) {
+  enum { ROUNDS = 200 };
+  static fan_t subs[ROUNDS];
+  static house_t h;
+  stage_t g;
+  stage_open(&g, backend, false);
+  for (int i = 0; i < 3; i++) {
+    fan_open(&h.pubs[i], &g, pub_options);
+    player_bind(&h.pubs[i].p);
+  }
+  for (unsigned round = 0; round < ROUNDS; round++) {
+    fan_t* sub = &subs[round];
+    fan_open(sub, &g, sub_options);
+    sub->p.arg = &h;
+    if (round % 2 == 0) follow(sub, "a");
+    for (int i = 0; i < 3; i++) player_connect(&sub->p, &h.pubs[i].p);
+    if (round % 2 == 1) follow(sub, "a");
+    until(&g, sub->p.ups >= round % 4);
+    follow(sub, "b");
+    h.spoken = 0;
+    sub->on_event = answer_it; /* what was answered before does not count */
+    until(&g, sub->p.count == 3);
+    player_close(&sub->p);
+    until(&g, sub->p.closed);
+  }
+  stage_close(&g);
+}
+
+/* A publisher whose user pauses answers questions, but not this one. */
+static void a_pause_puts_it_off(int backend) {
+  static const int types[] = {MCQ_PUB, MCQ_XPUB};
+  for (int i = 0; i < 2; i++) {
+    stage_t g;
+    fan_t pub, sub;
+    stage_open(&g, backend, true);
+    fan_open(&pub, &g, (mcq_socket_options_t){.type = types[i]});
+    player_bind(&pub.p);
+    fan_open(&sub, &g, sub_options);
+    player_meet(&sub.p, &pub.p);
+    assert_int_equal(mcq_pause(pub.p.s), 0);
+    follow(&sub, "a");
+    for (int turn = 0; turn < 50; turn++) {
+      g.now += 5;
+      stage_turns(&g, 1);
+    }
+    assert_int_equal(sub.subscribed, 0);
+    assert_int_equal(mcq_resume(pub.p.s), 0);
+    until(&g, sub.subscribed == 1);
+    assert_int_equal(player_stats(&pub.p).subscriptions, 1);
+    stage_close(&g);
+  }
 }
 
 /* ---- changes and ends inside callbacks ----------------------------------- */
@@ -1193,8 +1339,12 @@ static const scene_t scenes[] = {
     SCENE(too_much_in_all),
     SCENE(too_much_by_default),
     SCENE(inverted_it_is_all_the_others),
+    SCENE(inverted_and_nobody_wants_anything),
+    SCENE(judged_by_the_subscriber),
     SCENE(inverted_at_the_subscriber),
     SCENE(what_is_in_force_misses_nothing),
+    SCENE(nor_do_newcomers),
+    SCENE(a_pause_puts_it_off),
     SCENE(tables_change_in_callbacks),
     SCENE(closing_in_every_callback),
     SCENE(stale_handles),

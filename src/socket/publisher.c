@@ -8,8 +8,7 @@
 static void run_notices(mcq__task_t* task);
 
 static bool counts(const mcq_socket_t* s) {
-  int how = s->options.flags & (MCQ_PUB_COUNT_SUBS | MCQ_XPUB_MANUAL);
-  return how == MCQ_PUB_COUNT_SUBS;
+  return (s->options.flags & MCQ_PUB_COUNT_SUBS) != 0;
 }
 
 static void init_repeats(mcq_socket_t* s) {
