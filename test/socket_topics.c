@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Publishers and subscribers: who gets which message, how subscriptions travel
- * and what they survive, over real tcp on every back end. */
+ * and what they survive, over real tcp on every back end.
+ *
+ *   MCQ_TEST_STEPS   subscribers that come and go, 10000 */
 #include "support/topics.h"
 
 #define MANY 100000u
@@ -835,6 +837,37 @@ static void vanishing_subscribers_leave_nothing(int backend) {
   stage_close(&g);
 }
 
+/* A great many of them: nothing is kept of any. */
+static void nor_do_a_great_many(int backend) {
+  const char* steps = getenv("MCQ_TEST_STEPS");
+  unsigned cycles = steps == NULL ? 10000 : (unsigned) atoi(steps);
+  static const char uri[] = "inproc://vanishing";
+  stage_t g;
+  fan_t pub, sub;
+  mcq_endpoint_t at;
+  char topic[32];
+  size_t bytes = 0;
+  stage_open(&g, backend, false);
+  fan_open(&pub, &g, pub_options);
+  assert_int_equal(mcq_bind(pub.p.s, uri, NULL), 0);
+  fan_open(&sub, &g, sub_options);
+  follow(&sub, "stays");
+  for (unsigned i = 0; i < cycles; i++) {
+    snprintf(topic, sizeof topic, "its own %u", i);
+    follow(&sub, topic);
+    assert_int_equal(mcq_connect(sub.p.s, uri, NULL, &at), 0);
+    until(&g, pub.subscribed == 2 * i + 2);
+    assert_int_equal(player_stats(&pub.p).subscriptions, 2);
+    assert_int_equal(mcq_disconnect(sub.p.s, at), 0);
+    forsake(&sub, topic);
+    until(&g, pub.p.downs == i + 1);
+    assert_int_equal(player_stats(&pub.p).subscriptions, 0);
+    if (i == 1000) bytes = g.memory.bytes;
+    if (i > 1000) assert_true(g.memory.bytes <= bytes + 4096);
+  }
+  stage_close(&g);
+}
+
 /* ---- limits -------------------------------------------------------------- */
 
 static void one_too_many(int backend) {
@@ -1335,6 +1368,7 @@ static const scene_t scenes[] = {
     SCENE(a_publisher_knows_who_asked_for_what),
     SCENE(it_works_the_other_way_round),
     SCENE(vanishing_subscribers_leave_nothing),
+    SCENE(nor_do_a_great_many),
     SCENE(one_too_many),
     SCENE(too_much_in_all),
     SCENE(too_much_by_default),
