@@ -240,9 +240,10 @@ typedef enum mcq_event_kind {
   MCQ_EVENT_CLOSED,            /* the endpoint is closed */
   MCQ_EVENT_COMMAND,           /* an unknown command was ignored; text: name */
   MCQ_EVENT_BACKEND,           /* auto chose "uv"; code tells why */
-  MCQ_EVENT_SUBSCRIBED,        /* PUB, XPUB: peer, topic.  SUB, XSUB: peer; all
-                                  that was subscribed before is in force there;
-                                  libzmq's publishers may answer a moment
+  MCQ_EVENT_SUBSCRIBED,        /* PUB, XPUB (not with MCQ_XPUB_MANUAL, where it
+                                  is for the user to do): peer, topic.  SUB,
+                                  XSUB: peer; all that was subscribed before is
+                                  in force there; libzmq's publishers may answer a moment
                                   before one of their threads has heard of it */
   MCQ_EVENT_UNSUBSCRIBED,      /* PUB, XPUB: peer, topic */
   MCQ_EVENT_DROPPED,           /* peer: count messages it was too slow for */
@@ -398,7 +399,10 @@ typedef struct mcq_socket_options {
   int64_t max_subscriptions; /* PUB, XPUB: of one peer; 1,000,000; -1 no limit */
   int64_t max_subscription_bytes; /* PUB, XPUB: of these, of their topics, all
                                      together; 64 MiB; -1 no limit */
-  const void* welcome;      /* XPUB: a message of one frame for every new peer */
+  const void* welcome;      /* XPUB: a message of one frame that comes first on
+                               every connection, whatever is subscribed to and
+                               whatever the marks say; a SUB passes it on if it
+                               wants what begins so */
   size_t welcome_len;
 
   /* What one connection may take of a turn of the loop, received; see "Turns"
@@ -580,8 +584,9 @@ MCQ_EXTERN int mcq_send(mcq_socket_t* socket, const mcq_frame_t* frames,
 MCQ_EXTERN int mcq_send_next(mcq_socket_t* socket, const mcq_frame_t* frames,
                              size_t count, mcq_peer_t* peer);
 
-/* The same to one connection, all frames sent.  MCQ_EPEERGONE: the handle is
- * stale. */
+/* The same to one connection, all frames sent; by PUB and XPUB whatever it
+ * subscribed to, as the last value for somebody who is new.  MCQ_EPEERGONE: the
+ * handle is stale. */
 MCQ_EXTERN int mcq_send_to(mcq_socket_t* socket, mcq_peer_t peer,
                            const mcq_frame_t* frames, size_t count);
 

@@ -177,6 +177,10 @@ static void unfiltered_it_comes_all_the_same(int backend) {
   assert_int_equal(mcq_peer_subscribe(pub.p.s, pub.p.peer, "x", 1), 0);
   assert_int_equal(say(&pub.p, "xyz"), 0);
   until(&g, sub.p.count == 1);
+  mcq_frame_t frames[2] = {{"last", 4}, {"value", 5}};
+  assert_int_equal(mcq_send_to(pub.p.s, pub.p.peer, frames, 2), 0);
+  until(&g, sub.p.count == 2); /* nobody asked for that one */
+  assert_heard(&sub.p, 1, "last|value");
   stage_close(&g);
 }
 
