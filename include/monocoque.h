@@ -243,8 +243,9 @@ typedef enum mcq_event_kind {
   MCQ_EVENT_SUBSCRIBED,        /* PUB, XPUB (not with MCQ_XPUB_MANUAL, where it
                                   is for the user to do): peer, topic.  SUB,
                                   XSUB: peer; all that was subscribed before is
-                                  in force there; libzmq's publishers may answer a moment
-                                  before one of their threads has heard of it */
+                                  in force there; libzmq's publishers may
+                                  answer a moment before one of their threads
+                                  has heard of it */
   MCQ_EVENT_UNSUBSCRIBED,      /* PUB, XPUB: peer, topic */
   MCQ_EVENT_DROPPED,           /* peer: count messages it was too slow for */
   MCQ_EVENT_CONGESTED,         /* peer: its queue became full; count messages
