@@ -518,6 +518,11 @@ static void counting_and_not_counting(int backend) {
   play_counting(backend, counted, "++--++-|-", true, false);
 }
 
+/* Each of "a", "b" and "c" so many times. */
+static void say_letters(rig_bytes_t* b, const char* verb, int times) {
+  for (int i = 0; i < 3 * times; i++) rig_command(b, verb, &"abc"[i % 3], 1);
+}
+
 /* What was repeated is forgotten with the connection, and when the user takes
  * it away; the next holder of the seat, of the topic, starts anew. */
 static void repeats_are_forgotten(int backend) {
@@ -537,10 +542,14 @@ static void repeats_are_forgotten(int backend) {
     raw_connect(&raw, &pub.p);
     raw_hello(&raw, 1, "SUB");
     raw_greeted(&raw);
-    for (int i = 0; i < 5; i++) rig_command(&b, "SUBSCRIBE", "a", 1);
-    rig_command(&b, "SUBSCRIBE", "b", 1);
+    say_letters(&b, "SUBSCRIBE", 1);
+    say_letters(&b, "CANCEL", 1); /* nothing of an earlier one's is left */
     raw_say(&raw, &b);
-    until(&g, pub.subscribed == 5 * round + 2);
+    until(&g, pub.subscribed == 10 * round + 3);
+    until(&g, pub.unsubscribed == 4 * round + 3);
+    say_letters(&b, "SUBSCRIBE", 5);
+    raw_say(&raw, &b);
+    until(&g, pub.subscribed == 10 * round + 6);
     if (round > 0)
       assert_int_equal(mcq_peer_unsubscribe(pub.p.s, stale, "a", 1),
                        MCQ_EPEERGONE);
@@ -549,12 +558,15 @@ static void repeats_are_forgotten(int backend) {
                      MCQ_ENOENT);
     rig_command(&b, "SUBSCRIBE", "a", 1);
     rig_command(&b, "CANCEL", "a", 1);
-    rig_command(&b, "SUBSCRIBE", "a", 1);
-    rig_command(&b, "SUBSCRIBE", "a", 1);
-    rig_command(&b, "SUBSCRIBE", "c", 1);
+    say_letters(&b, "SUBSCRIBE", 2);
     raw_say(&raw, &b);
-    until(&g, pub.subscribed == 5 * round + 5);
-    assert_int_equal(pub.unsubscribed, round + 1);
+    until(&g, pub.subscribed == 10 * round + 8);
+    assert_int_equal(pub.unsubscribed, 4 * round + 4);
+    assert_int_equal(player_stats(&pub.p).subscriptions, 3);
+    rig_command(&b, "SUBSCRIBE", "d", 1);
+    rig_command(&b, "SUBSCRIBE", "e", 1);
+    raw_say(&raw, &b);
+    until(&g, pub.subscribed == 10 * round + 10);
     raw_hang_up(&raw);
     until(&g, pub.p.downs == round + 1);
     assert_int_equal(player_stats(&pub.p).subscriptions, 0);
