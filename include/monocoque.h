@@ -188,7 +188,18 @@ enum { /* mcq_socket_options_t.flags */
   /* REP: a request is thrown away, and counted in messages_discarded, when its
    * peer is known to be gone before its turn comes; otherwise it is delivered
    * and the answer goes nowhere. */
-  MCQ_DROP_ORPHANS = 1 << 16
+  MCQ_DROP_ORPHANS = 1 << 16,
+  /* SUB: every subscription is told, as an XSUB does and libzmq's SUB, and not
+   * only a topic's first, for publishers that answer each with the last value
+   * (libzmq's XPUB_VERBOSE).  Of cancellations the last one is. */
+  MCQ_SUB_SEND_DUPLICATES = 1 << 17,
+  /* PUB, XPUB: as RFC 29 has it, a peer that subscribed to a topic several
+   * times has to cancel it as often.  For subscribers that do; what has come
+   * from ZeroMQ's libraries so far does not: libzmq's SUB and XSUB repeat
+   * subscriptions and cancel once, and would be sent what they no longer want
+   * until they leave.  A SUB of ours says everything once and is right with
+   * both.  MCQ_XPUB_MANUAL leaves counting to the user. */
+  MCQ_PUB_COUNT_SUBS = 1 << 18
 };
 
 enum { /* mcq_socket_options_t.slow_peer: PUB and XPUB, when a queue is full */
@@ -241,10 +252,12 @@ typedef enum mcq_event_kind {
   MCQ_EVENT_CLOSED,            /* the endpoint is closed */
   MCQ_EVENT_COMMAND,           /* an unknown command was ignored; text: name */
   MCQ_EVENT_BACKEND,           /* auto chose "uv"; code tells why */
-  MCQ_EVENT_SUBSCRIBED,        /* PUB, XPUB: peer, topic.  SUB, XSUB: peer; all
-                                  that was subscribed before is in force there;
-                                  libzmq's publishers may answer a moment
-                                  before one of their threads has heard of it */
+  MCQ_EVENT_SUBSCRIBED,        /* PUB, XPUB (not with MCQ_XPUB_MANUAL, where it
+                                  is for the user to do): peer, topic.  SUB,
+                                  XSUB: peer; all that was subscribed before is
+                                  in force there; libzmq's publishers may
+                                  answer a moment before one of their threads
+                                  has heard of it */
   MCQ_EVENT_UNSUBSCRIBED,      /* PUB, XPUB: peer, topic */
   MCQ_EVENT_DROPPED,           /* peer: count messages it was too slow for */
   MCQ_EVENT_CONGESTED,         /* peer: its queue became full; count messages
@@ -397,7 +410,12 @@ typedef struct mcq_socket_options {
                                MCQ_REQ_CORRELATE */
   int slow_peer;            /* PUB, XPUB: MCQ_SLOW_... */
   int64_t max_subscriptions; /* PUB, XPUB: of one peer; 1,000,000; -1 no limit */
-  const void* welcome;      /* XPUB: a message of one frame for every new peer */
+  int64_t max_subscription_bytes; /* PUB, XPUB: of these, of their topics, all
+                                     together; 64 MiB; -1 no limit */
+  const void* welcome;      /* XPUB: a message of one frame that comes first on
+                               every connection, whatever is subscribed to and
+                               whatever the marks say; a SUB passes it on if it
+                               wants what begins so */
   size_t welcome_len;
 
   /* What one connection may take of a turn of the loop, received; see "Turns"
@@ -581,8 +599,9 @@ MCQ_EXTERN int mcq_send(mcq_socket_t* socket, const mcq_frame_t* frames,
 MCQ_EXTERN int mcq_send_next(mcq_socket_t* socket, const mcq_frame_t* frames,
                              size_t count, mcq_peer_t* peer);
 
-/* The same to one connection, all frames sent.  MCQ_EPEERGONE: the handle is
- * stale. */
+/* The same to one connection, all frames sent; by PUB and XPUB whatever it
+ * subscribed to, as the last value for somebody who is new.  MCQ_EPEERGONE: the
+ * handle is stale. */
 MCQ_EXTERN int mcq_send_to(mcq_socket_t* socket, mcq_peer_t peer,
                            const mcq_frame_t* frames, size_t count);
 

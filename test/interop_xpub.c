@@ -92,6 +92,30 @@ static const script_t scripts[] = {
      OUR_SUBSCRIBERS,
      {"1 joins", "1 sub a", "x hears +a", "1 sub a", "1 sub b", "x hears +b",
       "1 unsub a", "x says a1", "1 hears a1", "1 unsub a", "x hears -a"}},
+    {"subscribed twice, said twice",
+     "verbose",
+     "sub repeats",
+     OUR_SUBSCRIBERS,
+     {"1 joins", "1 sub a", "x hears +a", "1 sub a", "x hears +a", "1 unsub a",
+      "1 sub b", "x hears +b", "x says a1", "1 hears a1", "1 unsub a",
+      "x hears -a", "1 sub a", "x hears +a", "x says a2", "1 hears a2"}},
+    {"counted, and a SUB that cancels once", /* keeps a ghost until it goes */
+     "counts",
+     "sub",
+     OUR_PUBLISHER,
+     {"1 joins",   "2 joins",    "1 sub a",    "x hears +a", "1 sub a",
+      "2 sub a",   "2 sub c",    "x hears +c", "1 sub d",    "x hears +d",
+      "1 unsub a", "x says a1",  "1 hears a1", "2 hears a1", "2 unsub a",
+      "2 unsub c", "x hears -c", "1 unsub a",  "1 unsub d",  "x hears -d",
+      "1 sub b",   "x hears +b", "x says a2",  "x says b2",  "1 hears b2",
+      "1 unsub b", "x hears -b", "1 leaves",   "x hears -a"}},
+    {"counted, and an XSUB that is forgetful",
+     "counts verboser",
+     "xsub",
+     OUR_PUBLISHER,
+     {"1 joins", "1 sub a", "x hears +a", "1 sub a", "x hears +a", "1 unsub a",
+      "1 unsub a", "x hears -a", "x says a1", "1 hears a1", "1 sub a",
+      "x hears +a", "1 leaves", "x hears -a"}},
     {"every cancellation", /* libzmq tells of what was cancelled before, too */
      "verboser",
      "xsub each",
@@ -208,9 +232,10 @@ static const struct {
   const char* word;
   int flag; /* ours */
 } words[] = {
-    {"verbose", MCQ_XPUB_VERBOSE},   {"verboser", MCQ_XPUB_VERBOSER},
-    {"manual", MCQ_XPUB_MANUAL},     {"each", MCQ_XSUB_VERBOSE},
-    {"invert", MCQ_INVERT_MATCHING}, {"unfiltered", MCQ_SUB_UNFILTERED}};
+    {"verbose", MCQ_XPUB_VERBOSE},        {"verboser", MCQ_XPUB_VERBOSER},
+    {"manual", MCQ_XPUB_MANUAL},          {"each", MCQ_XSUB_VERBOSE},
+    {"invert", MCQ_INVERT_MATCHING},      {"unfiltered", MCQ_SUB_UNFILTERED},
+    {"repeats", MCQ_SUB_SEND_DUPLICATES}, {"counts", MCQ_PUB_COUNT_SUBS}};
 
 /* Whether `list` has the word, between blanks or ends. */
 static bool has(const char* list, const char* word) {

@@ -215,11 +215,13 @@ play_all() {
 
 # ---- the steps ----------------------------------------------------------------
 
-# The prefix table beside a naive one, ten times as long as every day; what ten
-# thousand idle connections cost, or as many as there are descriptors for.
+# The prefix table beside a naive one, and subscribers that come and go, ten
+# times as long as every day; what ten thousand idle connections cost, or as
+# many as there are descriptors for.
 step_gcc() {
   setup CC=gcc && build CFLAGS='-g -O2 -Werror' &&
     MCQ_TEST_STEPS=10000000 sh "$here/run.sh" test/hub_prefix &&
+    MCQ_TEST_STEPS=100000 sh "$here/run.sh" test/socket_topics &&
     sh "$here/run.sh" test/socket_idle 10000
 }
 

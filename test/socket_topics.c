@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Publishers and subscribers: who gets which message, how subscriptions travel
- * and what they survive, over real tcp on every back end. */
+ * and what they survive, over real tcp on every back end.
+ *
+ *   MCQ_TEST_STEPS   subscribers that come and go, 10000 */
 #include "support/topics.h"
 
 #define MANY 100000u
@@ -175,6 +177,10 @@ static void unfiltered_it_comes_all_the_same(int backend) {
   assert_int_equal(mcq_peer_subscribe(pub.p.s, pub.p.peer, "x", 1), 0);
   assert_int_equal(say(&pub.p, "xyz"), 0);
   until(&g, sub.p.count == 1);
+  mcq_frame_t frames[2] = {{"last", 4}, {"value", 5}};
+  assert_int_equal(mcq_send_to(pub.p.s, pub.p.peer, frames, 2), 0);
+  until(&g, sub.p.count == 2); /* nobody asked for that one */
+  assert_heard(&sub.p, 1, "last|value");
   stage_close(&g);
 }
 
@@ -446,6 +452,131 @@ static void a_publisher_keeps_a_set(int backend) {
   stage_close(&g);
 }
 
+static void hear_between(fan_t* pub, raw_t* raw, rig_bytes_t* b, bool heard) {
+  rig_command(b, "SUBSCRIBE", "mark", 4);
+  raw_say(raw, b);
+  until(pub->p.g, strcmp(pub->topic, "mark") == 0);
+  assert_int_equal(say(&pub->p, "a1"), 0);
+  if (heard) raw_expect(raw, 0, "a1", 2);
+}
+
+/* Who counts and who does not: a subscriber says it wants a topic twice and
+ * gives it up twice; the first line is heard in between, the second one
+ * afterwards.  `wishes`: what is told, '+' and '-'. */
+static void play_counting(int backend, int flags, const char* wishes,
+                          bool between, bool after) {
+  stage_t g;
+  fan_t pub;
+  raw_t raw;
+  rig_bytes_t b = {0};
+  stage_open(&g, backend, false);
+  fan_open(&pub, &g, (mcq_socket_options_t){.type = MCQ_PUB, .flags = flags});
+  player_bind(&pub.p);
+  raw_open(&raw, &g);
+  raw_connect(&raw, &pub.p);
+  raw_hello(&raw, 1, "SUB");
+  raw_greeted(&raw);
+  for (const char* w = wishes; *w != '\0'; w++) {
+    static const char by_message[2][2] = {{0, 'a'}, {1, 'a'}};
+    bool wanted = *w == '+';
+    if (*w == '|')
+      hear_between(&pub, &raw, &b, between);
+    else if ((w - wishes) % 2 == 0)
+      rig_command(&b, wanted ? "SUBSCRIBE" : "CANCEL", "a", 1);
+    else
+      rig_frame(&b, 0, by_message[wanted], 2);
+  }
+  rig_command(&b, "SUBSCRIBE", "end", 3);
+  raw_say(&raw, &b);
+  until(&g, strcmp(pub.topic, "end") == 0);
+  assert_int_equal(player_stats(&pub.p).subscriptions, after ? 3 : 2);
+  assert_int_equal(say(&pub.p, "a2"), 0);
+  if (after) raw_expect(&raw, 0, "a2", 2);
+  assert_int_equal(say(&pub.p, "end"), 0);
+  raw_expect(&raw, 0, "end", 3);
+  raw_hang_up(&raw);
+  until(&g, pub.p.downs == 1);
+  assert_int_equal(player_stats(&pub.p).subscriptions, 0);
+  raw_close(&raw);
+  stage_close(&g);
+}
+
+/* Four kinds of subscribers: one that says everything once (ours), one that
+ * cancels once (libzmq's), one that cancels each time (RFC 29), and one that
+ * cancels too often. */
+static void counting_and_not_counting(int backend) {
+  static const int counted = MCQ_PUB_COUNT_SUBS;
+  play_counting(backend, 0, "+|-", true, false);
+  play_counting(backend, 0, "++|-", true, false);
+  play_counting(backend, 0, "++-|-", false, false);
+  play_counting(backend, counted, "+|-", true, false);
+  play_counting(backend, counted, "++|-", true, true);
+  play_counting(backend, counted, "++-|-", true, false);
+  play_counting(backend, counted, "++--|-", false, false);
+  play_counting(backend, counted, "+++++---|", true, true);
+  play_counting(backend, counted, "++--+-|", false, false);
+  play_counting(backend, counted, "++--++-|-", true, false);
+}
+
+/* Each of "a", "b" and "c" so many times. */
+static void say_letters(rig_bytes_t* b, const char* verb, int times) {
+  for (int i = 0; i < 3 * times; i++) rig_command(b, verb, &"abc"[i % 3], 1);
+}
+
+/* What was repeated is forgotten with the connection, and when the user takes
+ * it away; the next holder of the seat, of the topic, starts anew. */
+static void repeats_are_forgotten(int backend) {
+  stage_t g;
+  fan_t pub;
+  raw_t raw;
+  rig_bytes_t b = {0};
+  stage_open(&g, backend, false);
+  fan_open(
+      &pub, &g,
+      (mcq_socket_options_t){.type = MCQ_PUB, .flags = MCQ_PUB_COUNT_SUBS});
+  player_bind(&pub.p);
+  raw_open(&raw, &g);
+  size_t bytes = 0;
+  for (unsigned round = 0; round < 20; round++) {
+    mcq_peer_t stale = pub.p.peer;
+    raw_connect(&raw, &pub.p);
+    raw_hello(&raw, 1, "SUB");
+    raw_greeted(&raw);
+    say_letters(&b, "SUBSCRIBE", 1);
+    say_letters(&b, "CANCEL", 1); /* nothing of an earlier one's is left */
+    raw_say(&raw, &b);
+    until(&g, pub.subscribed == 10 * round + 3);
+    until(&g, pub.unsubscribed == 4 * round + 3);
+    say_letters(&b, "SUBSCRIBE", 5);
+    raw_say(&raw, &b);
+    until(&g, pub.subscribed == 10 * round + 6);
+    if (round > 0)
+      assert_int_equal(mcq_peer_unsubscribe(pub.p.s, stale, "a", 1),
+                       MCQ_EPEERGONE);
+    assert_int_equal(mcq_peer_unsubscribe(pub.p.s, pub.p.peer, "a", 1), 0);
+    assert_int_equal(mcq_peer_unsubscribe(pub.p.s, pub.p.peer, "a", 1),
+                     MCQ_ENOENT);
+    rig_command(&b, "SUBSCRIBE", "a", 1);
+    rig_command(&b, "CANCEL", "a", 1);
+    say_letters(&b, "SUBSCRIBE", 2);
+    raw_say(&raw, &b);
+    until(&g, pub.subscribed == 10 * round + 8);
+    assert_int_equal(pub.unsubscribed, 4 * round + 4);
+    assert_int_equal(player_stats(&pub.p).subscriptions, 3);
+    rig_command(&b, "SUBSCRIBE", "d", 1);
+    rig_command(&b, "SUBSCRIBE", "e", 1);
+    raw_say(&raw, &b);
+    until(&g, pub.subscribed == 10 * round + 10);
+    raw_hang_up(&raw);
+    until(&g, pub.p.downs == round + 1);
+    assert_int_equal(player_stats(&pub.p).subscriptions, 0);
+    if (round == 10) bytes = g.memory.bytes;
+  }
+  assert_true(g.memory.bytes <= bytes + 4096);
+  raw_close(&raw);
+  stage_close(&g);
+}
+
 static void an_old_publisher_gets_messages_and_no_ping(int backend) {
   stage_t g;
   fan_t sub;
@@ -520,6 +651,56 @@ static void follow_b(player_t* p, mcq_peer_t peer, mcq_msg_t* msg) {
   (void) peer;
   (void) msg;
   follow((fan_t*) p, "b");
+}
+
+/* Repeats are told where somebody waits for them; of cancellations the last
+ * one, and on a new connection each topic once. */
+static void play_repeats(int backend, int flags) {
+  stage_t g;
+  fan_t sub;
+  raw_t raw;
+  stage_open(&g, backend, false);
+  fan_open(&sub, &g, (mcq_socket_options_t){.type = MCQ_SUB, .flags = flags});
+  raw_open(&raw, &g);
+  follow(&sub, "a");
+  follow(&sub, "a");
+  raw_listen(&raw, &sub.p);
+  for (int round = 0; round < 2; round++) {
+    raw_accept(&raw);
+    raw_hello(&raw, 0, "PUB");
+    raw_greeted(&raw);
+    raw_expect(&raw, 0, "\1a", 2);
+    until(&g, sub.p.ups == 1u + (unsigned) round);
+    follow(&sub, "a");
+    forsake(&sub, "a");
+    if (flags != 0) raw_expect(&raw, 0, "\1a", 2);
+    follow(&sub, "b");
+    raw_expect(&raw, 0, "\1b", 2);
+    forsake(&sub, "b");
+    raw_expect(&raw, 0, "\0b", 2);
+    if (round == 0) raw_hang_up(&raw);
+  }
+  forsake(&sub, "a");
+  forsake(&sub, "a");
+  raw_expect(&raw, 0, "\0a", 2);
+  stage_turns(&g, 5);
+  assert_false(raw_has(&raw, 1));
+  raw_close(&raw);
+  stage_close(&g);
+}
+
+static void a_repeated_wish_is_told_once(int backend) {
+  play_repeats(backend, 0);
+}
+
+static void or_each_time(int backend) {
+  stage_t g;
+  mcq_socket_t* s;
+  mcq_socket_options_t o = {.type = MCQ_XSUB, .flags = MCQ_SUB_SEND_DUPLICATES};
+  play_repeats(backend, MCQ_SUB_SEND_DUPLICATES);
+  stage_open(&g, backend, false);
+  assert_int_equal(mcq_socket_new(g.ctx, &o, &s), MCQ_EINVAL); /* it does */
+  stage_close(&g);
 }
 
 static void an_answer_from_before_does_not_count(int backend) {
@@ -672,6 +853,37 @@ static void vanishing_subscribers_leave_nothing(int backend) {
   stage_close(&g);
 }
 
+/* A great many of them: nothing is kept of any. */
+static void nor_do_a_great_many(int backend) {
+  const char* steps = getenv("MCQ_TEST_STEPS");
+  unsigned cycles = steps == NULL ? 10000 : (unsigned) atoi(steps);
+  static const char uri[] = "inproc://vanishing";
+  stage_t g;
+  fan_t pub, sub;
+  mcq_endpoint_t at;
+  char topic[32];
+  size_t bytes = 0;
+  stage_open(&g, backend, false);
+  fan_open(&pub, &g, pub_options);
+  assert_int_equal(mcq_bind(pub.p.s, uri, NULL), 0);
+  fan_open(&sub, &g, sub_options);
+  follow(&sub, "stays");
+  for (unsigned i = 0; i < cycles; i++) {
+    snprintf(topic, sizeof topic, "its own %u", i);
+    follow(&sub, topic);
+    assert_int_equal(mcq_connect(sub.p.s, uri, NULL, &at), 0);
+    until(&g, pub.subscribed == 2 * i + 2);
+    assert_int_equal(player_stats(&pub.p).subscriptions, 2);
+    assert_int_equal(mcq_disconnect(sub.p.s, at), 0);
+    forsake(&sub, topic);
+    until(&g, pub.p.downs == i + 1);
+    assert_int_equal(player_stats(&pub.p).subscriptions, 0);
+    if (i == 1000) bytes = g.memory.bytes;
+    if (i > 1000) assert_true(g.memory.bytes <= bytes + 4096);
+  }
+  stage_close(&g);
+}
+
 /* ---- limits -------------------------------------------------------------- */
 
 static void one_too_many(int backend) {
@@ -709,27 +921,86 @@ static void one_too_many(int backend) {
   stage_close(&g);
 }
 
+/* Long ones are counted by their bytes, those of one peer together; what
+ * others have does not matter. */
+static void too_much_in_all(int backend) {
+  stage_t g;
+  fan_t pub, sub;
+  raw_t raw;
+  stage_open(&g, backend, false);
+  fan_open(
+      &pub, &g,
+      (mcq_socket_options_t){.type = MCQ_PUB, .max_subscription_bytes = 10});
+  player_bind(&pub.p);
+  raw_open(&raw, &g);
+  raw_connect(&raw, &pub.p);
+  raw_hello(&raw, 1, "SUB");
+  raw_greeted(&raw);
+  raw_command(&raw, "SUBSCRIBE", "four");
+  raw_command(&raw, "SUBSCRIBE", "sixsix");
+  raw_command(&raw, "SUBSCRIBE", "four");
+  raw_command(&raw, "SUBSCRIBE", "");
+  until(&g, pub.subscribed == 3);
+  mcq_peer_t peer = pub.p.peer;
+  fan_open(&sub, &g, sub_options);
+  follow(&sub, "eight888");
+  fan_join(&sub, &pub);
+  assert_int_equal(mcq_peer_subscribe(pub.p.s, peer, "1", 1), MCQ_EMSGLIMIT);
+  raw_command(&raw, "CANCEL", "four");
+  raw_command(&raw, "SUBSCRIBE", "4444");
+  until(&g, pub.subscribed == 5);
+  assert_int_equal(pub.p.downs, 0);
+  raw_command(&raw, "SUBSCRIBE", "1");
+  until(&g, pub.p.downs == 1);
+  assert_int_equal(pub.p.reason, MCQ_ELIMIT);
+  until(&g, (raw_look(&raw), raw.ended));
+  assert_int_equal(player_stats(&pub.p).subscriptions, 1);
+  assert_int_equal(say(&pub.p, "eight888"), 0);
+  until(&g, sub.p.count == 1);
+  raw_close(&raw);
+  stage_close(&g);
+}
+
+static void too_much_by_default(int backend) {
+  static char text[65536];
+  stage_t g;
+  fan_t pub, sub;
+  stage_open(&g, backend, false);
+  pair_up(&g, &pub, &sub, NULL);
+  for (unsigned i = 0; i < 1025; i++) {
+    memcpy(text, &i, sizeof i);
+    assert_int_equal(mcq_peer_subscribe(pub.p.s, pub.p.peer, text, 65535),
+                     i < 1024 ? 0 : MCQ_EMSGLIMIT);
+  }
+  assert_int_equal(mcq_peer_subscribe(pub.p.s, pub.p.peer, text, 1024), 0);
+  assert_int_equal(mcq_peer_subscribe(pub.p.s, pub.p.peer, "1", 1),
+                   MCQ_EMSGLIMIT);
+  stage_close(&g);
+}
+
 /* ---- the other half of the world ----------------------------------------- */
 
-/* Nothing, one, several, all: who gets "match" and who gets "other". */
-static void inverted_it_is_all_the_others(int backend) {
+/* Nothing, one, several, all, another: who gets "match" and who gets "other",
+ * whoever publishes; an XSUB judges nothing itself. */
+static void play_inverted(int backend, int pub_type, int sub_type) {
   static const char* const wants[5][3] = {
       {NULL}, {"m", NULL}, {"m", "ma", NULL}, {"", NULL}, {"x", NULL}};
   static const char* const gets[5] = {"mo", "o", "o", "", "mo"};
+  int flags = sub_type == MCQ_SUB ? MCQ_INVERT_MATCHING : 0;
   stage_t g;
   fan_t pub, subs[5];
   stage_open(&g, backend, false);
   fan_open(
       &pub, &g,
-      (mcq_socket_options_t){.type = MCQ_PUB, .flags = MCQ_INVERT_MATCHING});
+      (mcq_socket_options_t){.type = pub_type, .flags = MCQ_INVERT_MATCHING});
   player_bind(&pub.p);
   for (unsigned i = 0; i < 5; i++) {
-    fan_open(
-        &subs[i], &g,
-        (mcq_socket_options_t){.type = MCQ_SUB, .flags = MCQ_INVERT_MATCHING});
+    fan_open(&subs[i], &g,
+             (mcq_socket_options_t){.type = sub_type, .flags = flags});
     for (int k = 0; wants[i][k] != NULL; k++) follow(&subs[i], wants[i][k]);
     fan_join(&subs[i], &pub);
   }
+  until(&g, pub.subscribed == 5);
   assert_int_equal(say(&pub.p, "match"), 0);
   assert_int_equal(say(&pub.p, "other"), 0);
   for (int i = 0; i < 5; i++) {
@@ -739,11 +1010,81 @@ static void inverted_it_is_all_the_others(int backend) {
     assert_int_equal(subs[i].p.count, want);
     for (unsigned k = 0; k < want; k++)
       assert_heard(&subs[i].p, k, gets[i][k] == 'm' ? "match" : "other");
+    assert_int_equal(player_stats(&subs[i].p).messages_discarded, 0);
   }
   stage_close(&g);
 }
 
-/* The subscriber's side alone: what comes is judged once more, inverted. */
+static void inverted_it_is_all_the_others(int backend) {
+  play_inverted(backend, MCQ_PUB, MCQ_SUB);
+  play_inverted(backend, MCQ_PUB, MCQ_XSUB);
+  play_inverted(backend, MCQ_XPUB, MCQ_SUB);
+  play_inverted(backend, MCQ_XPUB, MCQ_XSUB);
+}
+
+/* Nobody on the line, and nobody with a wish: the others are all there are. */
+static void inverted_and_nobody_wants_anything(int backend) {
+  stage_t g;
+  fan_t pub, subs[2];
+  stage_open(&g, backend, false);
+  fan_open(
+      &pub, &g,
+      (mcq_socket_options_t){.type = MCQ_PUB, .flags = MCQ_INVERT_MATCHING});
+  player_bind(&pub.p);
+  assert_int_equal(say(&pub.p, "nobody"), 0);
+  for (int i = 0; i < 2; i++) {
+    fan_open(
+        &subs[i], &g,
+        (mcq_socket_options_t){.type = MCQ_SUB, .flags = MCQ_INVERT_MATCHING});
+    player_meet(&subs[i].p, &pub.p);
+  }
+  assert_int_equal(say(&pub.p, ""), 0);
+  assert_int_equal(say(&pub.p, "all|of you"), 0);
+  for (int i = 0; i < 2; i++) {
+    until(&g, subs[i].p.count == 2);
+    assert_heard(&subs[i].p, 0, "");
+    assert_heard(&subs[i].p, 1, "all|of you");
+  }
+  stage_close(&g);
+}
+
+/* The subscriber's side alone: what comes is judged once more, as it is or
+ * inverted, or not at all. */
+static void play_judged(int backend, int flags, const char* wants,
+                        const char* gets) {
+  stage_t g;
+  fan_t pub, sub;
+  stage_open(&g, backend, false);
+  fan_open(&pub, &g, pub_options);
+  fan_open(&sub, &g, (mcq_socket_options_t){.type = MCQ_SUB, .flags = flags});
+  player_bind(&pub.p);
+  if (wants != NULL) follow(&sub, wants);
+  player_meet(&sub.p, &pub.p);
+  if (wants != NULL) until(&g, pub.subscribed == 1);
+  (void) mcq_peer_subscribe(pub.p.s, pub.p.peer, "", 0);
+  assert_int_equal(say(&pub.p, "m"), 0);
+  assert_int_equal(say(&pub.p, "o"), 0);
+  assert_int_equal(say(&pub.p, ""), 0);
+  until(&g, sub.p.count + player_stats(&sub.p).messages_discarded == 3);
+  assert_int_equal(sub.p.count, strlen(gets));
+  for (unsigned i = 0; i < sub.p.count; i++)
+    assert_heard(&sub.p, i, gets[i] == '.' ? "" : gets[i] == 'm' ? "m" : "o");
+  stage_close(&g);
+}
+
+static void judged_by_the_subscriber(int backend) {
+  static const int no = MCQ_INVERT_MATCHING;
+  static const int any = MCQ_SUB_UNFILTERED;
+  play_judged(backend, 0, NULL, "");
+  play_judged(backend, 0, "m", "m");
+  play_judged(backend, 0, "", "mo.");
+  play_judged(backend, no, NULL, "mo.");
+  play_judged(backend, no, "m", "o.");
+  play_judged(backend, no, "", "");
+  play_judged(backend, any, NULL, "mo.");
+  play_judged(backend, any | no, "m", "mo.");
+}
+
 static void inverted_at_the_subscriber(int backend) {
   stage_t g;
   fan_t pub, sub, xsub;
@@ -769,7 +1110,7 @@ static void inverted_at_the_subscriber(int backend) {
 /* ---- the barrier --------------------------------------------------------- */
 
 static void what_is_in_force_misses_nothing(int backend) {
-  enum { ROUNDS = 100, EACH = 100 };
+  enum { ROUNDS = 10000, EACH = 3 };
   stage_t g;
   fan_t pub, sub;
   char topic[16];
@@ -800,6 +1141,80 @@ static void what_is_in_force_misses_nothing(int backend) {
   }
   assert_int_equal(player_stats(&sub.p).messages_received, ROUNDS * EACH);
   stage_close(&g);
+}
+
+/* The same from the first moment of a connection, and each publisher answers
+ * for itself: it speaks as soon as it did, and is heard. */
+typedef struct house {
+  fan_t pubs[3];
+  unsigned spoken; /* bits of who has */
+} house_t;
+
+static void answer_it(fan_t* f, const mcq_event_t* e) {
+  house_t* h = (house_t*) f->p.arg;
+  mcq_peer_info_t info;
+  if (e->kind != MCQ_EVENT_SUBSCRIBED) return;
+  assert_int_equal(mcq_peer_info(f->p.s, e->peer, &info), 0);
+  for (unsigned i = 0; i < 3; i++) {
+    const player_t* p = &h->pubs[i].p;
+    bool meant = strcmp(mcq_endpoint_uri(p->s, p->at), info.address) == 0;
+    if (!meant || (h->spoken & 1u << i) != 0) continue;
+    h->spoken |= 1u << i;
+    assert_int_equal(say(&h->pubs[i].p, "b"), 0);
+  }
+}
+
+static void nor_do_newcomers(int backend) {
+  enum { ROUNDS = 200 };
+  static fan_t subs[ROUNDS];
+  static house_t h;
+  stage_t g;
+  stage_open(&g, backend, false);
+  for (int i = 0; i < 3; i++) {
+    fan_open(&h.pubs[i], &g, pub_options);
+    player_bind(&h.pubs[i].p);
+  }
+  for (unsigned round = 0; round < ROUNDS; round++) {
+    fan_t* sub = &subs[round];
+    fan_open(sub, &g, sub_options);
+    sub->p.arg = &h;
+    if (round % 2 == 0) follow(sub, "a");
+    for (int i = 0; i < 3; i++) player_connect(&sub->p, &h.pubs[i].p);
+    if (round % 2 == 1) follow(sub, "a");
+    until(&g, sub->p.ups >= round % 4);
+    follow(sub, "b");
+    h.spoken = 0;
+    sub->on_event = answer_it; /* what was answered before does not count */
+    until(&g, sub->p.count == 3);
+    player_close(&sub->p);
+    until(&g, sub->p.closed);
+  }
+  stage_close(&g);
+}
+
+/* A publisher whose user pauses answers questions, but not this one. */
+static void a_pause_puts_it_off(int backend) {
+  static const int types[] = {MCQ_PUB, MCQ_XPUB};
+  for (int i = 0; i < 2; i++) {
+    stage_t g;
+    fan_t pub, sub;
+    stage_open(&g, backend, true);
+    fan_open(&pub, &g, (mcq_socket_options_t){.type = types[i]});
+    player_bind(&pub.p);
+    fan_open(&sub, &g, sub_options);
+    player_meet(&sub.p, &pub.p);
+    assert_int_equal(mcq_pause(pub.p.s), 0);
+    follow(&sub, "a");
+    for (int turn = 0; turn < 50; turn++) {
+      g.now += 5;
+      stage_turns(&g, 1);
+    }
+    assert_int_equal(sub.subscribed, 0);
+    assert_int_equal(mcq_resume(pub.p.s), 0);
+    until(&g, sub.subscribed == 1);
+    assert_int_equal(player_stats(&pub.p).subscriptions, 1);
+    stage_close(&g);
+  }
 }
 
 /* ---- changes and ends inside callbacks ----------------------------------- */
@@ -957,18 +1372,29 @@ static const scene_t scenes[] = {
     SCENE(longer_ones_are_not_kept),
     SCENE(both_forms_from_anyone),
     SCENE(a_publisher_keeps_a_set),
+    SCENE(counting_and_not_counting),
+    SCENE(repeats_are_forgotten),
     SCENE(an_old_publisher_gets_messages_and_no_ping),
     SCENE(a_new_publisher_gets_commands_and_a_ping),
+    SCENE(a_repeated_wish_is_told_once),
+    SCENE(or_each_time),
     SCENE(an_answer_from_before_does_not_count),
     SCENE(who_may_not_speak),
     SCENE(a_pub_is_deaf),
     SCENE(a_publisher_knows_who_asked_for_what),
     SCENE(it_works_the_other_way_round),
     SCENE(vanishing_subscribers_leave_nothing),
+    SCENE(nor_do_a_great_many),
     SCENE(one_too_many),
+    SCENE(too_much_in_all),
+    SCENE(too_much_by_default),
     SCENE(inverted_it_is_all_the_others),
+    SCENE(inverted_and_nobody_wants_anything),
+    SCENE(judged_by_the_subscriber),
     SCENE(inverted_at_the_subscriber),
     SCENE(what_is_in_force_misses_nothing),
+    SCENE(nor_do_newcomers),
+    SCENE(a_pause_puts_it_off),
     SCENE(tables_change_in_callbacks),
     SCENE(closing_in_every_callback),
     SCENE(stale_handles),

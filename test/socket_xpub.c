@@ -74,6 +74,17 @@ static void verboser_of_each_cancellation_too(int backend) {
   play_two(backend, MCQ_XPUB_VERBOSER, told);
 }
 
+/* As before, and here it takes as many cancellations. */
+static void counted_it_is_the_last_of_each(int backend) {
+  static const char* const told[] = {"+a", NULL};
+  static const char* const verbose[] = {"+a", "+a", "+a", "+a", "+a", NULL};
+  static const char* const verboser[] = {"+a", "+a", "+a", "+a", "-a",
+                                         "-a", "-a", "+a", NULL};
+  play_two(backend, MCQ_PUB_COUNT_SUBS, told);
+  play_two(backend, MCQ_PUB_COUNT_SUBS | MCQ_XPUB_VERBOSE, verbose);
+  play_two(backend, MCQ_PUB_COUNT_SUBS | MCQ_XPUB_VERBOSER, verboser);
+}
+
 /* ---- by hand ------------------------------------------------------------- */
 
 static void by_hand_it_is_for_the_user_to_decide(int backend) {
@@ -141,6 +152,30 @@ static void by_hand_there_are_limits_too(int backend) {
   until(&g, xpub.p.count == 7); /* two cancellations, and no "d" */
   for (unsigned i = 0; i < 7; i++)
     assert_false(heard_topic(&xpub.p, i, 1, "d"));
+  raw_close(&raw);
+  stage_close(&g);
+}
+
+static void by_hand_bytes_are_counted_too(int backend) {
+  stage_t g;
+  fan_t xpub;
+  raw_t raw;
+  stage_open(&g, backend, false);
+  fan_open(&xpub, &g,
+           (mcq_socket_options_t){.type = MCQ_XPUB,
+                                  .flags = MCQ_XPUB_MANUAL,
+                                  .max_subscription_bytes = 5});
+  player_bind(&xpub.p);
+  open_raw(&raw, &g, &xpub);
+  raw_command(&raw, "SUBSCRIBE", "two");
+  raw_command(&raw, "SUBSCRIBE", "ab");
+  raw_command(&raw, "SUBSCRIBE", "ab");
+  raw_command(&raw, "CANCEL", "two");
+  raw_command(&raw, "SUBSCRIBE", "abc");
+  expect_told(&xpub, 4, 1, "abc");
+  raw_command(&raw, "SUBSCRIBE", "d");
+  until(&g, xpub.p.downs == 1);
+  assert_int_equal(xpub.p.reason, MCQ_ELIMIT);
   raw_close(&raw);
   stage_close(&g);
 }
@@ -523,8 +558,10 @@ static const scene_t scenes[] = {
     SCENE(first_and_last_only),
     SCENE(verbose_tells_of_each_subscription),
     SCENE(verboser_of_each_cancellation_too),
+    SCENE(counted_it_is_the_last_of_each),
     SCENE(by_hand_it_is_for_the_user_to_decide),
     SCENE(by_hand_there_are_limits_too),
+    SCENE(by_hand_bytes_are_counted_too),
     SCENE(whoever_leaves_cancels),
     SCENE(a_lost_connection_cancels),
     SCENE(paused_they_are_told_later_in_order),

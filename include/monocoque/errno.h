@@ -34,7 +34,7 @@
   X(EWRONGTHREAD, -20019, "called from a thread that does not run the loop")  \
   X(EFSM, -20020, "the socket's state does not allow this now")                \
   X(EENVELOPE, -20021, "answers without the envelope of a request")            \
-  X(ELIMIT, -20022, "more subscriptions than max_subscriptions")               \
+  X(ELIMIT, -20022, "more subscriptions, or longer, than one peer may have")   \
   X(ESLOW, -20023, "the peer does not keep up")                                \
   X(EHEARTBEAT, -20024, "the peer gave no sign of life in time")               \
   X(EIDLE, -20025, "no message came in time")                                  \

@@ -33,12 +33,8 @@ static int widen(mcq__pubsub_t* h, uint32_t slot) {
 
 /* Whether one more prefix is more than the holder of `slot` may have. */
 static bool too_much(const mcq__pubsub_t* h, uint32_t slot, size_t len) {
-  const mcq__pubsub_limits_t* l = &h->limits;
-  mcq__prefix_share_t share = mcq__prefix_share(&h->prefixes, slot);
-  if (l->prefix_bytes != 0 && len > l->prefix_bytes) return true;
-  if (l->prefixes != 0 && share.count >= l->prefixes) return true;
-  if (l->total_bytes == 0) return false;
-  return share.bytes > l->total_bytes || len > l->total_bytes - share.bytes;
+  return mcq__pubsub_over(&h->limits, mcq__prefix_share(&h->prefixes, slot),
+                          len);
 }
 
 void mcq__pubsub_init(mcq__pubsub_t* h, mcq__mem_t* mem, uint64_t* epochs,

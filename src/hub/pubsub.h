@@ -18,6 +18,16 @@ typedef struct mcq__pubsub_limits {
   size_t total_bytes;  /* of all its prefixes */
 } mcq__pubsub_limits_t;
 
+/* Whether one more prefix of that length is more than who has this share may
+ * hold. */
+static inline bool mcq__pubsub_over(const mcq__pubsub_limits_t* l,
+                                    mcq__prefix_share_t share, size_t len) {
+  if (l->prefix_bytes != 0 && len > l->prefix_bytes) return true;
+  if (l->prefixes != 0 && share.count >= l->prefixes) return true;
+  if (l->total_bytes == 0) return false;
+  return share.bytes > l->total_bytes || len > l->total_bytes - share.bytes;
+}
+
 /* Ports did not take what they were told and answered `code`, MCQ_EAGAIN when
  * full.  True: try this peer again, there is more room now.  False: it loses
  * these `count` messages.  May not change the hub. */

@@ -7,6 +7,17 @@
 
 static void run_notices(mcq__task_t* task);
 
+static bool counts(const mcq_socket_t* s) {
+  return (s->options.flags & MCQ_PUB_COUNT_SUBS) != 0;
+}
+
+static void init_repeats(mcq_socket_t* s) {
+  mcq__io_t* io = &s->host->io;
+  if (!counts(s)) return;
+  uint64_t seed[2] = {mcq__io_random(io), mcq__io_random(io)};
+  mcq__repeats_init(&mcq__publisher_of(s)->again, s->host->mem, seed);
+}
+
 int mcq__publisher_init(mcq_socket_t* s, const mcq_socket_options_t* options) {
   mcq__publisher_t* p = mcq__new(s->host->mem, mcq__publisher_t);
   if (p == NULL) return MCQ_ENOMEM;
@@ -15,6 +26,7 @@ int mcq__publisher_init(mcq_socket_t* s, const mcq_socket_options_t* options) {
   p->tells = s->pattern->type == MCQ_XPUB;
   p->task.run = run_notices;
   mcq__prefix_init(&p->asked, s->host->mem);
+  init_repeats(s);
   mcq__fifo_init(&p->notices, s->host->mem, sizeof(mcq__notice_t));
   if (options->welcome_len == 0) return 0;
   return mcq__slice_copy(&p->welcome, s->host->pool, options->welcome,
@@ -31,6 +43,7 @@ void mcq__publisher_fini(mcq_socket_t* s) {
   mcq__io_cancel(&p->task);
   mcq__slice_release(&p->welcome);
   mcq__prefix_dispose(&p->asked);
+  mcq__repeats_dispose(&p->again);
   while (p->notices.count > 0) {
     mcq__slice_release(&first_notice(p)->frame);
     mcq__fifo_shift(&p->notices);
@@ -139,7 +152,18 @@ static void owe_asked(void* arg, mcq_frame_t prefix, bool last) {
 }
 
 void mcq__publisher_left(mcq_socket_t* s, uint32_t slot) {
-  mcq__prefix_drop(&mcq__publisher_of(s)->asked, slot, owe_asked, s);
+  mcq__publisher_t* p = mcq__publisher_of(s);
+  mcq__repeats_drop(&p->again, &s->hub.pubsub.prefixes, slot);
+  mcq__prefix_drop(&p->asked, slot, owe_asked, s);
+}
+
+int mcq__publisher_take(mcq_socket_t* s, mcq_peer_t peer, mcq_frame_t prefix) {
+  mcq__pubsub_t* hub = &s->hub.pubsub;
+  bool last;
+  if (mcq__roster_port(s->roster, peer) == NULL) return MCQ_EPEERGONE;
+  mcq__repeats_forget(&mcq__publisher_of(s)->again, &hub->prefixes, peer.slot,
+                      prefix);
+  return mcq__pubsub_cancel(hub, peer, prefix, &last);
 }
 
 /* ---- subscriptions of peers ---------------------------------------------- */
@@ -153,10 +177,18 @@ static void tell_event(mcq_socket_t* s, const mcq__actor_t* a,
   mcq__socket_event(s, &event);
 }
 
+/* Counted or not, it is nothing new. */
+static int repeat(mcq_socket_t* s, const mcq__actor_t* a, mcq_frame_t topic) {
+  int rc = mcq__repeats_add(&mcq__publisher_of(s)->again,
+                            &s->hub.pubsub.prefixes, a->peer.slot, topic);
+  return rc == 0 ? MCQ_EEXIST : rc;
+}
+
 static int subscribe(mcq_socket_t* s, const mcq__actor_t* a, mcq_frame_t topic,
                      bool* tell) {
   bool first = false;
   int rc = mcq__pubsub_subscribe(&s->hub.pubsub, a->peer, topic, &first);
+  if (rc == MCQ_EEXIST && counts(s)) rc = repeat(s, a, topic);
   *tell =
       first || (s->options.flags & (MCQ_XPUB_VERBOSE | MCQ_XPUB_VERBOSER)) != 0;
   return rc;
@@ -165,8 +197,14 @@ static int subscribe(mcq_socket_t* s, const mcq__actor_t* a, mcq_frame_t topic,
 static int cancel(mcq_socket_t* s, const mcq__actor_t* a, mcq_frame_t topic,
                   bool* tell) {
   bool last = false;
-  int rc = mcq__pubsub_cancel(&s->hub.pubsub, a->peer, topic, &last);
-  *tell = rc == 0 && (last || (s->options.flags & MCQ_XPUB_VERBOSER) != 0);
+  bool every = (s->options.flags & MCQ_XPUB_VERBOSER) != 0;
+  mcq__pubsub_t* hub = &s->hub.pubsub;
+  *tell = every;
+  if (mcq__repeats_remove(&mcq__publisher_of(s)->again, &hub->prefixes,
+                          a->peer.slot, topic))
+    return MCQ_EEXIST; /* it still wants it */
+  int rc = mcq__pubsub_cancel(hub, a->peer, topic, &last);
+  *tell = rc == 0 && (last || every);
   return rc;
 }
 
@@ -181,9 +219,7 @@ static int ask(mcq_socket_t* s, const mcq__actor_t* a, mcq_frame_t topic,
   *tell = true;
   if (!wanted) return mcq__prefix_remove(asked, slot, topic, &only);
   if (mcq__prefix_holds(asked, slot, topic)) return MCQ_EEXIST;
-  mcq__prefix_share_t share = mcq__prefix_share(asked, slot);
-  if (topic.len > limits->prefix_bytes ||
-      (limits->prefixes != 0 && share.count >= limits->prefixes))
+  if (mcq__pubsub_over(limits, mcq__prefix_share(asked, slot), topic.len))
     return MCQ_EMSGLIMIT;
   int rc = mcq__prefix_reserve(asked, slot);
   return rc != 0 ? rc : mcq__prefix_add(asked, slot, topic, &only);

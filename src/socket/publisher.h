@@ -4,6 +4,7 @@
 #ifndef MCQ__SOCKET_PUBLISHER_H
 #define MCQ__SOCKET_PUBLISHER_H
 
+#include "hub/repeats.h"
 #include "socket/socket.h"
 
 /* A subscription or a cancellation that the user is to hear of. */
@@ -17,6 +18,7 @@ typedef struct mcq__publisher {
   bool tells;           /* XPUB: by messages, too */
   mcq__slice_t welcome; /* counting; without a slab: none */
   mcq__prefix_t asked;  /* MCQ_XPUB_MANUAL: by peers; the hub has what is */
+  mcq__repeats_t again; /* MCQ_PUB_COUNT_SUBS: what they asked for repeatedly */
   mcq__fifo_t notices;  /* of mcq__notice_t, in the order they came to be */
   mcq__task_t task;     /* delivers them */
 } mcq__publisher_t;
@@ -39,6 +41,10 @@ void mcq__publisher_owes(mcq_socket_t* s, mcq_frame_t prefix, bool last);
 
 /* The peer of this slot leaves: what it asked for goes. */
 void mcq__publisher_left(mcq_socket_t* s, uint32_t slot);
+
+/* Takes a prefix from a peer, however often it was asked for.  Codes as
+ * mcq__pubsub_cancel's. */
+int mcq__publisher_take(mcq_socket_t* s, mcq_peer_t peer, mcq_frame_t prefix);
 
 size_t mcq__publisher_topics(const mcq_socket_t* s);
 

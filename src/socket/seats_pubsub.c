@@ -6,8 +6,10 @@
 
 static void init(mcq_socket_t* s) {
   int64_t most = s->options.max_subscriptions;
+  int64_t bytes = s->options.max_subscription_bytes;
   mcq__pubsub_limits_t limits = {.prefixes = most < 0 ? 0 : (size_t) most,
-                                 .prefix_bytes = MCQ__PREFIX_MAX};
+                                 .prefix_bytes = MCQ__PREFIX_MAX,
+                                 .total_bytes = bytes < 0 ? 0 : (size_t) bytes};
   mcq__host_t* host = s->host;
   mcq__pubsub_init(&s->hub.pubsub, host->mem, &host->epochs, &limits);
   s->roster = &s->hub.pubsub.roster;

@@ -80,6 +80,7 @@ static int settle_options(mcq_socket_options_t* o) {
   rc |= settle(&o->turn_bytes, 2 << 20, false);
   rc |= settle32(&o->turn_usec, 500, false);
   rc |= settle(&o->max_subscriptions, 1000000, true);
+  rc |= settle(&o->max_subscription_bytes, 64 << 20, true);
   if (settle_times(o) != 0) rc = MCQ_EINVAL;
   if (o->request_ms < 0) rc = MCQ_EINVAL;
   if (o->slow_peer < 0 || o->slow_peer > MCQ_SLOW_REFUSE) rc = MCQ_EINVAL;

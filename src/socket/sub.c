@@ -15,7 +15,8 @@ static void sub_recv(mcq_socket_t* s, mcq__actor_t* a, mcq_msg_t* msg) {
 }
 
 static int sub_subscribe(mcq_socket_t* s, mcq_frame_t topic, bool wanted) {
-  return wanted ? mcq__subscriber_add(s, topic, false)
+  bool always = (s->options.flags & MCQ_SUB_SEND_DUPLICATES) != 0;
+  return wanted ? mcq__subscriber_add(s, topic, always)
                 : mcq__subscriber_remove(s, topic, false);
 }
 
@@ -26,7 +27,7 @@ const mcq__pattern_t mcq__pattern_sub = {
     .name = "SUB",
     .mates = mates,
     .seats = &mcq__seats_pubsub,
-    .flags = MCQ_INVERT_MATCHING | MCQ_SUB_UNFILTERED,
+    .flags = MCQ_INVERT_MATCHING | MCQ_SUB_UNFILTERED | MCQ_SUB_SEND_DUPLICATES,
     .init = mcq__subscriber_init,
     .fini = mcq__subscriber_fini,
     .topics = mcq__subscriber_topics,

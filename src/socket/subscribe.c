@@ -36,9 +36,7 @@ int mcq_peer_subscribe(mcq_socket_t* socket, mcq_peer_t peer, const void* topic,
 
 int mcq_peer_unsubscribe(mcq_socket_t* socket, mcq_peer_t peer,
                          const void* topic, size_t len) {
-  bool last;
   int rc = check(socket, topic, len);
   if (rc != 0) return rc;
-  return mcq__pubsub_cancel(&socket->hub.pubsub, peer,
-                            (mcq_frame_t){topic, len}, &last);
+  return mcq__publisher_take(socket, peer, (mcq_frame_t){topic, len});
 }

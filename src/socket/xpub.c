@@ -18,7 +18,7 @@ const mcq__pattern_t mcq__pattern_xpub = {
     .seats = &mcq__seats_pubsub,
     .by_handle = true,
     .flags = MCQ_XPUB_VERBOSE | MCQ_XPUB_VERBOSER | MCQ_XPUB_MANUAL |
-             MCQ_INVERT_MATCHING | MCQ_CONFLATE,
+             MCQ_INVERT_MATCHING | MCQ_CONFLATE | MCQ_PUB_COUNT_SUBS,
     .init = mcq__publisher_init,
     .fini = mcq__publisher_fini,
     .topics = mcq__publisher_topics,

@@ -49,6 +49,11 @@ static int draw_flags(sim_plan_t* p, int type) {
                               MCQ_XPUB_MANUAL);
   if (type == MCQ_XSUB && sim_plan_odds(p, 300)) flags |= MCQ_XSUB_VERBOSE;
   if (type == MCQ_SUB && sim_plan_odds(p, 200)) flags |= MCQ_SUB_UNFILTERED;
+  if (type == MCQ_SUB && sim_plan_odds(p, 300))
+    flags |= MCQ_SUB_SEND_DUPLICATES;
+  bool sums = (flags & MCQ_XPUB_VERBOSER) != 0; /* of what it is told */
+  if ((type == MCQ_PUB || type == MCQ_XPUB) && !sums && sim_plan_odds(p, 300))
+    flags |= MCQ_PUB_COUNT_SUBS;
   return flags;
 }
 

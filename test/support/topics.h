@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -141,7 +142,10 @@ static inline void raw_connect(raw_t* r, const player_t* to) {
   struct sockaddr_in a;
   assert_int_equal(uv_ip4_addr("127.0.0.1", atoi(strrchr(uri, ':') + 1), &a),
                    0);
+  int now = 1; /* or it waits for acknowledgements, which take their time */
   r->fd = socket(AF_INET, SOCK_STREAM, 0);
+  assert_int_equal(
+      setsockopt(r->fd, IPPROTO_TCP, TCP_NODELAY, &now, sizeof now), 0);
   if (r->buffer != 0)
     assert_int_equal(
         setsockopt(r->fd, SOL_SOCKET, SO_RCVBUF, &r->buffer, sizeof r->buffer),
