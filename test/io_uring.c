@@ -631,6 +631,50 @@ static void a_stopped_reader_holds_the_peer_back(void** state) {
   close_seat(&t);
 }
 
+static size_t largest; /* piece */
+
+static void note_size(side_t* s, mcq__slice_t bytes) {
+  (void) s;
+  if (bytes.len > largest) largest = bytes.len;
+}
+
+static void stop_each_time(side_t* s, mcq__slice_t bytes) {
+  note_size(s, bytes);
+  stop(s);
+}
+
+/* Lets megabytes lie before each turn. */
+static void feed_megabytes(side_t* s, bool restart) {
+  largest = 0;
+  for (int i = 0; i < 8; i++) {
+    for (int k = 0; k < 16; k++) feed(s, MIB / 8);
+    while (s->got < s->fed) {
+      if (restart) start(s);
+      sleep_once(s->seat);
+    }
+  }
+  assert_true(s->got > 4 * MIB);
+}
+
+/* Whoever read on for long and then stops after each piece gets pieces that are
+ * worth a turn again, and what is left stays in the buffers it came in. */
+static void gulps_are_no_larger_than_wanted(void** state) {
+  (void) state;
+  test_seat_t t;
+  side_t s;
+  open_seat(&t);
+  open_side(&s, &t, true, 5);
+  s.on_bytes = note_size;
+  start(&s);
+  feed_megabytes(&s, false);
+  s.on_bytes = stop_each_time;
+  for (int i = 0; i < 2; i++) feed_megabytes(&s, true);
+  assert_in_range(largest, 1, MIB / 4);
+  assert_int_equal(mcq__pool_idle(t.io.pool), 0);
+  end_side(&s);
+  close_seat(&t);
+}
+
 static test_random_t storm;
 
 static void stop_sometimes(side_t* s, mcq__slice_t bytes) {
@@ -1473,6 +1517,7 @@ int main(void) {
       cmocka_unit_test(stopped_bytes_and_the_end_wait),
       cmocka_unit_test(what_came_earlier_comes_first),
       cmocka_unit_test(a_stopped_reader_holds_the_peer_back),
+      cmocka_unit_test(gulps_are_no_larger_than_wanted),
       cmocka_unit_test(storms_of_stops_lose_nothing),
       cmocka_unit_test(a_thousand_wires_share_the_buffers),
       cmocka_unit_test(slices_may_be_held_until_the_next_turn),

@@ -92,6 +92,7 @@ typedef struct mcq__uring_wire {
   int fd;
   int end;          /* why nothing more will be read; 0: more may come */
   unsigned cancels; /* cancel requests with the kernel */
+  uint8_t gulp;     /* how much is handed over at once */
   uint8_t hangup;   /* enum mcq__uring_hangup */
   uint8_t send;     /* enum mcq__uring_send */
   bool end_told;

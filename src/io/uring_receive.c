@@ -21,6 +21,12 @@ typedef mcq__uring_wire_t wire_t;
 #define PARKED_BRIEFLY (MCQ__BUFFER_COUNT * MCQ__BUFFER_SIZE / 8)
 #define BRIEF 2 /* turns */
 
+/* A receive may bring megabytes.  Whoever has had enough of them for a turn
+ * would have to copy the rest out of the buffers, so they are handed over in
+ * gulps: of this size, doubled so often at most as long as more is wanted. */
+#define GULP ((size_t) 262144)
+#define GULP_MAX 4
+
 /* ---- asking -------------------------------------------------------------- */
 
 static void ask_receive(wire_t* w) {
@@ -57,12 +63,16 @@ static bool may_receive(const wire_t* w) {
          !mcq__node_linked(&w->starved);
 }
 
+/* Perhaps only for a turn. */
+static bool stopped_briefly(const wire_t* w) {
+  return w->wire.io->turn.number - w->stopped <= BRIEF;
+}
+
 static bool must_cancel(const wire_t* w) {
   if (!w->receiving || w->cancelling) return false;
   if (w->renew || w->end != 0) return true;
   if (w->reading || w->parked_bytes <= PARKED_MAX) return false;
-  return w->parked_bytes > PARKED_BRIEFLY ||
-         w->wire.io->turn.number - w->stopped > BRIEF;
+  return w->parked_bytes > PARKED_BRIEFLY || !stopped_briefly(w);
 }
 
 void mcq__uring_receive_ask(wire_t* w) {
@@ -110,19 +120,27 @@ static void copy_parked(wire_t* w) {
   mcq__list_remove(&w->holding);
 }
 
-/* Wires that read again are about to deliver; the others copy. */
-static void copy_all_parked(mcq__uring_t* u) {
+/* Wires that read again are about to deliver, and those that only just stopped
+ * will read again, most of them; the others copy.  True: some may do so in a
+ * later turn. */
+static bool copy_all_parked(mcq__uring_t* u) {
   mcq__node_t* node = u->holding.next;
+  bool later = false;
   while (node != &u->holding) {
     wire_t* w = mcq__container_of(node, wire_t, holding);
     node = node->next;
-    if (!w->reading) copy_parked(w);
+    if (!w->reading && stopped_briefly(w))
+      later = true;
+    else if (!w->reading)
+      copy_parked(w);
   }
+  return later;
 }
 
 void mcq__uring_relieve(mcq__uring_t* u) {
   if (mcq__list_empty(&u->starved)) return;
-  if (mcq__buffers_free(&u->buffers) == 0) copy_all_parked(u);
+  if (mcq__buffers_free(&u->buffers) == 0 && copy_all_parked(u))
+    mcq__io_later(u->io, &u->again);
   /* Not more than can find one: the others would only be turned away. */
   for (unsigned i = mcq__buffers_free(&u->buffers); i > 0; i--) {
     mcq__node_t* node = mcq__list_shift(&u->starved);
@@ -163,19 +181,44 @@ static void park(wire_t* w, mcq__slice_t* s) {
   if (w->parked_bytes > PARKED_MAX) mcq__uring_want(w);
 }
 
+/* Takes the next gulp from the beginning of `*s`; it has a count of its own. */
+static mcq__slice_t next_gulp(const wire_t* w, mcq__slice_t* s) {
+  size_t n = GULP << w->gulp;
+  if (n > s->len) n = s->len;
+  mcq__slice_t part = mcq__slice_retain(mcq__slice_sub(*s, 0, n));
+  *s = mcq__slice_sub(*s, n, s->len - n);
+  return part;
+}
+
+/* Takes over the gulp's count. */
+static void hand_over(wire_t* w, mcq__slice_t* part) {
+  bool full = part->len >= GULP << w->gulp;
+  w->wire.events->on_bytes(&w->wire, *part);
+  mcq__slice_release(part);
+  if (!w->reading && w->gulp > 0)
+    w->gulp--;
+  else if (w->reading && full && w->gulp < GULP_MAX)
+    w->gulp++;
+}
+
+static bool is_over(const wire_t* w) {
+  return w->closing || w->end != 0;
+}
+
 /* Takes over the slice's count. */
 static void deliver(wire_t* w, mcq__slice_t* s) {
-  if (w->closing || w->end != 0) {
-    mcq__slice_release(s);
-  } else if (!w->reading || w->parked.count != 0) {
-    park(w, s);
-  } else if (mcq__unlikely(mcq__io_spent(w->wire.io))) {
-    park(w, s);
-    mcq__io_later(w->wire.io, &w->task);
-  } else {
-    w->wire.events->on_bytes(&w->wire, *s);
-    mcq__slice_release(s);
+  while (s->len > 0 && !is_over(w)) {
+    bool spent = mcq__io_spent(w->wire.io);
+    if (!w->reading || w->parked.count != 0 || mcq__unlikely(spent)) {
+      if (w->reading && w->parked.count == 0)
+        mcq__io_later(w->wire.io, &w->task);
+      park(w, s);
+      return;
+    }
+    mcq__slice_t part = next_gulp(w, s);
+    hand_over(w, &part);
   }
+  mcq__slice_release(s);
 }
 
 /* Nobody reads, and the peer has gone: is there anything to be read before
@@ -195,9 +238,14 @@ void mcq__uring_deliver_parked(mcq__task_t* task) {
   wire_t* w = mcq__container_of(task, wire_t, task);
   do {
     if (!w->reading || w->parked.count == 0) break;
-    mcq__slice_t s = unpark(w);
-    w->wire.events->on_bytes(&w->wire, s);
-    mcq__slice_release(&s);
+    mcq__slice_t* first = (mcq__slice_t*) mcq__fifo_first(&w->parked);
+    mcq__slice_t part = next_gulp(w, first);
+    w->parked_bytes -= part.len;
+    if (first->len == 0) {
+      mcq__slice_t empty = unpark(w);
+      mcq__slice_release(&empty);
+    }
+    hand_over(w, &part);
   } while (!mcq__io_spent(w->wire.io));
   if (w->reading && w->parked.count != 0) mcq__io_later(w->wire.io, &w->task);
   mcq__uring_want(w);
