@@ -321,8 +321,8 @@ int mcq__uring_read_start(mcq__wire_t* wire) {
 
 void mcq__uring_read_stop(mcq__wire_t* wire) {
   wire_t* w = mcq__uring_of(wire);
+  if (w->reading) w->stopped = wire->io->turn.number;
   w->reading = false;
-  w->stopped = wire->io->turn.number;
   mcq__list_remove(&w->starved);
   if (w->hangup == MCQ__URING_HANGUP_SEEN && !w->closing)
     mcq__io_work(wire->io, &w->task);
