@@ -121,11 +121,13 @@ static void zmq_open(theirs_t* t) {
   char uri[URI_MAX];
   size_t len = sizeof uri;
   int none = 0;
+  int later = 60000; /* ms; whom we show out stays away until it is over */
   t->ctx = zmq_ctx_new();
   t->s = zmq_socket(t->ctx, ZMQ_STREAM);
   MUST(t->s != NULL);
   MUST(zmq_setsockopt(t->s, ZMQ_SNDHWM, &none, sizeof none) == 0);
   MUST(zmq_setsockopt(t->s, ZMQ_RCVHWM, &none, sizeof none) == 0);
+  MUST(zmq_setsockopt(t->s, ZMQ_RECONNECT_IVL, &later, sizeof later) == 0);
   if (t->meeting->match->we_bind) {
     MUST(zmq_connect(t->s, t->uri) == 0);
   } else {
