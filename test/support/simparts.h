@@ -132,6 +132,9 @@ void sim_limits_idle(const sim_sock_t* k, const sim_peer_t* p,
                      const char* text);
 
 /* ---- simtopics.c --------------------------------------------------------- */
+/* What a reader is to get: its own subscriptions, or those of a proxy's other
+ * side. */
+uint32_t sim_topics_wants(const sim_sock_t* k);
 /* Peers that are to get a message, by what the hub says. */
 size_t sim_topics_meant(const sim_sock_t* k, uint32_t words);
 /* Whether a subscriber may have thrown this message away. */

@@ -126,11 +126,13 @@ static uint64_t arrived(const sim_sock_t* k) {
   return n;
 }
 
-/* One that a subscriber of the front wanted before it was sent, and wants. */
+/* One that a subscriber of the front wanted before it was sent, and wants: it
+ * may be owed more than that. */
 static bool was_wanted(const sim_peer_t* p, uint32_t words, uint64_t step) {
+  const sim_sock_t* reader = p->record->dir[!p->side].sock;
+  uint32_t due = words & p->holds & sim_topics_wants(reader);
   for (size_t i = 0; i < SIM_WORDS; i++)
-    if ((words & p->holds & (UINT32_C(1) << i)) != 0 && p->since[i] < step)
-      return true;
+    if ((due & (UINT32_C(1) << i)) != 0 && p->since[i] < step) return true;
   return false;
 }
 

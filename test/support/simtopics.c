@@ -11,7 +11,7 @@ static bool joined(const sim_sock_t* k) {
 }
 
 /* Behind a proxy, what those before it do. */
-static uint32_t wants_of(const sim_sock_t* k) {
+uint32_t sim_topics_wants(const sim_sock_t* k) {
   uint32_t mask = 0;
   const sim_sock_t* front = joined(k) ? k->bridge->front : NULL;
   for (size_t i = 0; front != NULL && i < front->peer_count; i++)
@@ -83,11 +83,11 @@ void sim_topics_wanted(const sim_sock_t* k, const sim_dir_t* dir,
                        uint32_t words) {
   bool filtered = k->options.type == MCQ_SUB && !has(k, MCQ_SUB_UNFILTERED);
   if (has(k, MCQ_INVERT_MATCHING)) {
-    sim_require(!filtered || (words & wants_of(k)) == 0);
+    sim_require(!filtered || (words & sim_topics_wants(k)) == 0);
     return;
   }
   if (has(dir->sock, MCQ_INVERT_MATCHING)) return;
-  if (filtered && (words & wants_of(k)) == 0)
+  if (filtered && (words & sim_topics_wants(k)) == 0)
     sim_fail("socket %u got what it did not subscribe to", k->number);
   /* What was queued for an earlier connection goes out on this one. */
   const sim_ending_t* e = sim_find_end(dir->sock, dir->end);
@@ -100,7 +100,7 @@ void sim_topics_welcomed(const sim_sock_t* k, uint32_t words) {
   bool filtered = k->options.type == MCQ_SUB && !has(k, MCQ_SUB_UNFILTERED);
   bool inverted = has(k, MCQ_INVERT_MATCHING);
   k->world->sights->welcomes++;
-  if (filtered && ((words & wants_of(k)) != 0) == inverted)
+  if (filtered && ((words & sim_topics_wants(k)) != 0) == inverted)
     sim_fail("socket %u is not welcome so", k->number);
 }
 
@@ -199,7 +199,7 @@ void sim_peer_subscribe(sim_sock_t* k, sim_peer_t* p, size_t word,
 static void in_force(sim_sock_t* k, const sim_peer_t* p) {
   sim_dir_t* in = &p->record->dir[!p->side];
   const sim_peer_t* there = sim_mirror(p);
-  uint32_t wants = wants_of(k) & ~k->blurred;
+  uint32_t wants = sim_topics_wants(k) & ~k->blurred;
   sim_require(p->up && in->sock != NULL);
   in->force = wants;
   k->world->sights->barriers++;
@@ -317,7 +317,7 @@ void sim_topics_audit(sim_sock_t* k) {
   if (!publishes && !sim_subscribes(k)) return;
   mcq_stats(k->s, &stats);
   if (!publishes && joined(k)) return;
-  uint32_t all = publishes ? audit_table(k) : wants_of(k);
+  uint32_t all = publishes ? audit_table(k) : sim_topics_wants(k);
   sim_require(stats.subscriptions == bits(all));
   if (publishes)
     sim_require(mcq__pubsub_prefixes(&k->s->hub.pubsub) == bits(all));
@@ -349,9 +349,9 @@ static void check_passed_on(sim_sock_t* k) {
   mcq_stats_t stats;
   if (!k->bridge->open || k->world->net.starving) return;
   mcq_stats(k->s, &stats);
-  if (stats.subscriptions != bits(wants_of(k)))
+  if (stats.subscriptions != bits(sim_topics_wants(k)))
     sim_fail("socket %u subscribed to %llu topics for %x", k->number,
-             (unsigned long long) stats.subscriptions, wants_of(k));
+             (unsigned long long) stats.subscriptions, sim_topics_wants(k));
 }
 
 /* Who repeats what it wants and cancels once is still owed it where that is
@@ -377,7 +377,7 @@ void sim_topics_quiet(sim_sock_t* k) {
     const sim_sock_t* reader = p->record->dir[!p->side].sock;
     if (joined(reader) && (!reader->bridge->open || k->world->net.starving))
       continue;
-    uint32_t wants = wants_of(reader);
+    uint32_t wants = sim_topics_wants(reader);
     uint32_t there_is = manual ? p->asked : p->holds;
     uint32_t differ = there_is ^ wants;
     if (leaves_some(reader, k)) differ &= wants;
