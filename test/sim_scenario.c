@@ -57,6 +57,9 @@ static const struct {
     {560, "bytes of a STREAM that waited behind a pause were lost"},
     {669, "a PAIR that was dead kept the place of who came back"},
     {371, "where a welcome found no room the peer was shown out"},
+    {1002872,
+     "with MCQ_IMMEDIATE an endpoint without a connection got messages when"
+     " another peer was lost"},
     {3549,
      "a peer died when it had been asked, could not be written to and had"
      " spoken since"},

@@ -166,6 +166,14 @@ static uint64_t requeue(mcq_socket_t* s, mcq__actor_t* a) {
   return moved;
 }
 
+/* Whoever is leaving gets no more, and with MCQ_IMMEDIATE whoever is not there.
+ */
+static bool has_turns(const mcq_socket_t* s, const mcq__actor_t* a) {
+  if (mcq__actor_leaving(a)) return false;
+  if (a->state == MCQ__ACTOR_CLOSING && !a->told) return false;
+  return a->state == MCQ__ACTOR_UP || !(s->options.flags & MCQ_IMMEDIATE);
+}
+
 /* What a lost peer held is free for others, who were refused because of all
  * that waits together: they need not wait until half of that is gone. */
 static void let_others(mcq_socket_t* s, mcq__actor_t* gone) {
@@ -173,7 +181,7 @@ static void let_others(mcq_socket_t* s, mcq__actor_t* gone) {
   if (s->config.budget == NULL) return;
   for (mcq__node_t* n = s->actors.next; n != &s->actors; n = n->next) {
     const mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
-    if (a != gone && a->starved && !a->full)
+    if (a != gone && a->starved && !a->full && has_turns(s, a))
       s->pattern->seats->room(s, a->peer);
   }
 }
@@ -364,9 +372,7 @@ static void on_full(mcq__actor_t* a, bool full) {
 
 static void on_room(mcq__actor_t* a, bool low) {
   mcq_socket_t* s = socket_of(a);
-  if (mcq__actor_leaving(a)) return; /* gets no more */
-  if (a->state == MCQ__ACTOR_CLOSING && !a->told) return;
-  if (a->state != MCQ__ACTOR_UP && (s->options.flags & MCQ_IMMEDIATE)) return;
+  if (!has_turns(s, a)) return;
   s->pattern->seats->room(s, a->peer);
   if (low) mcq__socket_drained(s);
 }
