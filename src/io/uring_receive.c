@@ -120,27 +120,19 @@ static void copy_parked(wire_t* w) {
   mcq__list_remove(&w->holding);
 }
 
-/* Wires that read again are about to deliver, and those that only just stopped
- * will read again, most of them; the others copy.  True: some may do so in a
- * later turn. */
-static bool copy_all_parked(mcq__uring_t* u) {
+/* Wires that read again are about to deliver; the others copy. */
+static void copy_all_parked(mcq__uring_t* u) {
   mcq__node_t* node = u->holding.next;
-  bool later = false;
   while (node != &u->holding) {
     wire_t* w = mcq__container_of(node, wire_t, holding);
     node = node->next;
-    if (!w->reading && stopped_briefly(w))
-      later = true;
-    else if (!w->reading)
-      copy_parked(w);
+    if (!w->reading) copy_parked(w);
   }
-  return later;
 }
 
 void mcq__uring_relieve(mcq__uring_t* u) {
   if (mcq__list_empty(&u->starved)) return;
-  if (mcq__buffers_free(&u->buffers) == 0 && copy_all_parked(u))
-    mcq__io_later(u->io, &u->again);
+  if (mcq__buffers_free(&u->buffers) == 0) copy_all_parked(u);
   /* Not more than can find one: the others would only be turned away. */
   for (unsigned i = mcq__buffers_free(&u->buffers); i > 0; i--) {
     mcq__node_t* node = mcq__list_shift(&u->starved);
