@@ -371,7 +371,6 @@ void mcq__order_init(mcq__order_t* o, mcq__mem_t* mem) {
   o->cap = 0;
   o->blocks = 0;
   o->skip = 0;
-  o->has_empty = false;
   o->moved = 0;
 }
 
@@ -421,7 +420,6 @@ int mcq__order_add(mcq__order_t* o, mcq__order_place_t place, mcq_frame_t text,
     rc = split(o, &place);
   }
   if (rc == 0) {
-    o->has_empty = o->has_empty || text.len == 0;
     insert(o, place, mcq__text_frame(&o->texts, *id), *id);
   } else {
     mcq__texts_remove(&o->texts, *id);
@@ -449,7 +447,6 @@ void mcq__order_remove(mcq__order_t* o, mcq__order_place_t place) {
   uint32_t id = b->ids[place.at];
   bool alone = b->ups[place.at] == NONE;
   mcq_frame_t text = mcq__text_frame(&o->texts, id);
-  if (text.len == 0) o->has_empty = false;
   close_gap(o, b, place.at);
   if (alone) pass_on(o, place.ref, text);
   if (b->count == 0) {

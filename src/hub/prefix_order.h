@@ -36,7 +36,6 @@ typedef struct mcq__order {
   size_t cap;
   size_t blocks;
   size_t skip;    /* leading bytes that all first texts share */
-  bool has_empty; /* the text that begins every topic is there */
   uint64_t moved; /* elements ever shifted, linked or keyed anew */
 } mcq__order_t;
 
