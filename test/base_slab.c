@@ -105,6 +105,38 @@ static void freeze_is_bounded_by_the_room(void** state) {
   test_pool_close(&t);
 }
 
+/* Behind headers of every size, bodies of every size up to beyond where they
+ * are copied in place; the source ends where its memory ends. */
+static void stamps_of_every_size(void** state) {
+  (void) state;
+  enum { MOST = 130 };
+  uint8_t stamp[MCQ__STAMP];
+  test_pool_t t;
+  test_pool_open(&t);
+  memset(stamp, 0xEE, sizeof stamp);
+  for (size_t head = 1; head <= MCQ__STAMP; head++)
+    for (size_t len = 0; len <= MOST; len++) {
+      mcq__window_t w = {0};
+      uint8_t* body = (uint8_t*) test_malloc(len + 1) + 1;
+      for (size_t i = 0; i < len; i++) body[i] = (uint8_t) (i + 1);
+      assert_int_equal(
+          mcq__window_open_exact(&w, t.pool, MCQ__STAMP + MOST + 8), 0);
+      fill(&w, MCQ__STAMP + MOST + 8, 7);
+      mcq__window_stamp(&w, stamp, head, body, len);
+      mcq__slice_t all = mcq__window_freeze(&w, SIZE_MAX);
+      for (size_t i = 0; i < head; i++) assert_int_equal(all.data[i], 0xEE);
+      for (size_t i = 0; i < len; i++)
+        assert_int_equal(all.data[head + i], i + 1);
+      for (size_t i = head + len; i < all.len; i++)
+        assert_int_equal(all.data[i],
+                         i < MCQ__STAMP ? 0xEE : (uint8_t) (7 + i));
+      mcq__window_close(&w);
+      mcq__slice_release(&all);
+      test_free(body - 1);
+    }
+  test_pool_close(&t);
+}
+
 static void rewind_waits_for_the_last_slice(void** state) {
   (void) state;
   test_pool_t t;
@@ -225,7 +257,8 @@ static void idle_memory_is_bounded(void** state) {
   test_pool_close(&t);
 }
 
-/* Large ones serve for others of about their size, small ones go. */
+/* Blocks made for one body serve for others of about its size; small ones go.
+ */
 static void exact_blocks_serve_again(void** state) {
   (void) state;
   static const struct {
@@ -234,7 +267,8 @@ static void exact_blocks_serve_again(void** state) {
   } rows[] = {
       {1000000, 1000000, true}, {1000000, 950000, true},
       {1000000, 870000, false}, {1000000, 1000001, false},
-      {60000, 60000, false},    {5000, 5000, false},
+      {60000, 60000, true},     {5000, 4500, true},
+      {5000, 4300, false},      {4000, 4000, false},
   };
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     test_pool_t t;
@@ -244,7 +278,7 @@ static void exact_blocks_serve_again(void** state) {
     size_t live = atomic_load(&t.alloc.live);
     size_t calls = atomic_load(&t.alloc.calls);
     mcq__slice_release(&s);
-    bool kept = recycling && rows[i].first > MCQ__SLAB_MEDIUM;
+    bool kept = recycling && rows[i].first > MCQ__SLAB_SMALL;
     assert_int_equal(atomic_load(&t.alloc.live), live - !kept);
     assert_int_equal(mcq__window_open_exact(&w, t.pool, rows[i].second), 0);
     assert_int_equal(mcq__window_room(&w), rows[i].second);
@@ -749,6 +783,7 @@ int main(void) {
       cmocka_unit_test(windows_have_the_room_asked_for),
       cmocka_unit_test(impossible_sizes_are_refused),
       cmocka_unit_test(freeze_is_bounded_by_the_room),
+      cmocka_unit_test(stamps_of_every_size),
       cmocka_unit_test(rewind_waits_for_the_last_slice),
       cmocka_unit_test(heads_stay_inside_the_room),
       cmocka_unit_test(reopening_replaces_the_slab),

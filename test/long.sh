@@ -215,13 +215,23 @@ play_all() {
 
 # ---- the steps ----------------------------------------------------------------
 
+# What a message costs beside so many connections, where that can be counted.
+crowd() {
+  MCQ_COST_PEERS="$*" sh "$here/cost_crowd.sh"
+  status=$?
+  test $status = 0 || test $status = 77
+}
+
 # The prefix table beside a naive one, and subscribers that come and go, ten
-# times as long as every day; what ten thousand idle connections cost, or as
-# many as there are descriptors for.
+# times as long as every day; a million messages each way that allocate nothing;
+# what ten thousand connections cost, idle and busy, or as many as there are
+# descriptors for.
 step_gcc() {
   setup CC=gcc && build CFLAGS='-g -O2 -Werror' &&
     MCQ_TEST_STEPS=10000000 sh "$here/run.sh" test/hub_prefix &&
     MCQ_TEST_STEPS=100000 sh "$here/run.sh" test/socket_topics &&
+    MCQ_TEST_MESSAGES=1000000 sh "$here/run.sh" test/steady &&
+    crowd 1000 10000 &&
     sh "$here/run.sh" test/socket_idle 10000
 }
 

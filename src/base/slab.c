@@ -41,9 +41,11 @@ static const bool recycling = true;
  * costs more than the copy that it is for, page by page. */
 #define IDLE_MAX ((size_t) 1 << 24)
 
-/* Exact blocks of this size on are worth keeping; a block serves for sizes from
- * seven eighths of its own on, and so many are looked at. */
-#define EXACT_FROM MCQ__SLAB_MEDIUM
+/* Exact blocks of more than this are worth keeping: a multipart message or a
+ * large body that two reads bring each a part of takes one now and again.  A
+ * block serves for sizes from seven eighths of its own on, and so many are
+ * looked at. */
+#define EXACT_FROM MCQ__SLAB_SMALL
 #define EXACT_LOOKS 8
 
 /* Bytes of slabs that were let go on other threads and not yet fetched. */
