@@ -33,6 +33,7 @@ static void the_table_has_no_holes(void** state) {
   assert_non_null(mcq__zmtp.start);
   assert_non_null(mcq__zmtp.feed);
   assert_non_null(mcq__zmtp.next);
+  assert_non_null(mcq__zmtp.message);
   assert_non_null(mcq__zmtp.want);
   assert_non_null(mcq__zmtp.filled);
   assert_non_null(mcq__zmtp.hold);
@@ -74,13 +75,15 @@ static void compare_cuts(const rig_bytes_t* in) {
   rig_life_t whole = rig_live(&c, in, (rig_feed_t){.step = 0});
   assert_true(whole.log.events > 0);
   for (size_t at = 1; at < in->len; at++) {
-    rig_life_t cut = rig_live(&c, in, (rig_feed_t){.first = at});
+    rig_life_t cut =
+        rig_live(&c, in, (rig_feed_t){.first = at, .ask = at % 2 == 0});
     if (!rig_life_same(&whole, &cut)) fail_msg("cut at %zu", at);
     rig_life_free(&cut);
   }
   for (size_t step = 1; step < 80; step++) {
-    rig_life_t cut =
-        rig_live(&c, in, (rig_feed_t){.step = step, .hold = step % 2});
+    rig_life_t cut = rig_live(
+        &c, in,
+        (rig_feed_t){.step = step, .hold = step % 2, .ask = step % 3 == 0});
     if (!rig_life_same(&whole, &cut)) fail_msg("cut by %zu", step);
     rig_life_free(&cut);
   }
@@ -298,7 +301,8 @@ static void noise_gives_the_same_events_however_cut(void** state) {
     rig_feed_t how = {.step = 1 + test_random_below(&random, 100),
                       .seed = test_random(&random),
                       .want = true,
-                      .hold = test_random_below(&random, 2)};
+                      .hold = test_random_below(&random, 2),
+                      .ask = test_random_below(&random, 2)};
     rig_life_t cut = rig_live(&c, &b, how);
     if (!rig_life_same(&whole, &cut)) fail_msg("stream %d", i);
     failures += whole.log.last == MCQ__EV_FAILED;

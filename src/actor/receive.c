@@ -29,6 +29,13 @@ static inline bool may_deliver(const mcq__actor_t* a) {
   return may_read(a) && (!a->config->busy || a->state == MCQ__ACTOR_OPENING);
 }
 
+/* The same of a peer that is up, and nothing else.  The hot path. */
+static inline bool flows(const mcq__actor_t* a) {
+  const mcq__actor_config_t* c = a->config;
+  return a->state == MCQ__ACTOR_UP &&
+         !(a->doomed | a->paused | c->paused | c->busy);
+}
+
 /* Nothing may be delivered, and that has been so for a while. */
 static bool may_look(const mcq__actor_t* a) {
   return a->pause == MCQ__PAUSE_LONG && mcq__actor_listens(a) &&
@@ -60,16 +67,19 @@ static int deliver_part(mcq__actor_t* a, const mcq__event_t* ev) {
   return 0;
 }
 
-/* Hot: once for every frame received. */
-static inline int deliver(mcq__actor_t* a, const mcq__event_t* ev) {
-  if (mcq__unlikely(ev->more || !mcq__bridge_empty(a->bridge)))
-    return deliver_part(a, ev);
+/* Hot: once for every message received in one frame. */
+static inline void deliver_whole(mcq__actor_t* a, const mcq__slice_t* body) {
   mcq_msg_t msg;
-  mcq__msg_view(&msg, a->config->session.pool, &ev->body, 1, ev->body.len);
+  mcq__msg_view(&msg, a->config->session.pool, body, 1, body->len);
   a->tally.messages_in++;
   a->tally.frames_in++;
-  a->tally.bytes_in += ev->body.len;
+  a->tally.bytes_in += body->len;
   a->config->events->on_message(a, &msg);
+}
+
+static int deliver(mcq__actor_t* a, const mcq__event_t* ev) {
+  if (ev->more || !mcq__bridge_empty(a->bridge)) return deliver_part(a, ev);
+  deliver_whole(a, &ev->body);
   return 0;
 }
 
@@ -136,14 +146,14 @@ static void handle(mcq__actor_t* a, mcq__event_kind_t kind,
 
 /* ---- a share of the turn ------------------------------------------------- */
 
-/* One go: what it may still take of the turn, and when it looks at the clock
- * next. */
+/* One go: what it may still take of the turn after the next frame, and how many
+ * frames come after that before it looks at the clock.  Negative: none. */
 typedef struct go {
-  uint32_t messages;
-  uint32_t bytes;
+  int64_t messages;
+  int64_t bytes;
+  int64_t look;
+  int64_t step;
   uint64_t since; /* ns */
-  unsigned look;
-  unsigned step;
   bool over;
 } go_t;
 
@@ -155,9 +165,18 @@ static go_t begin_go(mcq__actor_t* a) {
     *left = a->config->share;
     left->turn = turn;
   }
-  bool over = left->messages == 0 || left->bytes == 0 || left->ns == 0;
-  return (go_t){left->messages, left->bytes, mcq__io_now_ns(io),
-                CLOCK_FIRST,    CLOCK_FIRST, over};
+  return (go_t){
+      .messages = (int64_t) left->messages - 1,
+      .bytes = (int64_t) left->bytes - 1,
+      .look = CLOCK_FIRST - 1,
+      .step = CLOCK_FIRST,
+      .since = mcq__io_now_ns(io),
+      .over = left->messages == 0 || left->bytes == 0 || left->ns == 0,
+  };
+}
+
+static uint32_t left_of(int64_t n) {
+  return n < 0 ? 0 : (uint32_t) n + 1;
 }
 
 /* Keeps the books of the connection and of all together. */
@@ -165,9 +184,10 @@ static void end_go(mcq__actor_t* a, const go_t* go) {
   mcq__share_t* left = &a->share;
   mcq__io_t* io = mcq__actor_io(a);
   uint64_t took = mcq__io_now_ns(io) - go->since;
-  mcq__io_spend(io, left->messages - go->messages, 0, took);
-  left->messages = go->messages;
-  left->bytes = go->bytes;
+  uint32_t messages = left_of(go->messages);
+  mcq__io_spend(io, left->messages - messages, 0, took);
+  left->messages = messages;
+  left->bytes = left_of(go->bytes);
   left->ns = took < left->ns ? left->ns - (uint32_t) took : 0;
 }
 
@@ -176,23 +196,28 @@ static void look_at_clock(const mcq__actor_t* a, go_t* go) {
   uint64_t took = mcq__io_now_ns(mcq__actor_io(a)) - go->since;
   if (took >= a->share.ns) go->over = true;
   if (go->step < CLOCK_EVERY && took < a->share.ns / 8) go->step *= 2;
-  go->look = go->step;
+  go->look = go->step - 1;
 }
 
 static inline bool may_go_on(const go_t* go) {
   return !go->over;
 }
 
+/* Something was used up. */
+static void look_up(const mcq__actor_t* a, go_t* go) {
+  if (go->messages < 0 || go->bytes < 0)
+    go->over = true;
+  else if (go->look < 0)
+    look_at_clock(a, go);
+}
+
 /* One more frame, or command: these count as messages. */
 static inline void count(const mcq__actor_t* a, go_t* go, bool message,
                          size_t len) {
-  size_t cost = len + FRAME_COST;
   go->messages -= message;
-  go->bytes = cost < go->bytes ? go->bytes - (uint32_t) cost : 0;
-  if (mcq__unlikely(go->messages == 0 || go->bytes == 0))
-    go->over = true;
-  else if (mcq__unlikely(--go->look == 0))
-    look_at_clock(a, go);
+  go->bytes -= (int64_t) (len + FRAME_COST);
+  go->look--;
+  if (mcq__unlikely((go->messages | go->bytes | go->look) < 0)) look_up(a, go);
 }
 
 /* Anything but a message. */
@@ -233,30 +258,53 @@ static bool deliver_ahead(mcq__actor_t* a, go_t* go) {
   return false;
 }
 
+/* As many messages as are there in one frame each, one after the other.  The
+ * hot path: the books are at hand meanwhile. */
+static void deliver_wholes(mcq__actor_t* a, go_t* go) {
+  bool (*message)(mcq__session_t*, mcq__slice_t*) =
+      mcq__actor_protocol(a)->message;
+  go_t now = *go;
+  while (flows(a) && (now.messages | now.bytes | now.look) >= 0) {
+    mcq__slice_t body;
+    if (!message(a->session, &body)) break;
+    deliver_whole(a, &body);
+    now.messages--;
+    now.bytes -= (int64_t) (body.len + FRAME_COST);
+    now.look--;
+  }
+  *go = now;
+  look_up(a, go);
+}
+
+/* One of anything.  False: there is no more, or it was refused. */
+static bool deliver_next(mcq__actor_t* a, go_t* go) {
+  mcq__event_t ev;
+  mcq__event_kind_t kind = mcq__actor_protocol(a)->next(a->session, &ev);
+  if (kind == MCQ__EV_NONE) {
+    a->hungry = true;
+    return false;
+  }
+  if (kind != MCQ__EV_FRAME) {
+    count_event(a, go, kind, &ev);
+    handle(a, kind, &ev);
+    return true;
+  }
+  int rc = deliver(a, &ev);
+  if (rc == 0)
+    count(a, go, !ev.more, ev.body.len);
+  else
+    mcq__actor_refuse(a, rc, "message over the limits");
+  return rc == 0;
+}
+
 /* Delivers until the session is hungry, the user paused or closed, or this
  * connection had its share of the turn. */
 static void deliver_all(mcq__actor_t* a, go_t* go) {
-  const mcq__protocol_t* protocol = mcq__actor_protocol(a);
   if (mcq__unlikely(!mcq__ahead_empty(a->ahead)) && !deliver_ahead(a, go))
     return;
   while (may_go_on(go) && may_deliver(a)) {
-    mcq__event_t ev;
-    mcq__event_kind_t kind = protocol->next(a->session, &ev);
-    if (mcq__unlikely(kind != MCQ__EV_FRAME)) {
-      if (kind == MCQ__EV_NONE) {
-        a->hungry = true;
-        return;
-      }
-      count_event(a, go, kind, &ev);
-      handle(a, kind, &ev);
-      continue;
-    }
-    int rc = deliver(a, &ev);
-    if (mcq__unlikely(rc != 0)) {
-      mcq__actor_refuse(a, rc, "message over the limits");
-      return;
-    }
-    count(a, go, !ev.more, ev.body.len);
+    deliver_wholes(a, go);
+    if (may_go_on(go) && may_deliver(a) && !deliver_next(a, go)) return;
   }
 }
 

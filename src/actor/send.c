@@ -397,8 +397,7 @@ static mcq__noinline int tell(mcq__actor_t* a, const mcq__peer_cmd_t* cmd) {
 int mcq__actor_tell(mcq__port_t* port, const mcq__peer_cmd_t* cmd) {
   mcq__actor_t* a = mcq__actor_of_port(port);
   const mcq__body_t* body = cmd->body;
-  if (mcq__likely(body->count == 1 && body->frames != NULL &&
-                  body->wired == NULL) &&
+  if (mcq__likely(body->count == 1 && body->frames != NULL) &&
       mcq__outbox_again(a->outbox, *body->frames))
     return 0;
   return tell(a, cmd);

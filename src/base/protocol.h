@@ -103,6 +103,12 @@ typedef struct mcq__protocol {
    * ever, and everything fed is ignored. */
   mcq__event_kind_t (*next)(mcq__session_t* s, mcq__event_t* ev);
 
+  /* The hot path of next(), for most messages are one frame and lie there in
+   * one piece: the body of such a one, borrowed as next()'s are, where no part
+   * of another came before it.  False: next() knows what is there, if anything,
+   * and nothing has happened. */
+  bool (*message)(mcq__session_t* s, mcq__slice_t* body);
+
   /* After READY: the peer is taken in, and is told where it was not before.
    * 0 or MCQ_ENOMEM. */
   int (*welcome)(mcq__session_t* s);

@@ -23,13 +23,12 @@ typedef struct mcq__wired {
 } mcq__wired_t;
 
 /* The frames of one message, borrowed for the length of a call.  Exactly one
- * of the first two pointers is set: `frames` are copied by whoever queues the
- * message, `slices` are shared.  With `wired` that is what is queued, and
- * neither of them need be. */
+ * of the three pointers is set: `frames` are copied by whoever queues the
+ * message, `slices` are shared, and what is `wired` is queued as it is. */
 typedef struct mcq__body {
   const mcq_frame_t* frames;
-  const mcq__slice_t* slices;
   size_t count;
+  const mcq__slice_t* slices;
   const mcq__wired_t* wired;
 } mcq__body_t;
 
@@ -84,7 +83,6 @@ static inline mcq__body_t mcq__body_rest(mcq__body_t body) {
   if (body.frames != NULL) body.frames++;
   if (body.slices != NULL) body.slices++;
   body.count--;
-  body.wired = NULL;
   return body;
 }
 

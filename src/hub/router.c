@@ -60,21 +60,30 @@ static mcq_peer_t renew(mcq__router_t* h, mcq_peer_t peer, mcq__slice_t id) {
   return peer;
 }
 
+/* To the one whose turn it is, `h->picked`. */
+static inline int tell_next(mcq__router_t* h, const mcq__peer_cmd_t* cmd) {
+  h->picked = mcq__rotation_next(&h->rotation);
+  if (mcq__unlikely(h->picked == MCQ__NO_SLOT)) return MCQ_EAGAIN;
+  mcq__port_t* port = h->roster.seats[h->picked].port;
+  int rc = port->tell(port, cmd);
+  if (mcq__likely(rc == 0)) mcq__rotation_advance(&h->rotation);
+  return rc;
+}
+
+/* Who has no room is out of the rotation, and the next one is asked. */
+static mcq__noinline int tell_another(mcq__router_t* h,
+                                      const mcq__peer_cmd_t* cmd, int rc) {
+  while (rc == MCQ_EAGAIN && h->picked != MCQ__NO_SLOT) {
+    mcq__rotation_remove(&h->rotation, h->picked);
+    rc = tell_next(h, cmd);
+  }
+  return rc;
+}
+
 int mcq__router_anyone(mcq__router_t* h, const mcq__body_t* body) {
   const mcq__peer_cmd_t cmd = {body, false};
-  uint32_t slot;
-  while ((slot = mcq__rotation_next(&h->rotation)) != MCQ__NO_SLOT) {
-    mcq__port_t* port = h->roster.seats[slot].port;
-    int rc = port->tell(port, &cmd);
-    if (mcq__likely(rc == 0)) {
-      mcq__rotation_advance(&h->rotation);
-      h->picked = slot;
-      return 0;
-    }
-    if (rc != MCQ_EAGAIN) return rc;
-    mcq__rotation_remove(&h->rotation, slot);
-  }
-  return MCQ_EAGAIN;
+  int rc = tell_next(h, &cmd);
+  return mcq__likely(rc == 0) ? 0 : tell_another(h, &cmd, rc);
 }
 
 static int tell_slot(mcq__router_t* h, uint32_t slot,

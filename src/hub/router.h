@@ -18,7 +18,7 @@ typedef struct mcq__router {
   mcq__slice_t* ids; /* by slot: the routing id, counting */
   size_t ids_cap;
   mcq__pool_t* pool;
-  uint32_t picked; /* who got the last TO_ANYONE message, or MCQ__NO_SLOT */
+  uint32_t picked; /* who got the last TO_ANYONE message, if it went */
   bool refuse_twins;
   bool nameless; /* nobody is called by an id, so nobody has one */
 } mcq__router_t;

@@ -61,6 +61,12 @@ static mcq__event_kind_t next(mcq__session_t* s, mcq__event_t* ev) {
   return MCQ__EV_FRAME;
 }
 
+static bool message(mcq__session_t* s, mcq__slice_t* body) {
+  (void) s;
+  (void) body;
+  return false;
+}
+
 static int welcome(mcq__session_t* s) {
   (void) s;
   return 0;
@@ -157,6 +163,7 @@ const mcq__protocol_t mcq__raw = {
     .start = start,
     .feed = feed,
     .next = next,
+    .message = message,
     .welcome = welcome,
     .want = want,
     .filled = filled,

@@ -152,13 +152,13 @@ int mcq__intake_body(mcq__intake_t* k, mcq__pool_t* pool, mcq__slice_t* body) {
   return 1;
 }
 
-bool mcq__intake_quick_long(mcq__intake_t* k, uint64_t room, mcq__slice_t* body,
-                            bool* more) {
+bool mcq__intake_quick_long(mcq__intake_t* k, uint8_t allowed, uint64_t room,
+                            mcq__slice_t* body, bool* more) {
   const size_t head = MCQ__FRAME_HEAD_MAX;
   size_t left = k->in.len - k->at;
   if (left < head) return false;
   uint8_t flags = k->in.data[k->at];
-  if ((flags & ~MCQ__FRAME_MORE) != MCQ__FRAME_LONG) return false;
+  if ((flags & ~allowed) != MCQ__FRAME_LONG) return false;
   uint64_t len = mcq__frame_long_len(mcq__slice_sub(k->in, k->at + 1, 8));
   if (len > left - head || len > room) return false;
   *body = mcq__slice_sub(k->in, k->at + head, (size_t) len);

@@ -69,24 +69,27 @@ static inline bool mcq__intake_even(const mcq__intake_t* k) {
 }
 
 /* A short message frame that is all there, when nothing is pending: its body
- * in *body, and its MORE flag in *more.  False when it is anything else or
- * longer than `room`, and then nothing has happened.  The hot path. */
-static inline bool mcq__intake_quick(mcq__intake_t* k, uint64_t room,
-                                     mcq__slice_t* body, bool* more) {
-  size_t left = k->in.len - k->at;
+ * in *body, and its MORE flag in *more.  False when it is anything else, longer
+ * than `room`, or has a flag that is not in `allowed` (MORE or none), and then
+ * nothing has happened.  The hot path. */
+static inline bool mcq__intake_quick(mcq__intake_t* k, uint8_t allowed,
+                                     uint64_t room, mcq__slice_t* body,
+                                     bool* more) {
+  size_t at = k->at;
+  size_t left = k->in.len - at;
   if (mcq__unlikely(left < 2)) return false;
-  uint8_t flags = k->in.data[k->at];
-  size_t len = k->in.data[k->at + 1];
-  if (mcq__unlikely(flags > MCQ__FRAME_MORE || len > left - 2 || len > room))
+  uint8_t flags = k->in.data[at];
+  size_t len = k->in.data[at + 1];
+  if (mcq__unlikely(flags > allowed || len > left - 2 || len > room))
     return false;
-  *body = mcq__slice_sub(k->in, k->at + 2, len);
+  k->at = at + len + 2;
+  *body = mcq__slice_sub(k->in, at + 2, len);
   *more = flags;
-  k->at += len + 2;
   return true;
 }
 
 /* The same for a long message frame; less hot, so out of line. */
-bool mcq__intake_quick_long(mcq__intake_t* k, uint64_t room, mcq__slice_t* body,
-                            bool* more);
+bool mcq__intake_quick_long(mcq__intake_t* k, uint8_t allowed, uint64_t room,
+                            mcq__slice_t* body, bool* more);
 
 #endif

@@ -99,10 +99,11 @@ static inline mcq__event_kind_t count(mcq__session_t* s,
 
 /* Everything but the hot path. */
 static mcq__noinline mcq__event_kind_t slow(mcq__session_t* s,
-                                                        mcq__event_t* ev) {
+                                            mcq__event_t* ev) {
   int kind;
   if (s->quick && s->frames != 0 &&
-      mcq__intake_quick_long(&s->intake, s->room, &ev->body, &ev->more))
+      mcq__intake_quick_long(&s->intake, MCQ__FRAME_MORE, s->room, &ev->body,
+                             &ev->more))
     return count(s, ev);
   do {
     kind = handlers[s->stage](s, ev);
@@ -115,9 +116,18 @@ static mcq__noinline mcq__event_kind_t slow(mcq__session_t* s,
 
 static mcq__event_kind_t next(mcq__session_t* s, mcq__event_t* ev) {
   if (mcq__unlikely(!s->quick || s->frames == 0) ||
-      !mcq__intake_quick(&s->intake, s->room, &ev->body, &ev->more))
+      !mcq__intake_quick(&s->intake, MCQ__FRAME_MORE, s->room, &ev->body,
+                         &ev->more))
     return slow(s, ev);
   return count(s, ev);
+}
+
+static bool message(mcq__session_t* s, mcq__slice_t* body) {
+  bool more;
+  if (mcq__unlikely(!s->quick || s->frames != s->max_frames)) return false;
+  if (mcq__likely(mcq__intake_quick(&s->intake, 0, s->room, body, &more)))
+    return true;
+  return mcq__intake_quick_long(&s->intake, 0, s->room, body, &more);
 }
 
 /* ---- bytes in ------------------------------------------------------------ */
@@ -297,6 +307,7 @@ const mcq__protocol_t mcq__zmtp = {
     .start = start,
     .feed = feed,
     .next = next,
+    .message = message,
     .welcome = welcome,
     .want = want,
     .filled = filled,

@@ -128,6 +128,7 @@ typedef struct rig_log {
   uint64_t count;
   uint64_t most_bytes; /* of any message, complete or not */
   uint64_t most_frames;
+  bool ask; /* whole messages are asked for first */
 } rig_log_t;
 
 static inline void rig_log_free(rig_log_t* log) {
@@ -188,11 +189,21 @@ typedef struct rig_feed {
   uint64_t seed; /* not 0: feeds of random sizes up to `step` */
   bool want;     /* serves want() where it is asked */
   bool hold;     /* calls hold() after every event */
+  bool ask;      /* asks for a whole message before each event */
 } rig_feed_t;
 
 static inline void rig_gone(void* data, void* arg) {
   free(data);
   --*(size_t*) arg;
+}
+
+static inline mcq__event_kind_t rig_next(mcq__session_t* s, mcq__event_t* ev,
+                                         const rig_log_t* log) {
+  if (!log->ask || !mcq__zmtp.message(s, &ev->body))
+    return mcq__zmtp.next(s, ev);
+  RIG_REQUIRE(log->count == 0);
+  ev->more = false;
+  return MCQ__EV_FRAME;
 }
 
 /* Feeds a copy of its own and pulls until the session is hungry.  The copy
@@ -212,7 +223,7 @@ static inline void rig_feed_once(mcq__session_t* s, mcq__pool_t* pool,
   mcq__slice_t in = mcq__slab_slice(slab);
   mcq__zmtp.feed(s, in);
   mcq__slab_release(slab);
-  while ((kind = mcq__zmtp.next(s, &ev)) != MCQ__EV_NONE) {
+  while ((kind = rig_next(s, &ev, log)) != MCQ__EV_NONE) {
     rig_log_event(log, s, kind, &ev);
     if (!hold) continue;
     RIG_REQUIRE(mcq__zmtp.hold(s) == 0);
@@ -233,7 +244,7 @@ static inline size_t rig_serve(mcq__session_t* s, const uint8_t* data,
   if (n > len) n = len;
   mcq__window_poke(w, 0, data, n);
   mcq__zmtp.filled(s, n);
-  while ((kind = mcq__zmtp.next(s, &ev)) != MCQ__EV_NONE)
+  while ((kind = rig_next(s, &ev, log)) != MCQ__EV_NONE)
     rig_log_event(log, s, kind, &ev);
   return n;
 }
@@ -302,6 +313,7 @@ static inline rig_life_t rig_live(const mcq__session_config_t* config,
   memset(&life, 0, sizeof life);
   RIG_REQUIRE(mcq__zmtp.open(&s, config, 0) == 0);
   RIG_REQUIRE(mcq__zmtp.start(s) == 0);
+  life.log.ask = how.ask;
   rig_feed_all(s, config->pool, in, how, &life.log);
   life.boundary = mcq__zmtp.at_boundary(s);
   rig_drain(s, &life.out);
