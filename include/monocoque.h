@@ -364,7 +364,7 @@ typedef struct mcq_socket_options {
 
   int32_t sndhwm;           /* messages queued a peer; -1 no limit; 0, the
                                default: 1000, and of small ones a batch of up
-                               to 128 KiB, with headers, is put together for a
+                               to 256 KiB, with headers, is put together for a
                                connection that takes all it is given */
   int64_t sndhwm_bytes;     /* bytes queued a peer; 8 MiB; -1 no limit */
   int64_t max_bytes;        /* queued for all peers together, the same payload

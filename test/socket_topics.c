@@ -533,7 +533,10 @@ static void repeats_are_forgotten(int backend) {
   stage_open(&g, backend, false);
   fan_open(
       &pub, &g,
-      (mcq_socket_options_t){.type = MCQ_PUB, .flags = MCQ_PUB_COUNT_SUBS});
+      (mcq_socket_options_t){.type = MCQ_PUB,
+                             .flags = MCQ_PUB_COUNT_SUBS,
+                             /* What is said at once is heard in one turn. */
+                             .turn_usec = 1000000});
   player_bind(&pub.p);
   raw_open(&raw, &g);
   size_t bytes = 0;

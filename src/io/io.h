@@ -56,8 +56,8 @@ typedef struct mcq__task {
  * begins with it, so each of them is exceeded by one connection's own share at
  * most; what has to wait is first in the next turn. */
 #define MCQ__TURN_MESSAGES ((uint64_t) 65536)
-#define MCQ__TURN_BYTES ((uint64_t) 4194304)
-#define MCQ__TURN_NS ((uint64_t) 1000000)
+#define MCQ__TURN_BYTES ((uint64_t) 1048576)
+#define MCQ__TURN_NS ((uint64_t) 500000)
 #define MCQ__TURN_FLUSH_NS ((uint64_t) 1000000)
 
 /* What it has taken. */

@@ -10,7 +10,7 @@
 /* Rounds of asking and handling in one phase, and what one turn handles. */
 #define ROUNDS 8
 #define TURN_COMPLETIONS 1024
-#define TURN_BYTES (MCQ__BUFFER_COUNT * MCQ__BUFFER_SIZE)
+#define TURN_BYTES MCQ__TURN_BYTES
 
 /* When the kernel has no memory for requests they wait this long, in ms. */
 #define RETRY_MS 10
@@ -24,19 +24,31 @@ static void refill_budget(mcq__uring_t* u) {
 
 /* ---- completions --------------------------------------------------------- */
 
-/* Handles what is there and what comes meanwhile.  False when the budget is
- * used up, or what is there is no longer ours. */
+static bool may_reap(const mcq__uring_t* u) {
+  return u->budget > 0 && u->budget_bytes > 0 && !u->io->forked;
+}
+
+/* What was said is on its way out.  More is heard after that: two ends that
+ * hear as long as the other one says something take turns at being idle. */
+static bool unanswered(const mcq__uring_t* u) {
+  return !mcq__list_empty(&u->io->turn.flush);
+}
+
+/* Handles what is there, and not what comes meanwhile.  False when the budget
+ * is used up, or what is there is no longer ours. */
 static bool reap(mcq__uring_t* u, unsigned* count) {
   mcq__done_t done;
-  while (u->budget > 0 && u->budget_bytes > 0 && !u->io->forked) {
-    if (!mcq__ring_next(&u->ring, &done, &u->io->calls.enters)) return true;
+  if (!may_reap(u)) return false;
+  for (unsigned n = mcq__ring_ready(&u->ring, &u->io->calls.enters);
+       n > 0 && may_reap(u); n--) {
+    if (!mcq__ring_next(&u->ring, &done, &u->io->calls.enters)) break;
     size_t bytes = done.res > 0 ? (size_t) done.res : 0;
     u->budget--;
     u->budget_bytes -= bytes < u->budget_bytes ? bytes : u->budget_bytes;
     (*count)++;
     mcq__uring_done(&done);
   }
-  return false;
+  return may_reap(u);
 }
 
 static void on_poll(uv_poll_t* poll, int status, int events) {
@@ -47,7 +59,7 @@ static void on_poll(uv_poll_t* poll, int status, int events) {
   if (u->io->forked) return;
   refill_budget(u);
   u->busy = true;
-  reap(u, &count);
+  if (!unanswered(u)) reap(u, &count);
   u->busy = false;
 }
 
@@ -76,6 +88,7 @@ static void submit(mcq__io_t* io) {
     mcq__uring_ask(u);
     rc = mcq__ring_submit(&u->ring, &io->calls.enters);
     drained = reap(u, &count);
+    if (unanswered(u)) break; /* the phase comes to it, and then here again */
     if (!drained || (count == 0 && (rc != 0 || !work_left(u)))) break;
   }
   u->busy = false;

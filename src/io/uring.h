@@ -32,7 +32,7 @@ typedef struct mcq__uring {
   mcq__idle_t idle;    /* gives them back */
   unsigned budget;     /* completions to be handled in this turn */
   size_t budget_bytes; /* and bytes */
-  bool bundles;        /* one receive may fill several buffers */
+  bool bundles;        /* one receive may fill several buffers, to a cap */
   bool ring_up;
   bool has_timer;
   bool busy; /* handling completions */
@@ -92,7 +92,6 @@ typedef struct mcq__uring_wire {
   int fd;
   int end;          /* why nothing more will be read; 0: more may come */
   unsigned cancels; /* cancel requests with the kernel */
-  uint8_t gulp;     /* how much is handed over at once */
   uint8_t hangup;   /* enum mcq__uring_hangup */
   uint8_t send;     /* enum mcq__uring_send */
   bool end_told;

@@ -12,7 +12,7 @@
 #include "base/slab.h"
 #include "io/uring_ring.h"
 
-#define MCQ__BUFFER_COUNT 256 /* a power of two */
+#define MCQ__BUFFER_COUNT 128 /* a power of two */
 #define MCQ__BUFFER_SIZE ((size_t) 16384)
 
 /* The group number the kernel knows them by. */

@@ -21,6 +21,9 @@
 #define PIECES (MCQ__BUFFER_SIZE / PIECE + 1)
 #define SENT (PIECE * PIECES)
 
+/* A cap that this does not reach. */
+#define CAP (2 * SENT)
+
 typedef struct probe {
   struct io_uring* ring;
   mcq__buffers_t* buffers;
@@ -41,7 +44,7 @@ static int arm(probe_t* p) {
   sqe->fd = p->pair[1];
   sqe->flags = IOSQE_BUFFER_SELECT;
   sqe->ioprio = IORING_RECV_MULTISHOT;
-  if (p->bundles) sqe->ioprio |= MCQ__RECVSEND_BUNDLE;
+  if (p->bundles) mcq__ring_bundle(sqe, CAP);
   sqe->buf_group = MCQ__BUFFER_GROUP;
   p->receiving = true;
   return mcq__ring_submit(p->ring, &p->enters);

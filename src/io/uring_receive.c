@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading of the uring back end.  A wire that is read has one multishot
- * receive with the kernel, which goes on completing until it is cancelled,
- * fails or finds no buffer.  Called by the table (start, stop), by uring_wire.c
- * and by the pump; never calls back from a call of the room above.
+ * receive with the kernel, which goes on completing until it has brought a
+ * good deal, is cancelled, fails or finds no buffer.  Called by the table
+ * (start, stop), by uring_wire.c and by the pump; never calls back from a call
+ * of the room above.
  *
  * A reader that is stopped is usually started again in the next turn, so its
  * receive goes on for a while and what comes is parked: in the buffers it came
@@ -18,14 +19,13 @@ typedef mcq__uring_wire_t wire_t;
 /* A stopped reader may take in this much before its receive is cancelled; one
  * that was only just stopped, and perhaps for a turn, this much. */
 #define PARKED_MAX ((size_t) 262144)
-#define PARKED_BRIEFLY (MCQ__BUFFER_COUNT * MCQ__BUFFER_SIZE / 8)
+#define PARKED_BRIEFLY (MCQ__BUFFER_COUNT * MCQ__BUFFER_SIZE / 4)
 #define BRIEF 2 /* turns */
 
-/* A receive may bring megabytes.  Whoever has had enough of them for a turn
- * would have to copy the rest out of the buffers, so they are handed over in
- * gulps: of this size, doubled so often at most as long as more is wanted. */
-#define GULP ((size_t) 262144)
-#define GULP_MAX 4
+/* With bundles, what a receive brings before it has to be asked for anew: no
+ * loop waits while the kernel copies more, and no connection fills the buffers
+ * of all. */
+#define RECEIVE_MAX 262144
 
 /* ---- asking -------------------------------------------------------------- */
 
@@ -34,8 +34,8 @@ static void ask_receive(wire_t* w) {
   sqe->opcode = IORING_OP_RECV;
   sqe->flags = IOSQE_BUFFER_SELECT;
   sqe->ioprio = IORING_RECV_MULTISHOT;
-  if (w->u->bundles) sqe->ioprio |= MCQ__RECVSEND_BUNDLE;
   sqe->buf_group = MCQ__BUFFER_GROUP;
+  if (w->u->bundles) mcq__ring_bundle(sqe, RECEIVE_MAX);
   w->receiving = true;
 }
 
@@ -173,44 +173,21 @@ static void park(wire_t* w, mcq__slice_t* s) {
   if (w->parked_bytes > PARKED_MAX) mcq__uring_want(w);
 }
 
-/* Takes the next gulp from the beginning of `*s`; it has a count of its own. */
-static mcq__slice_t next_gulp(const wire_t* w, mcq__slice_t* s) {
-  size_t n = GULP << w->gulp;
-  if (n > s->len) n = s->len;
-  mcq__slice_t part = mcq__slice_retain(mcq__slice_sub(*s, 0, n));
-  *s = mcq__slice_sub(*s, n, s->len - n);
-  return part;
-}
-
-/* Takes over the gulp's count. */
-static void hand_over(wire_t* w, mcq__slice_t* part) {
-  bool full = part->len >= GULP << w->gulp;
-  w->wire.events->on_bytes(&w->wire, *part);
-  mcq__slice_release(part);
-  if (!w->reading && w->gulp > 0)
-    w->gulp--;
-  else if (w->reading && full && w->gulp < GULP_MAX)
-    w->gulp++;
-}
-
-static bool is_over(const wire_t* w) {
-  return w->closing || w->end != 0;
-}
-
-/* Takes over the slice's count. */
+/* Takes over the slice's count.  Where it has to wait for the next turn it is
+ * before those that have had a share of this one: they may have many more to
+ * come, and others find no buffer until it is delivered. */
 static void deliver(wire_t* w, mcq__slice_t* s) {
-  while (s->len > 0 && !is_over(w)) {
-    bool spent = mcq__io_spent(w->wire.io);
-    if (!w->reading || w->parked.count != 0 || mcq__unlikely(spent)) {
-      if (w->reading && w->parked.count == 0)
-        mcq__io_later(w->wire.io, &w->task);
-      park(w, s);
-      return;
-    }
-    mcq__slice_t part = next_gulp(w, s);
-    hand_over(w, &part);
+  if (w->closing || w->end != 0) {
+    mcq__slice_release(s);
+  } else if (!w->reading || w->parked.count != 0) {
+    park(w, s);
+  } else if (mcq__unlikely(mcq__io_spent(w->wire.io))) {
+    park(w, s);
+    mcq__io_work(w->wire.io, &w->task);
+  } else {
+    w->wire.events->on_bytes(&w->wire, *s);
+    mcq__slice_release(s);
   }
-  mcq__slice_release(s);
 }
 
 /* Nobody reads, and the peer has gone: is there anything to be read before
@@ -230,14 +207,9 @@ void mcq__uring_deliver_parked(mcq__task_t* task) {
   wire_t* w = mcq__container_of(task, wire_t, task);
   do {
     if (!w->reading || w->parked.count == 0) break;
-    mcq__slice_t* first = (mcq__slice_t*) mcq__fifo_first(&w->parked);
-    mcq__slice_t part = next_gulp(w, first);
-    w->parked_bytes -= part.len;
-    if (first->len == 0) {
-      mcq__slice_t empty = unpark(w);
-      mcq__slice_release(&empty);
-    }
-    hand_over(w, &part);
+    mcq__slice_t s = unpark(w);
+    w->wire.events->on_bytes(&w->wire, s);
+    mcq__slice_release(&s);
   } while (!mcq__io_spent(w->wire.io));
   if (w->reading && w->parked.count != 0) mcq__io_later(w->wire.io, &w->task);
   mcq__uring_want(w);

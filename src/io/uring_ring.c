@@ -4,8 +4,6 @@
 #include "io/uring_ring.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <sys/utsname.h>
 
 /* Requests a submission takes, and completions the kernel can keep: a
  * connection has up to four requests, and what does not fit the kernel keeps
@@ -21,7 +19,9 @@
 #define NEEDED \
   (IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_FAST_POLL)
 
+/* What liburing 2.3 does not name yet. */
 #define FEAT_RECVSEND_BUNDLE (1U << 14)
+#define RECVSEND_BUNDLE (1U << 4)
 
 int mcq__ring_open(struct io_uring* ring) {
   /* Completions are posted when the thread enters the kernel anyway, not by
@@ -48,17 +48,13 @@ int mcq__ring_open(struct io_uring* ring) {
   return -ENOSYS;
 }
 
-/* Kernels from 6.10 on have bundles, but before 6.16 a receive that was cut
- * short could go on in the next buffer and say nothing of the gap.  Some of
- * them were mended later; which ones their version does not tell. */
 bool mcq__ring_bundles(const struct io_uring* ring) {
-  struct utsname name;
-  unsigned major;
-  unsigned minor;
-  if ((ring->features & FEAT_RECVSEND_BUNDLE) == 0) return false;
-  if (uname(&name) != 0) return false;
-  if (sscanf(name.release, "%u.%u", &major, &minor) != 2) return false;
-  return major > 6 || (major == 6 && minor >= 16);
+  return (ring->features & FEAT_RECVSEND_BUNDLE) != 0;
+}
+
+void mcq__ring_bundle(struct io_uring_sqe* sqe, uint32_t bytes) {
+  sqe->ioprio |= RECVSEND_BUNDLE;
+  sqe->file_index = bytes; /* the same place as optlen */
 }
 
 int mcq__ring_submit(struct io_uring* ring, uint64_t* enters) {
@@ -91,14 +87,16 @@ static bool held_back(const struct io_uring* ring) {
   return (flags & (IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN)) != 0;
 }
 
+unsigned mcq__ring_ready(struct io_uring* ring, uint64_t* enters) {
+  unsigned n = io_uring_cq_ready(ring);
+  if (n != 0 || !held_back(ring)) return n;
+  (*enters)++;
+  return io_uring_get_events(ring) < 0 ? 0 : io_uring_cq_ready(ring);
+}
+
 bool mcq__ring_next(struct io_uring* ring, mcq__done_t* out, uint64_t* enters) {
+  if (mcq__ring_ready(ring, enters) == 0) return false;
   unsigned head = *ring->cq.khead;
-  if (head == io_uring_smp_load_acquire(ring->cq.ktail)) {
-    if (!held_back(ring)) return false;
-    (*enters)++;
-    if (io_uring_get_events(ring) < 0) return false;
-    if (head == io_uring_smp_load_acquire(ring->cq.ktail)) return false;
-  }
   const struct io_uring_cqe* cqe = &ring->cq.cqes[head & ring->cq.ring_mask];
   out->token = cqe->user_data;
   out->res = cqe->res;

@@ -16,14 +16,11 @@ typedef struct mcq__done {
   uint32_t flags; /* IORING_CQE_F_... */
 } mcq__done_t;
 
-/* What liburing 2.3 does not name yet; kernels before 6.10 do not know it. */
-#define MCQ__RECVSEND_BUNDLE (1U << 4)
-
 /* Sets up a ring.  0 or a system error; on error there is nothing to close. */
 int mcq__ring_open(struct io_uring* ring);
 
 /* True when a receive may fill several provided buffers at once on this
- * kernel, and does so in order. */
+ * kernel. */
 bool mcq__ring_bundles(const struct io_uring* ring);
 
 /* Calls of the kernel are added to `*enters` here and below.
@@ -35,9 +32,19 @@ bool mcq__ring_room(struct io_uring* ring, unsigned n, uint64_t* enters);
 /* A request to fill in.  Invariant: mcq__ring_room said there is room. */
 struct io_uring_sqe* mcq__ring_request(struct io_uring* ring, uint64_t token);
 
+/* Lets a multishot receive do so, and ends it after `bytes` of them, if not
+ * before: its last completion then comes without MORE.  Kernels before 6.17
+ * refuse the latter, which is as well: some of them, when a receive was cut
+ * short, went on in the next buffer and said nothing of the gap. */
+void mcq__ring_bundle(struct io_uring_sqe* sqe, uint32_t bytes);
+
 /* Hands all requests to the kernel.  0, or why some are still in the queue:
  * they stay there for the next call. */
 int mcq__ring_submit(struct io_uring* ring, uint64_t* enters);
+
+/* How many completions are there, letting the kernel post what it holds back
+ * when none is. */
+unsigned mcq__ring_ready(struct io_uring* ring, uint64_t* enters);
 
 /* Takes the oldest completion, letting the kernel post what it holds back
  * when none is there.  False when there is none. */

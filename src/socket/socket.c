@@ -13,7 +13,7 @@
 /* The usual mark of a queue, and how many bytes of small messages make a batch,
  * which is what a write likes best. */
 #define USUAL_MESSAGES 1000
-#define USUAL_BATCH ((uint64_t) 131072)
+#define USUAL_BATCH ((uint64_t) 262144)
 
 /* ---- events to the user -------------------------------------------------- */
 
