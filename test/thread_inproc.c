@@ -3,6 +3,7 @@
  * one sends another gets, once and in order, by reference; and everybody may
  * come and go at any time.  The thread sanitizer looks on in the long checks,
  * with MCQ_TEST_MESSAGES a million. */
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -363,6 +364,48 @@ static void everybody_comes_and_goes(void** state) {
   assert_true(ups > 0 && heard > 0);
 }
 
+/* ---- a door that closes -------------------------------------------------- */
+
+static void end_life(seat_t* t) {
+  mcq_close(t->socket, NULL);
+  mcq_ctx_close(t->ctx, NULL);
+  must(uv_run(&t->loop, UV_RUN_DEFAULT) == 0);
+}
+
+/* Lets callers queue up at the door, for the loop does not run, and closes. */
+static void slam(void* arg) {
+  seat_t* t = (seat_t*) arg;
+  for (unsigned i = 0; i < t->wanted; i++) {
+    open_ctx(t);
+    open_socket(t, (mcq_socket_options_t){.type = MCQ_DEALER});
+    must(mcq_bind(t->socket, NAME, NULL) == 0);
+    for (uint64_t n = test_random(&t->luck) % 64; n > 0; n--) sched_yield();
+    end_life(t);
+  }
+  mcq_inproc_release(t->space);
+}
+
+/* Queues up there, and goes before it is let in. */
+static void knock(void* arg) {
+  seat_t* t = (seat_t*) arg;
+  for (unsigned i = 0; i < t->wanted; i++) {
+    open_ctx(t);
+    open_socket(t, (mcq_socket_options_t){.type = MCQ_DEALER});
+    must(mcq_connect(t->socket, NAME, NULL, NULL) == 0);
+    for (uint64_t n = test_random(&t->luck) % 4; n > 0; n--)
+      (void) uv_run(&t->loop, UV_RUN_NOWAIT);
+    end_life(t);
+  }
+  must(t->ups == t->downs);
+  mcq_inproc_release(t->space);
+}
+
+static void doors_close_on_those_who_leave(void** state) {
+  (void) state;
+  unsigned rounds = messages_wanted() / 100;
+  run_all(rounds > 2000 ? 2000 : rounds, slam, knock);
+}
+
 /* ---- main ---------------------------------------------------------------- */
 
 static int run_on(int which) {
@@ -370,6 +413,7 @@ static int run_on(int which) {
       cmocka_unit_test(answers_come_in_order),
       cmocka_unit_test(subscribers_share_what_they_get),
       cmocka_unit_test(everybody_comes_and_goes),
+      cmocka_unit_test(doors_close_on_those_who_leave),
   };
   backend = which;
   return cmocka_run_group_tests(tests, NULL, NULL);

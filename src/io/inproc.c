@@ -168,9 +168,11 @@ static void call_again(const mcq__io_t* io, const char* name) {
   }
 }
 
-/* Under the lock, and only at a door that is open. */
-static mcq__link_t* next_visit(door_t* door) {
+/* Who is next at the door, or NULL.  From then on he is the caller's. */
+static mcq__link_t* take_visit(mcq__io_t* io, door_t* door) {
+  if (!mcq__io_enter(io, &io->space->lock)) return NULL;
   mcq__node_t* n = mcq__list_shift(&door->visits);
+  uv_mutex_unlock(&io->space->lock);
   return n == NULL ? NULL : mcq__container_of(n, mcq__link_t, node);
 }
 
@@ -193,9 +195,7 @@ static void run_visits(mcq__task_t* task) {
   door_t* door = mcq__container_of(task, door_t, ring.task);
   mcq__listener_t* l = door->listener;
   for (int i = 0; i < VISITS && !l->closing; i++) {
-    uv_mutex_lock(&l->io->space->lock);
-    mcq__link_t* link = next_visit(door);
-    uv_mutex_unlock(&l->io->space->lock);
+    mcq__link_t* link = take_visit(l->io, door);
     if (link == NULL) return;
     receive(l, link);
   }
@@ -230,18 +230,15 @@ static void run_closed(mcq__task_t* task) {
   mcq__listener_closed(mcq__container_of(task, mcq__listener_t, closed));
 }
 
-/* Those who are at the door are sent away. */
+/* Those who are at the door are sent away, one by one: until it is his turn
+ * each may leave by himself. */
 static void close_door(mcq__io_t* io, door_t* door) {
-  mcq__node_t visits;
   if (!mcq__io_enter(io, &io->space->lock)) return;
   mcq__list_remove(&door->node);
-  mcq__list_init(&visits);
-  mcq__list_splice(&visits, &door->visits);
   uv_mutex_unlock(&io->space->lock);
   mcq__bell_cancel(io, &door->ring);
-  mcq__node_t* n;
-  while ((n = mcq__list_shift(&visits)) != NULL)
-    mcq__link_refuse(io, mcq__container_of(n, mcq__link_t, node));
+  mcq__link_t* link;
+  while ((link = take_visit(io, door)) != NULL) mcq__link_refuse(io, link);
   mcq__mem_free(io->mem, door);
 }
 
