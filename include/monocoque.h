@@ -513,6 +513,8 @@ MCQ_EXTERN void mcq_unref(mcq_socket_t* socket);
 
 /* Listens at "tcp://host:port": host is numeric (IPv6 in brackets), an
  * interface name, "localhost" or "*"; port 0 or "*" takes a free one.
+ * Connections have TCP_NODELAY, and the system's congestion control but for
+ * one: BBR gives way to Reno where a connection does not leave this machine.
  *
  * Or at "ipc://path" or "ipc://@name" (Linux: a name without a file), where
  * the path "*" takes a fresh one in a directory that only this user can enter.

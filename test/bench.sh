@@ -227,7 +227,8 @@ uring=$("${PKG_CONFIG:-pkg-config}" --modversion liburing 2>/dev/null)
   echo "|---|---|"
   echo "| date | $(fact date "$any") |"
   echo "| processor | $(fact cpu "$any"), $(fact cores "$any") cores |"
-  echo "| kernel | $(fact kernel "$any") |"
+  echo "| kernel | $(fact kernel "$any"), congestion control of TCP" \
+    "$(fact tcp_congestion_control "$any") |"
   echo "| compiler | $(fact compiler "$any"), ${CFLAGS:-flags unknown} |"
   echo "| libraries | libuv $(fact libuv "$any"), liburing" \
     "${uring:-unknown}, $(fact libzmq "$any") |"

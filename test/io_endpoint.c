@@ -226,6 +226,30 @@ static void mapped_addresses_are_shown_as_what_they_are(void** state) {
   assert_string_equal(text, "tcp://10.20.30.40:99");
 }
 
+static bool is_here(const char* to, const char* from) {
+  mcq__address_t a;
+  mcq__address_t b;
+  assert_int_equal(mcq__address_numeric(&a, to, 1), 0);
+  assert_int_equal(mcq__address_numeric(&b, from, 2), 0);
+  return mcq__address_is_here(&a, &b);
+}
+
+static void what_does_not_leave_the_machine(void** state) {
+  (void) state;
+  assert_true(is_here("127.0.0.1", "127.0.0.1"));
+  assert_true(is_here("127.8.9.10", "10.20.30.40"));
+  assert_true(is_here("::1", "::1"));
+  assert_true(is_here("::ffff:127.0.0.1", "::ffff:127.0.0.1"));
+  assert_true(is_here("10.20.30.40", "10.20.30.40"));
+  assert_true(is_here("::ffff:10.20.30.40", "10.20.30.40"));
+  assert_true(is_here("2001:db8::7", "2001:db8::7"));
+  assert_false(is_here("10.20.30.40", "10.20.30.41"));
+  assert_false(is_here("10.20.30.40", "127.0.0.1"));
+  assert_false(is_here("2001:db8::7", "2001:db8::8"));
+  assert_false(is_here("2001:db8::7", "32.1.13.184"));
+  assert_false(is_here("::2", "::1"));
+}
+
 static void local_names(void** state) {
   (void) state;
   mcq__address_t a;
@@ -259,6 +283,7 @@ int main(void) {
       cmocka_unit_test(numbers_survive_the_round_trip),
       cmocka_unit_test(scopes_are_kept),
       cmocka_unit_test(mapped_addresses_are_shown_as_what_they_are),
+      cmocka_unit_test(what_does_not_leave_the_machine),
       cmocka_unit_test(local_names),
       cmocka_unit_test(names_are_no_numbers),
   };

@@ -4,6 +4,7 @@
 #include "io/listener.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "io/address.h"
+#include "io/tcp.h"
 #include "support/io_seat.h"
 
 typedef struct stand {
@@ -411,6 +413,45 @@ static void nothing_is_heard_after_closing(void** state) {
   test_seat_close(&t);
 }
 
+/* ---- connections --------------------------------------------------------- */
+
+/* A connected socket whose congestion control was `before`: its name after it
+ * was made a stream.  False: this system has no such algorithm. */
+static bool algorithm_after(const char* before, char after[16]) {
+  struct sockaddr_in a = {.sin_family = AF_INET};
+  socklen_t size = sizeof a;
+  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  int door = socket(AF_INET, SOCK_STREAM, 0);
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  assert_true(door >= 0 && fd >= 0);
+  bool known = setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, before,
+                          (socklen_t) strlen(before)) == 0;
+  assert_int_equal(bind(door, (struct sockaddr*) &a, sizeof a), 0);
+  assert_int_equal(listen(door, 1), 0);
+  assert_int_equal(getsockname(door, (struct sockaddr*) &a, &size), 0);
+  assert_int_equal(connect(fd, (struct sockaddr*) &a, sizeof a), 0);
+  (void) mcq__stream_open(&mcq__tcp_family, fd);
+  memset(after, 0, 16);
+  size = 16;
+  assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, after, &size),
+                   0);
+  close(fd);
+  close(door);
+  return known;
+}
+
+/* Within the machine nothing waits for a line that is not there; what does not
+ * make it wait stays as the system has it. */
+static void nothing_is_spaced_out_within_the_machine(void** state) {
+  (void) state;
+  char name[16];
+  assert_true(algorithm_after("reno", name));
+  assert_string_equal(name, "reno");
+  if (algorithm_after("cubic", name)) assert_string_equal(name, "cubic");
+  (void) algorithm_after("bbr", name);
+  assert_true(strncmp(name, "bbr", 3) != 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(each_kind_of_host),
@@ -424,6 +465,7 @@ int main(void) {
       cmocka_unit_test(accepting_takes_no_memory),
       cmocka_unit_test(listening_survives_every_failing_allocation),
       cmocka_unit_test(nothing_is_heard_after_closing),
+      cmocka_unit_test(nothing_is_spaced_out_within_the_machine),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -114,15 +114,30 @@ void mcq__address_text(const mcq__address_t* a, char out[MCQ__ENDPOINT_MAX]) {
   snprintf(out, MCQ__ENDPOINT_MAX, "tcp://[%s%s]:%u", host, zone, port);
 }
 
-size_t mcq__address_origin(const mcq__address_t* a, uint8_t out[8]) {
-  const uint8_t* from = (const uint8_t*) &a->v4.sin_addr;
-  size_t len = 4;
-  if (a->any.sa_family == AF_INET6) {
-    const struct in6_addr* ip = &a->v6.sin6_addr;
-    bool mapped = IN6_IS_ADDR_V4MAPPED(ip);
-    from = ip->s6_addr + (mapped ? 12 : 0);
-    len = mapped ? 4 : 8;
+/* The address alone, in network order; what stands for IPv4 as that.  Returns
+ * its length. */
+static size_t ip_of(const mcq__address_t* a, const uint8_t** ip) {
+  if (a->any.sa_family != AF_INET6) {
+    *ip = (const uint8_t*) &a->v4.sin_addr;
+    return 4;
   }
+  bool mapped = IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr);
+  *ip = a->v6.sin6_addr.s6_addr + (mapped ? 12 : 0);
+  return mapped ? 4 : 16;
+}
+
+size_t mcq__address_origin(const mcq__address_t* a, uint8_t out[8]) {
+  const uint8_t* from;
+  size_t len = ip_of(a, &from) == 4 ? 4 : 8;
   for (size_t i = 0; i < len; i++) out[i] = from[i];
   return len;
+}
+
+bool mcq__address_is_here(const mcq__address_t* to,
+                          const mcq__address_t* from) {
+  const uint8_t* ip[2];
+  size_t len = ip_of(to, &ip[0]);
+  if (len == 4 ? ip[0][0] == 127 : IN6_IS_ADDR_LOOPBACK(&to->v6.sin6_addr))
+    return true;
+  return ip_of(from, &ip[1]) == len && memcmp(ip[0], ip[1], len) == 0;
 }

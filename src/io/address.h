@@ -4,6 +4,7 @@
 #define MCQ__IO_ADDRESS_H
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "io/endpoint.h"
@@ -33,6 +34,10 @@ void mcq__address_wildcard(mcq__address_t* out, int family, uint16_t port);
  * the address of an IPv4 peer, the network of an IPv6 one.  Returns its
  * length. */
 size_t mcq__address_origin(const mcq__address_t* a, uint8_t out[8]);
+
+/* True when what leaves for `to` from `from` does not leave this machine: a
+ * loopback address, or the sender's own. */
+bool mcq__address_is_here(const mcq__address_t* to, const mcq__address_t* from);
 
 /* "tcp://127.0.0.1:80", "tcp://[fe80::1%eth0]:80"; an IPv4 peer of an IPv6
  * socket is shown as the IPv4 address it has. */

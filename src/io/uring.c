@@ -7,10 +7,10 @@
 #include "io/uring.h"
 #include "io/seat.h"
 
-/* Rounds of asking and handling in one phase, and what one turn handles. */
+/* Rounds of asking and handling in one phase, and what one turn handles, of
+ * MCQ__TURN_BYTES at most. */
 #define ROUNDS 8
 #define TURN_COMPLETIONS 1024
-#define TURN_BYTES MCQ__TURN_BYTES
 
 /* When the kernel has no memory for requests they wait this long, in ms. */
 #define RETRY_MS 10
@@ -19,7 +19,7 @@ extern const mcq__backend_t mcq__backend_uring_table;
 
 static void refill_budget(mcq__uring_t* u) {
   u->budget = TURN_COMPLETIONS;
-  u->budget_bytes = TURN_BYTES;
+  u->budget_bytes = MCQ__TURN_BYTES;
 }
 
 /* ---- completions --------------------------------------------------------- */

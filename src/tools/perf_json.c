@@ -97,9 +97,10 @@ static json_t* row(const perf_book_t* book, size_t at, size_t who) {
 static json_t* machine(void) {
   perf_machine_t m;
   perf_machine_read(&m);
-  return json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:s}", "cpu", m.cpu, "cores",
-                   (int) m.cores, "kernel", m.kernel, "compiler", m.compiler,
-                   "libuv", uv_version_string(), "libzmq",
+  return json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:s}", "cpu", m.cpu,
+                   "cores", (int) m.cores, "kernel", m.kernel,
+                   "tcp_congestion_control", m.congestion, "compiler",
+                   m.compiler, "libuv", uv_version_string(), "libzmq",
                    perf_has_zmq() ? perf_zmq_name() : "none", "date", m.date);
 }
 

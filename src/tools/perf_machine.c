@@ -28,9 +28,20 @@ static void read_cpu(char* out, size_t size) {
   if (f != NULL) fclose(f);
 }
 
+/* What rivals send with; this library does so, too, where nothing is gained by
+ * another one. */
+static void read_congestion(char* out, size_t size) {
+  char line[64] = "";
+  FILE* f = fopen("/proc/sys/net/ipv4/tcp_congestion_control", "r");
+  if (f != NULL && fgets(line, sizeof line, f) != NULL)
+    snprintf(out, size, "%.*s", (int) strcspn(line, "\n"), line);
+  if (f != NULL) fclose(f);
+}
+
 void perf_machine_read(perf_machine_t* out) {
   *out = (perf_machine_t){0};
   read_cpu(out->cpu, sizeof out->cpu);
+  read_congestion(out->congestion, sizeof out->congestion);
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) out->cores = CPU_COUNT(&set);
   struct utsname u;

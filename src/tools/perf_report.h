@@ -27,6 +27,7 @@ typedef struct perf_machine {
   char cpu[128];
   long cores; /* that this process may use */
   char kernel[256];
+  char congestion[32]; /* TCP's algorithm, if the system tells */
   char compiler[128];
   char date[32]; /* UTC */
 } perf_machine_t;
