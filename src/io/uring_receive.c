@@ -182,7 +182,7 @@ static void deliver(wire_t* w, mcq__slice_t* s) {
   } else if (!w->reading || w->parked.count != 0) {
     park(w, s);
   } else if (mcq__unlikely(mcq__io_spent(w->wire.io))) {
-    mcq__io_work(w->wire.io, &w->task); /* before park(), which may be the end */
+    mcq__io_work(w->wire.io, &w->task); /* first, for park() may be the end */
     park(w, s);
   } else {
     w->wire.events->on_bytes(&w->wire, *s);
