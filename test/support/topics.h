@@ -218,15 +218,23 @@ static inline bool raw_has(raw_t* r, size_t n) {
   return r->in.len - r->at >= n;
 }
 
+/* Waits for them; the other side may not end before. */
+static inline void raw_need(raw_t* r, size_t n) {
+  while (!raw_has(r, n)) {
+    assert_false(r->ended);
+    stage_step(r->g);
+  }
+}
+
 /* The next frame: its flags; `*body` and `*len` are good until the next. */
 static inline unsigned raw_frame(raw_t* r, const uint8_t** body, size_t* len) {
-  until(r->g, raw_has(r, 2));
+  raw_need(r, 2);
   unsigned flags = r->in.data[r->at];
   size_t head = (flags & 2) != 0 ? 9 : 2;
-  until(r->g, raw_has(r, head));
+  raw_need(r, head);
   *len = 0;
   for (size_t i = 1; i < head; i++) *len = *len << 8 | r->in.data[r->at + i];
-  until(r->g, raw_has(r, head + *len));
+  raw_need(r, head + *len);
   *body = r->in.data + r->at + head;
   r->at += head + *len;
   return flags;
@@ -236,7 +244,7 @@ static inline unsigned raw_frame(raw_t* r, const uint8_t** body, size_t* len) {
 static inline void raw_greeted(raw_t* r) {
   const uint8_t* body;
   size_t len;
-  until(r->g, raw_has(r, 64));
+  raw_need(r, 64);
   r->at += 64;
   assert_int_equal(raw_frame(r, &body, &len) & 4, 4);
   assert_memory_equal(body, "\5READY", 6);
