@@ -95,6 +95,7 @@ struct side {
   bool closed;
   void (*on_bytes)(side_t* s, mcq__slice_t bytes);
   void (*on_wrote)(side_t* s);
+  void (*on_ended)(side_t* s);
 };
 
 /* The wire of an event.  The loop does not sleep after one, so that a test can
@@ -129,6 +130,7 @@ static void on_end(mcq__wire_t* wire, int code) {
   assert_false(s->calling || s->closing);
   s->end = code;
   s->ends++;
+  if (s->on_ended != NULL) s->on_ended(s);
 }
 
 static void on_closed(mcq__wire_t* wire) {
@@ -752,6 +754,48 @@ static void storms_of_stops_lose_nothing(void** state) {
     until_received(&s[i]);
     end_side(&s[i]);
   }
+  close_seat(&t);
+}
+
+/* ---- no memory at the end of a turn -------------------------------------- */
+
+static struct {
+  mcq__task_t task;
+  test_seat_t* seat;
+} tired;
+
+/* The turn is over before anything is received, and memory is short. */
+static void tire(mcq__task_t* task) {
+  (void) task;
+  mcq__io_spend(&tired.seat->io, 0, MCQ__TURN_BYTES, 0);
+  test_alloc_fail_next(&tired.seat->pool.alloc, true);
+}
+
+/* What comes then cannot be kept for the next turn.  Whoever closes when told
+ * so is told of the close when the kernel has let go, and not before. */
+static void what_cannot_wait_ends_the_wire(void** state) {
+  (void) state;
+  test_seat_t t;
+  side_t s;
+  char byte;
+  open_seat(&t);
+  open_side(&s, &t, false, 3);
+  start(&s);
+  feed_all(&s, 100);
+  until_received(&s); /* now there is a slab to lend with */
+  test_seat_turns(&t, 2);
+  s.on_ended = close_side;
+  tired.task.run = tire;
+  tired.seat = &t;
+  feed_all(&s, 100);
+  mcq__io_work(&t.io, &tired.task);
+  while (s.ends == 0) sleep_once(&t);
+  t.pool.alloc.fail_at = 0;
+  assert_int_equal(s.end, MCQ_ENOMEM);
+  assert_int_equal(s.got, 100);
+  while (!s.closed) sleep_once(&t);
+  assert_int_equal(recv(s.peer, &byte, 1, 0), 0);
+  end_side(&s);
   close_seat(&t);
 }
 
@@ -1550,6 +1594,7 @@ int main(void) {
       cmocka_unit_test(what_one_receive_brings_is_capped),
       cmocka_unit_test(answers_come_before_more_is_heard),
       cmocka_unit_test(storms_of_stops_lose_nothing),
+      cmocka_unit_test(what_cannot_wait_ends_the_wire),
       cmocka_unit_test(a_thousand_wires_share_the_buffers),
       cmocka_unit_test(slices_may_be_held_until_the_next_turn),
       cmocka_unit_test(buffers_that_come_back_wake_the_loop),
