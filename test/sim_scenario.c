@@ -66,6 +66,8 @@ static const struct {
     {797,
      "who had no memory to count its patience with a lost peer waited for"
      " ever"},
+    {2001749,
+     "who had no memory to count it when it was closed had patience twice"},
 };
 
 static uint64_t current_seed;

@@ -251,9 +251,10 @@ static bool may_wait(mcq__end_t* end) {
 
 /* Patience with a closing endpoint that waits for a connection: `linger` since
  * the last connection moved something, if it took a message.  Connections that
- * come and go without taking one do not prolong it.  False: there is no memory
- * to wait with. */
-static bool be_patient(mcq__end_t* end) {
+ * come and go without taking one do not prolong it.  `lost`: one has just gone,
+ * and its own patience counts where there was no memory to note when this
+ * began. False: there is no memory to wait with. */
+static bool be_patient(mcq__end_t* end, bool lost) {
   mcq_socket_t* s = end->socket;
   const mcq__actor_t* a = &end->actor;
   uint64_t linger = mcq__socket_linger(s);
@@ -261,16 +262,16 @@ static bool be_patient(mcq__end_t* end) {
   if (!may_wait(end)) return false;
   mcq__parting_t* p = end->parting;
   uint64_t at = mcq__io_fresh_now(&s->host->io) + linger;
-  if (p->give_up_at == 0)
+  if (p->give_up_at == 0 && !lost)
     p->give_up_at = at;
-  else if (a->outbox->messages < p->left)
+  else if (p->give_up_at == 0 || a->outbox->messages < p->left)
     p->give_up_at = a->stop_at < at ? a->stop_at : at;
   p->left = a->outbox->messages;
   return true;
 }
 
-static void wait_for_connection(mcq__end_t* end) {
-  if (!be_patient(end))
+static void wait_for_connection(mcq__end_t* end, bool lost) {
+  if (!be_patient(end, lost))
     give_up(end);
   else if (end->parting != NULL && end->parting->give_up_at != 0)
     mcq__io_timer_start(&end->socket->host->io, &end->parting->linger,
@@ -320,7 +321,7 @@ void mcq__end_idle(mcq__end_t* end, bool retry) {
   bool keep = retry && !dials_once(end) && !stops_at(end, what) &&
               (!end->closing || end->actor.outbox->messages != 0);
   if (proves_nothing(end)) mcq__dialer_lasted(&end->dialer);
-  if (end->closing && keep) wait_for_connection(end);
+  if (end->closing && keep) wait_for_connection(end, true);
   if (end->closing && !keep) mcq__dialer_close(&end->dialer);
   if (!end->closing && !keep) stop_dialing(end, end->actor.code);
   mcq__dialer_lost(&end->dialer, keep);
@@ -335,13 +336,13 @@ static void close_dialed(mcq__end_t* end) {
   mcq__actor_t* a = &end->actor;
   uint64_t linger = mcq__socket_linger(s);
   s->pattern->seats->rest(s, a->peer);
-  (void) be_patient(end); /* asked again when it matters */
+  (void) be_patient(end, false); /* asked again when it matters */
   if (a->state == MCQ__ACTOR_UP || a->state == MCQ__ACTOR_ENDING) {
     mcq__socket_part(s, a);
   } else if (a->outbox->messages == 0 || linger == 0 || end->stopped) {
     give_up(end);
   } else {
-    wait_for_connection(end);
+    wait_for_connection(end, false);
   }
 }
 
