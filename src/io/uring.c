@@ -41,7 +41,7 @@ static bool reap(mcq__uring_t* u, unsigned* count) {
   if (!may_reap(u)) return false;
   for (unsigned n = mcq__ring_ready(&u->ring, &u->io->calls.enters);
        n > 0 && may_reap(u); n--) {
-    if (!mcq__ring_next(&u->ring, &done, &u->io->calls.enters)) break;
+    mcq__ring_next(&u->ring, &done);
     size_t bytes = done.res > 0 ? (size_t) done.res : 0;
     u->budget--;
     u->budget_bytes -= bytes < u->budget_bytes ? bytes : u->budget_bytes;

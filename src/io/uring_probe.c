@@ -53,7 +53,8 @@ static int arm(probe_t* p) {
 /* Takes one completion, if there is one.  0 or an error. */
 static int look(probe_t* p) {
   mcq__done_t done;
-  if (!mcq__ring_next(p->ring, &done, &p->enters)) return 0;
+  if (mcq__ring_ready(p->ring, &p->enters) == 0) return 0;
+  mcq__ring_next(p->ring, &done);
   if ((done.flags & IORING_CQE_F_MORE) == 0) {
     p->receiving = false;
     p->end = done.res;

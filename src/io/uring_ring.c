@@ -94,13 +94,11 @@ unsigned mcq__ring_ready(struct io_uring* ring, uint64_t* enters) {
   return io_uring_get_events(ring) < 0 ? 0 : io_uring_cq_ready(ring);
 }
 
-bool mcq__ring_next(struct io_uring* ring, mcq__done_t* out, uint64_t* enters) {
-  if (mcq__ring_ready(ring, enters) == 0) return false;
+void mcq__ring_next(struct io_uring* ring, mcq__done_t* out) {
   unsigned head = *ring->cq.khead;
   const struct io_uring_cqe* cqe = &ring->cq.cqes[head & ring->cq.ring_mask];
   out->token = cqe->user_data;
   out->res = cqe->res;
   out->flags = cqe->flags;
   io_uring_cq_advance(ring, 1);
-  return true;
 }

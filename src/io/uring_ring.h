@@ -46,8 +46,8 @@ int mcq__ring_submit(struct io_uring* ring, uint64_t* enters);
  * when none is. */
 unsigned mcq__ring_ready(struct io_uring* ring, uint64_t* enters);
 
-/* Takes the oldest completion, letting the kernel post what it holds back
- * when none is there.  False when there is none. */
-bool mcq__ring_next(struct io_uring* ring, mcq__done_t* out, uint64_t* enters);
+/* Takes the oldest completion.  Invariant: mcq__ring_ready said there is one.
+ */
+void mcq__ring_next(struct io_uring* ring, mcq__done_t* out);
 
 #endif
