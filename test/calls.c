@@ -115,9 +115,10 @@ static mcq__calls_t since(const side_t* side, mcq__calls_t before) {
   return c;
 }
 
-/* Of the kernel: what a ring was asked for are none, the ring's are. */
+/* Of the kernel.  What a ring answered is none; where it was asked to write,
+ * which is for a crowd and so not here, that would be counted twice. */
 static uint64_t sum(mcq__calls_t c, int backend) {
-  if (backend == MCQ_BACKEND_URING) return c.enters;
+  if (backend == MCQ_BACKEND_URING) return c.enters + c.writes;
   return c.reads + c.writes + c.polls;
 }
 
@@ -203,8 +204,8 @@ static void a_round_trip_is_a_write_and_a_read(int backend) {
   assert_int_equal(to.reads, TRIPS);
   assert_int_equal(from.polls + to.polls, 0);
   if (backend == MCQ_BACKEND_URING) {
-    assert_in_range(from.enters, 1, TRIPS + TRIPS / 4);
-    assert_in_range(to.enters, 1, TRIPS + TRIPS / 4);
+    assert_in_range(from.enters, 0, TRIPS / 4);
+    assert_in_range(to.enters, 0, TRIPS / 4);
   }
   close_pair(&p);
 }

@@ -171,13 +171,22 @@ static void stop(side_t* s) {
   s->calling = false;
 }
 
-static void send_pieces(side_t* s, const mcq__iov_t* iov, size_t count) {
+static ssize_t write_pieces(side_t* s, const mcq__iov_t* iov, size_t count) {
   size_t total = 0;
   for (size_t i = 0; i < count; i++) total += iov[i].len;
   s->calling = true;
   ssize_t n = s->wire->backend->write(s->wire, iov, count, total);
   s->calling = false;
-  assert_int_equal(n, MCQ__IN_FLIGHT);
+  return n;
+}
+
+/* As when many wires write, so that it is in flight. */
+static void send_pieces(side_t* s, const mcq__iov_t* iov, size_t count) {
+  mcq__uring_t* u = uring_of(s->seat);
+  u->turn = s->seat->io.turn.number;
+  u->writers = MCQ__URING_FEW;
+  u->writer = NULL;
+  assert_int_equal(write_pieces(s, iov, count), MCQ__IN_FLIGHT);
 }
 
 static void send_bytes(side_t* s, const void* data, size_t len) {
@@ -845,7 +854,7 @@ static void a_thousand_wires_share_the_buffers(void** state) {
     assert_true(round < 100000);
     mcq__uring_t* u = uring_of(&t);
     test_seat_turns(&t, 1);
-    starved = starved || !mcq__list_empty(&u->starved);
+    starved = starved || u->io->has_read;
     left = 0;
     for (size_t i = 0; i < wires; i++) {
       if (s[i].fed < 120 * KIB) feed(&s[i], 120 * KIB - (size_t) s[i].fed);
@@ -870,7 +879,7 @@ typedef struct holder {
 } holder_t;
 
 static holder_t holder;
-static bool starved; /* while slices were held */
+static bool starved; /* one read by itself while slices were held */
 
 /* Still what it was, and back it goes, last first. */
 static void let_go(void) {
@@ -893,12 +902,22 @@ static void hold(side_t* s, mcq__slice_t bytes) {
   holder.at[holder.count] = s->got - bytes.len;
   holder.seed[holder.count] = s->seed;
   holder.count++;
-  if (!mcq__list_empty(&uring_of(s->seat)->starved)) starved = true;
+  if (s->seat->io.has_read) starved = true;
 }
 
 static void hold_until_next_turn(side_t* s, mcq__slice_t bytes) {
   hold(s, bytes);
   mcq__io_later(&s->seat->io, &holder.task);
+}
+
+static void stop_when_held(side_t* s, mcq__slice_t bytes) {
+  hold(s, bytes);
+  stop(s);
+}
+
+static void close_when_held(side_t* s, mcq__slice_t bytes) {
+  hold(s, bytes);
+  close_side(s);
 }
 
 /* Little comes on each of many wires: the buffers are used up while what they
@@ -934,8 +953,9 @@ static void slices_may_be_held_until_the_next_turn(void** state) {
   close_seat(&t);
 }
 
-/* Whoever waits for buffers waits asleep, and wakes when some come back. */
-static void buffers_that_come_back_wake_the_loop(void** state) {
+/* Whoever finds no buffer reads by himself, again and again for as long as
+ * there is none, and sleeps while nothing comes. */
+static void without_buffers_wires_read_by_themselves(void** state) {
   (void) state;
   enum { WIRES = MCQ__BUFFER_COUNT + 44 };
   static side_t s[WIRES];
@@ -949,14 +969,54 @@ static void buffers_that_come_back_wake_the_loop(void** state) {
     start(&s[i]);
   }
   test_seat_turns(&t, 1);
-  for (size_t i = 0; i < WIRES; i++) feed_all(&s[i], 100);
-  test_seat_turns(&t, 5);
-  uv_handle_t* idle = (uv_handle_t*) &t.io.turn.idle;
-  assert_int_equal(holder.count, MCQ__BUFFER_COUNT);
-  assert_false(uv_is_active(idle));
+  for (int round = 1; round <= 5; round++) {
+    for (size_t i = 0; i < WIRES; i++) feed_all(&s[i], 100);
+    for (size_t i = 0; i < WIRES; i++) until_received(&s[i]);
+    assert_int_equal(mcq__buffers_free(&uring_of(&t)->buffers), 0);
+    test_seat_turns(&t, 5);
+    assert_false(uv_is_active((uv_handle_t*) &t.io.turn.idle));
+  }
   let_go();
-  assert_true(uv_is_active(idle));
+  for (size_t i = 0; i < WIRES; i++) feed_all(&s[i], 100);
   for (size_t i = 0; i < WIRES; i++) until_received(&s[i]);
+  let_go();
+  for (size_t i = 0; i < WIRES; i++) end_side(&s[i]);
+  close_seat(&t);
+}
+
+/* The end, too, is seen by who has no receive with the kernel; and who stops
+ * with no buffer, and closes there, does. */
+static void ends_and_stops_without_buffers(void** state) {
+  (void) state;
+  enum { WIRES = MCQ__BUFFER_COUNT + 6 };
+  static side_t s[WIRES];
+  test_seat_t t;
+  side_t* last = &s[WIRES - 3];
+  if (allowed_descriptors(2 * WIRES) < 2 * WIRES) skip();
+  open_seat(&t);
+  memset(&holder, 0, sizeof holder);
+  for (size_t i = 0; i < WIRES; i++) {
+    open_side(&s[i], &t, false, i);
+    s[i].on_bytes = hold;
+    if (i < MCQ__BUFFER_COUNT) start(&s[i]);
+    if (i < MCQ__BUFFER_COUNT) feed_all(&s[i], 100);
+  }
+  while (holder.count < MCQ__BUFFER_COUNT) test_seat_turns(&t, 1);
+  for (size_t i = MCQ__BUFFER_COUNT; i < WIRES; i++) feed_all(&s[i], 100);
+  for (size_t i = 0; i < 3; i++) start(&last[i]);
+  shutdown(last[0].peer, SHUT_WR);
+  last[1].on_bytes = stop_when_held;
+  last[2].on_bytes = close_when_held;
+  for (size_t i = 0; i < 3; i++) until_received(&last[i]);
+  while (last[0].ends == 0) sleep_once(&t);
+  assert_int_equal(last[0].end, UV_EOF);
+  feed_all(&last[1], 100);
+  test_seat_turns(&t, 5);
+  assert_int_equal(last[1].got, 100);
+  start(&last[1]);
+  last[1].on_bytes = NULL;
+  until_received(&last[1]);
+  while (!last[2].closed) sleep_once(&t);
   let_go();
   for (size_t i = 0; i < WIRES; i++) end_side(&s[i]);
   close_seat(&t);
@@ -987,13 +1047,20 @@ static void stopped_wires_make_room_for_readers(void** state) {
   assert_int_equal(mcq__buffers_free(&u->buffers), 0);
   start(&reader);
   feed_all(&reader, 100000);
-  /* No memory to copy to: nothing is lost, and it is tried again. */
+  /* No memory to copy to, nor to read into. */
   test_alloc_fail_next(&t.pool.alloc, true);
-  test_seat_turns(&t, 3);
+  while (reader.ends == 0) test_seat_turns(&t, 1);
+  assert_int_equal(reader.end, MCQ_ENOMEM);
   assert_int_equal(reader.got, 0);
-  assert_true(u->retry.place != 0);
+  assert_int_equal(mcq__buffers_free(&u->buffers), 0);
   t.pool.alloc.fail_at = 0;
+  end_side(&reader);
+  open_side(&reader, &t, false, 1000);
+  start(&reader);
+  feed_all(&reader, 100000);
   until_received(&reader);
+  test_seat_turns(&t, 1);
+  assert_int_equal(mcq__buffers_free(&u->buffers), MCQ__BUFFER_COUNT);
   for (size_t i = 0; i < WIRES; i++) start(&s[i]);
   for (size_t i = 0; i < WIRES; i++) {
     until_received(&s[i]);
@@ -1116,6 +1183,71 @@ static void without_memory_pieces_go_one_by_one(void** state) {
   assert_memory_equal(got, "first", 5);
   end_side(&s);
   close_seat(&t);
+}
+
+/* Few write at once; what many write goes to the kernel together. */
+static void few_write_at_once(void** state) {
+  (void) state;
+  enum { WIRES = MCQ__URING_FEW + 1 };
+  test_seat_t t;
+  side_t s[WIRES];
+  mcq__iov_t iov = {"x", 1};
+  open_seat(&t);
+  for (size_t i = 0; i < WIRES; i++) open_side(&s[i], &t, false, i);
+  test_seat_turns(&t, 1);
+  for (size_t i = 0; i < MCQ__URING_FEW; i++)
+    assert_int_equal(write_pieces(&s[i], &iov, 1), 1);
+  assert_int_equal(write_pieces(&s[WIRES - 1], &iov, 1), MCQ__IN_FLIGHT);
+  while (s[WIRES - 1].writes == 0) test_seat_turns(&t, 1);
+  assert_int_equal(s[WIRES - 1].wrote, 1);
+  test_seat_turns(&t, 2);
+  for (int i = 0; i < 10; i++)
+    assert_int_equal(write_pieces(&s[0], &iov, 1), 1);
+  for (size_t i = 0; i < WIRES; i++) end_side(&s[i]);
+  close_seat(&t);
+}
+
+/* Room is waited for asleep, whether or not the peer has ended its side, and a
+ * wire may be closed meanwhile. */
+static void room_is_awaited(void** state) {
+  (void) state;
+  static uint8_t zeros[MIB];
+  mcq__iov_t iov = {zeros, sizeof zeros};
+  for (int way = 0; way < 4; way++) {
+    bool ended = way % 2 == 1;
+    bool closes = way / 2 == 1;
+    test_seat_t t;
+    side_t s;
+    open_seat(&t);
+    open_side(&s, &t, true, 0);
+    if (ended) shutdown(s.peer, SHUT_WR);
+    ssize_t n = 1;
+    for (size_t sent = 0; n > 0; sent += (size_t) n) {
+      assert_true(sent < 64 * MIB);
+      n = write_pieces(&s, &iov, 1);
+      assert_in_range(n, 0, MIB);
+    }
+    assert_int_equal(n, MCQ__IN_FLIGHT);
+    test_seat_turns(&t, 2);
+    uint64_t writes = t.io.calls.writes;
+    uint64_t enters = t.io.calls.enters;
+    test_seat_turns(&t, 10);
+    assert_int_equal(t.io.calls.writes, writes);
+    assert_in_range(t.io.calls.enters, enters, enters + 2);
+    assert_int_equal(s.writes, 0);
+    if (closes) close_side(&s);
+    while (!closes && s.writes == 0) {
+      (void) drain(s.peer, zeros, sizeof zeros);
+      test_seat_turns(&t, 1);
+    }
+    end_side(&s);
+    assert_int_equal(s.writes, 1);
+    if (closes)
+      assert_int_equal(s.wrote, UV_ECANCELED);
+    else
+      assert_in_range(s.wrote, 1, MIB);
+    close_seat(&t);
+  }
 }
 
 /* The write tells; on_end does not come for the same cause. */
@@ -1608,12 +1740,15 @@ int main(void) {
       cmocka_unit_test(what_cannot_wait_ends_the_wire),
       cmocka_unit_test(a_thousand_wires_share_the_buffers),
       cmocka_unit_test(slices_may_be_held_until_the_next_turn),
-      cmocka_unit_test(buffers_that_come_back_wake_the_loop),
+      cmocka_unit_test(without_buffers_wires_read_by_themselves),
+      cmocka_unit_test(ends_and_stops_without_buffers),
       cmocka_unit_test(stopped_wires_make_room_for_readers),
       cmocka_unit_test(leaving_waits_for_slices),
       cmocka_unit_test(large_writes_are_continued),
       cmocka_unit_test(vectored_writes_are_continued),
       cmocka_unit_test(without_memory_pieces_go_one_by_one),
+      cmocka_unit_test(few_write_at_once),
+      cmocka_unit_test(room_is_awaited),
       cmocka_unit_test(a_failed_write_is_told_once),
       cmocka_unit_test(two_hundred_wires_echo),
       cmocka_unit_test(closing_is_safe_at_any_moment),

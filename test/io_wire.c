@@ -590,6 +590,41 @@ static void a_flood_leaves_room_for_others(void** state) {
   close_pair(&r, &a, &b);
 }
 
+static void use_up_the_turn(side_t* s) {
+  mcq__io_spend(&s->rig->seat.io, 0, MCQ__TURN_BYTES, 0);
+}
+
+/* Where one read is all a turn may take they stand in line, and everybody has a
+ * share.  Polling need not tell of those that wait all the time. */
+static void many_stand_in_line(void** state) {
+  (void) state;
+  enum { PAIRS = 24, EACH = 3000000 };
+  rig_t r;
+  rig_open(&r, choice);
+  static side_t a[PAIRS];
+  static side_t b[PAIRS];
+  for (size_t i = 0; i < PAIRS; i++) {
+    assert_int_equal(rig_connect(&r, &a[i], &b[i]), 0);
+    b[i].to_get = EACH;
+    b[i].then_bytes = use_up_the_turn;
+    side_send(&a[i], EACH);
+  }
+  test_seat_turns(&r.seat, 20);
+  for (size_t i = 0; i < PAIRS; i++)
+    assert_int_equal(side_read(&b[i], true), 0);
+  uint64_t polls = mcq__io_calls(&r.seat.io).polls;
+  test_seat_turns(&r.seat, 3 * PAIRS);
+  for (size_t i = 0; i < PAIRS; i++) assert_true(b[i].got > 0);
+  if (choice == MCQ__BACKEND_UV)
+    assert_true(mcq__io_calls(&r.seat.io).polls > polls + PAIRS / 2);
+  for (size_t i = 0; i < PAIRS; i++) test_seat_until(&r.seat, &b[i].all_got);
+  for (size_t i = 0; i < PAIRS; i++) {
+    side_dispose(&a[i]);
+    side_dispose(&b[i]);
+  }
+  rig_close(&r);
+}
+
 /* ---- what the kernel and the loop see ------------------------------------ */
 
 static void a_quiet_connection_keeps_nothing_going(void** state) {
@@ -729,6 +764,7 @@ static int run_all(void) {
       cmocka_unit_test(writing_to_nobody_is_an_error_and_no_more),
       cmocka_unit_test(two_hundred_at_once),
       cmocka_unit_test(a_flood_leaves_room_for_others),
+      cmocka_unit_test(many_stand_in_line),
       cmocka_unit_test(a_quiet_connection_keeps_nothing_going),
       cmocka_unit_test(descriptors_are_set_up),
       cmocka_unit_test(the_steady_state_allocates_nothing),

@@ -374,7 +374,7 @@ static void talks_for_ever(int backend) {
   drain(&l, -1);
   raw_read_to_end(&l);
   pass(&l, AGES);
-  for (int i = 0; i < 2000; i++) raw_say(&l, "\4\x7\4PING\0\0", 9);
+  for (int i = 0; i < 20000; i++) raw_say(&l, "\4\x7\4PING\0\0", 9);
   raw_message(&l, 'm');
   until(&l.g, l.p.count == 1);
   size_t bytes = l.g.memory.bytes;

@@ -31,11 +31,11 @@ typedef struct mcq_inproc mcq_inproc_t;
 typedef struct mcq__calls {
   uint64_t turns;  /* of the loop, each of which polls once */
   uint64_t polls;  /* changes of what it polls for */
-  uint64_t reads;  /* with a ring: receives that it answered */
+  uint64_t reads;  /* calls, and what a ring answered without one */
   uint64_t empty;  /* of these: nothing was there */
-  uint64_t writes; /* with a ring: sends that it was asked for */
+  uint64_t writes; /* calls, and what a ring was asked for together */
   uint64_t full;   /* of these: there was no room */
-  uint64_t enters; /* with a ring: calls of the kernel, the only ones */
+  uint64_t enters; /* with a ring: calls of the kernel on its behalf */
   uint64_t wakes;  /* times that other threads woke the loop */
 } mcq__calls_t;
 

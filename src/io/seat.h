@@ -6,9 +6,6 @@
 
 #include "io/io.h"
 
-/* What the kernel says of a connected socket: mcq__backend_t.unsent. */
-size_t mcq__fd_unsent(int fd);
-
 /* Puts the turn's handles into the loop; cannot fail. */
 void mcq__turn_open(mcq__io_t* io);
 

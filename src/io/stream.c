@@ -5,18 +5,11 @@
 #include "io/stream.h"
 
 #include <errno.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 int mcq__stream_socket(int family) {
   int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   return fd >= 0 ? fd : uv_translate_sys_error(errno);
-}
-
-/* The terminal's request is the socket's too, and known everywhere. */
-size_t mcq__fd_unsent(int fd) {
-  int n = 0;
-  return ioctl(fd, TIOCOUTQ, &n) == 0 && n > 0 ? (size_t) n : 0;
 }
 
 void* mcq__stream_open(const mcq__family_t* family, int fd) {

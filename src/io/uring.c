@@ -65,15 +65,8 @@ static void on_poll(uv_poll_t* poll, int status, int events) {
 
 /* ---- requests ------------------------------------------------------------ */
 
-/* True when starved wires wait for memory to copy parked bytes into. */
-static bool stuck(const mcq__uring_t* u) {
-  return !mcq__list_empty(&u->starved) && !mcq__list_empty(&u->holding) &&
-         mcq__buffers_free(&u->buffers) == 0;
-}
-
 static bool work_left(const mcq__uring_t* u) {
-  return !mcq__list_empty(&u->asking) ||
-         (!mcq__list_empty(&u->starved) && mcq__buffers_free(&u->buffers) > 0);
+  return !mcq__list_empty(&u->asking);
 }
 
 static void submit(mcq__io_t* io) {
@@ -92,7 +85,7 @@ static void submit(mcq__io_t* io) {
     if (!drained || (count == 0 && (rc != 0 || !work_left(u)))) break;
   }
   u->busy = false;
-  if (rc != 0 || stuck(u))
+  if (rc != 0)
     mcq__io_timer_start(io, &u->retry, mcq__io_now(io) + RETRY_MS);
   if (!drained || (rc == 0 && work_left(u))) mcq__io_later(io, &u->again);
 }
@@ -133,13 +126,10 @@ static void leave_when_unused(mcq__uring_t* u) {
   uv_close((uv_handle_t*) &u->poll, on_poll_closed);
 }
 
-/* Buffers came back that starved wires, or the end, may be waiting for. */
+/* Buffers came back that the end may be waiting for. */
 static void on_back(mcq__buffers_t* buffers) {
   mcq__uring_t* u = mcq__container_of(buffers, mcq__uring_t, buffers);
-  if (u->leaving)
-    leave_when_unused(u);
-  else if (!u->busy && !mcq__list_empty(&u->starved))
-    mcq__io_work(u->io, &u->again);
+  if (u->leaving) leave_when_unused(u);
 }
 
 static int prepare(mcq__uring_t* u) {
@@ -175,7 +165,6 @@ static int join(mcq__io_t* io) {
   u->idle.give_back = drop_spares;
   u->retry.run = on_retry;
   mcq__list_init(&u->asking);
-  mcq__list_init(&u->starved);
   mcq__list_init(&u->holding);
   refill_budget(u);
   int rc = prepare(u);

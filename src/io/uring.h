@@ -15,6 +15,9 @@
 #include "io/uring_buffers.h"
 #include "io/uring_ring.h"
 
+/* More wires that write in one turn are many (see uring_wire.c). */
+#define MCQ__URING_FEW 2
+
 /* ---- pump: one a context ------------------------------------------------- */
 
 typedef struct mcq__uring {
@@ -25,13 +28,17 @@ typedef struct mcq__uring {
   mcq__task_t again;   /* keeps the loop from sleeping until the next turn */
   mcq__timer_t retry;  /* the kernel refused requests; they are tried again */
   mcq__node_t asking;  /* wires with something to ask of the kernel */
-  mcq__node_t starved; /* wires that want to read but found no buffer */
   mcq__node_t holding; /* wires whose parked bytes lie in buffers */
   struct mcq__uring_gather* spare; /* for the next writes of several pieces */
   unsigned spares;
   mcq__idle_t idle;    /* gives them back */
+  uint64_t turn;       /* what is said of writers is said of this one */
+  const void* writer;  /* who wrote last; only to be compared */
+  unsigned writers;    /* wires that wrote, about */
+  unsigned writers_before; /* in the turn before that */
   unsigned budget;     /* completions to be handled in this turn */
   size_t budget_bytes; /* and bytes */
+  bool scarce;         /* a wire found no buffer */
   bool bundles;        /* one receive may fill several buffers, to a cap */
   bool ring_up;
   bool has_timer;
@@ -74,15 +81,15 @@ typedef struct mcq__uring_wire {
   mcq__wire_t wire; /* first: what everybody else sees of it */
   mcq__uring_t* u;
   mcq__node_t asking; /* in the lists of the pump */
-  mcq__node_t starved;
   mcq__node_t holding;
-  mcq__task_t task; /* delivers what is parked; in the end, on_closed */
+  mcq__task_t task; /* delivers what is parked, or reads; in the end, on_closed */
 
   mcq__fifo_t parked; /* of mcq__slice_t: arrived while not reading */
   mcq__idle_t idle;   /* gives its storage back */
   size_t parked_bytes;
   size_t copied;    /* slices at its front not in buffers any more */
   uint64_t stopped; /* the turn in which it was last wanted no more */
+  uint64_t asked;   /* and in which the last receive was asked for */
 
   const void* piece; /* a write of one piece */
   size_t piece_len;
@@ -100,6 +107,9 @@ typedef struct mcq__uring_wire {
   bool cancelling; /* and has been asked to end */
   bool renew;      /* it must end and begin anew */
   bool vectored;   /* the write is the one in `gather` */
+  bool full;       /* a write was cut short: no use trying again */
+  bool alone;      /* reads by itself, without the ring, for a while */
+  bool drained;    /* and has read all there was */
   bool failed;     /* a write did: on_end would be about the same cause */
   bool undone;     /* a write was not begun when it was closed */
   bool closing;
@@ -164,11 +174,11 @@ void mcq__uring_rest(mcq__idle_t* idle);
 /* Drops what is parked. */
 void mcq__uring_unpark_all(mcq__uring_wire_t* w);
 
-/* Delivers what is parked, or the end when nothing is: a wire's task while it
- * is open. */
-void mcq__uring_deliver_parked(mcq__task_t* task);
+/* Delivers what is parked, reads without the ring, tells the end: a wire's
+ * task while it is open. */
+void mcq__uring_read_on(mcq__task_t* task);
 
-/* Finds buffers for starved wires and lets them read again. */
+/* When there were too few buffers: gets those back whose bytes only wait. */
 void mcq__uring_relieve(mcq__uring_t* u);
 
 #endif

@@ -13,7 +13,7 @@
 #include "io/uring_ring.h"
 
 #define MCQ__BUFFER_COUNT 128 /* a power of two */
-#define MCQ__BUFFER_SIZE ((size_t) 16384)
+#define MCQ__BUFFER_SIZE ((size_t) 8192)
 
 /* The group number the kernel knows them by. */
 #define MCQ__BUFFER_GROUP 0

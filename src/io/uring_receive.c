@@ -7,11 +7,17 @@
  *
  * A reader that is stopped is usually started again in the next turn, so its
  * receive goes on for a while and what comes is parked: in the buffers it came
- * in, or, when somebody else needs those, in memory of its own. */
+ * in, or, when somebody else needs those, in memory of its own.
+ *
+ * Who has a lot to read, or finds no buffer, reads by himself in his turn, as
+ * with the other back end, until there is nothing more.  That is fair, whoever
+ * else reads, and what comes is looked at while it is still in the cache: the
+ * kernel's answers to ten such receives are there at once. */
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "io/fd.h"
 #include "io/uring.h"
 
 typedef mcq__uring_wire_t wire_t;
@@ -21,6 +27,9 @@ typedef mcq__uring_wire_t wire_t;
 #define PARKED_MAX ((size_t) 262144)
 #define PARKED_BRIEFLY (MCQ__BUFFER_COUNT * MCQ__BUFFER_SIZE / 4)
 #define BRIEF 2 /* turns */
+
+/* A receive that brought all it may within so many turns is part of a flood. */
+#define FLOOD_TURNS 16
 
 /* With bundles, what a receive brings before it has to be asked for anew: no
  * loop waits while the kernel copies more, and no connection fills the buffers
@@ -36,6 +45,10 @@ static void ask_receive(wire_t* w) {
   sqe->ioprio = IORING_RECV_MULTISHOT;
   sqe->buf_group = MCQ__BUFFER_GROUP;
   if (w->u->bundles) mcq__ring_bundle(sqe, RECEIVE_MAX);
+  /* Else it would look for a buffer before it looks for bytes. */
+  if (w->drained) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+  w->drained = false;
+  w->asked = w->wire.io->turn.number;
   w->receiving = true;
 }
 
@@ -60,7 +73,7 @@ static void ask_cancel(wire_t* w) {
 
 static bool may_receive(const wire_t* w) {
   return w->reading && !w->receiving && w->end == 0 && w->parked.count == 0 &&
-         !mcq__node_linked(&w->starved);
+         !w->alone;
 }
 
 /* Perhaps only for a turn. */
@@ -131,14 +144,8 @@ static void copy_all_parked(mcq__uring_t* u) {
 }
 
 void mcq__uring_relieve(mcq__uring_t* u) {
-  if (mcq__list_empty(&u->starved)) return;
-  if (mcq__buffers_free(&u->buffers) == 0) copy_all_parked(u);
-  /* Not more than can find one: the others would only be turned away. */
-  for (unsigned i = mcq__buffers_free(&u->buffers); i > 0; i--) {
-    mcq__node_t* node = mcq__list_shift(&u->starved);
-    if (node == NULL) return;
-    mcq__uring_want(mcq__container_of(node, wire_t, starved));
-  }
+  if (u->scarce && mcq__buffers_free(&u->buffers) == 0) copy_all_parked(u);
+  u->scarce = false;
 }
 
 /* ---- delivering ---------------------------------------------------------- */
@@ -203,15 +210,39 @@ static void look_for_end(wire_t* w) {
     end(w, -errno);
 }
 
-void mcq__uring_deliver_parked(mcq__task_t* task) {
-  wire_t* w = mcq__container_of(task, wire_t, task);
+static void deliver_parked(wire_t* w) {
   do {
-    if (!w->reading || w->parked.count == 0) break;
+    if (!w->reading || w->parked.count == 0) return;
     mcq__slice_t s = unpark(w);
     w->wire.events->on_bytes(&w->wire, s);
     mcq__slice_release(&s);
   } while (!mcq__io_spent(w->wire.io));
-  if (w->reading && w->parked.count != 0) mcq__io_later(w->wire.io, &w->task);
+}
+
+/* No receive is with the kernel and nothing is parked, so the bytes come in
+ * order. */
+static bool may_read_alone(const wire_t* w) {
+  return w->alone && w->reading && w->end == 0 && w->parked.count == 0;
+}
+
+static void read_alone(wire_t* w) {
+  bool more = true;
+  for (int i = 0; i < MCQ__READS_MAX && more && w->reading; i++) {
+    ssize_t n = mcq__fd_read(&w->wire, w->fd, &w->reading, &more);
+    if (n <= 0 && n != UV_EAGAIN) end(w, n == 0 ? UV_EOF : (int) n);
+    if (n > 0 && mcq__io_spent(w->wire.io)) break;
+  }
+  if (more) return;
+  w->alone = false;
+  w->drained = true;
+}
+
+void mcq__uring_read_on(mcq__task_t* task) {
+  wire_t* w = mcq__container_of(task, wire_t, task);
+  deliver_parked(w);
+  if (may_read_alone(w)) read_alone(w);
+  if (may_read_alone(w) || (w->reading && w->parked.count != 0))
+    mcq__io_later(w->wire.io, &w->task);
   mcq__uring_want(w);
   look_for_end(w);
   tell_end(w);
@@ -219,19 +250,27 @@ void mcq__uring_deliver_parked(mcq__task_t* task) {
 
 /* ---- completions --------------------------------------------------------- */
 
+static bool floods(const wire_t* w) {
+  return w->wire.io->turn.number - w->asked <= FLOOD_TURNS;
+}
+
 /* Without the flag MORE it was the last answer of this receive.  One that was
- * cancelled begins anew if reading is still wanted. */
+ * cancelled begins anew if reading is still wanted; where it brought all it may
+ * there is more, and that, or what found no buffer, the wire reads by itself. */
 static void receive_over(wire_t* w, int res) {
   w->receiving = false;
   w->renew = false;
   if (!w->closing) w->cancelling = false;
   mcq__uring_want(w);
   if (!w->reading && !w->closing) mcq__io_work(w->wire.io, &w->task);
-  if (res > 0 || res == -ECANCELED || res == -EINTR) return;
-  if (res != -ENOBUFS) {
+  if (res == -ECANCELED || res == -EINTR) return;
+  if (res <= 0 && res != -ENOBUFS) {
     end(w, res == 0 ? UV_EOF : res);
-  } else if (w->reading) {
-    mcq__list_insert(&w->u->starved, &w->starved);
+  } else if (res < 0 || floods(w)) {
+    w->alone = true;
+    if (!w->reading) return;
+    w->u->scarce = w->u->scarce || res < 0;
+    mcq__io_work(w->wire.io, &w->task);
   }
 }
 
@@ -278,7 +317,7 @@ int mcq__uring_read_start(mcq__wire_t* wire) {
   if (w->reading || w->closing) return 0;
   w->reading = true;
   mcq__uring_want(w);
-  if (w->parked.count != 0 || (w->end != 0 && !w->end_told))
+  if (w->parked.count != 0 || w->alone || (w->end != 0 && !w->end_told))
     mcq__io_work(wire->io, &w->task);
   return 0;
 }
@@ -287,7 +326,6 @@ void mcq__uring_read_stop(mcq__wire_t* wire) {
   wire_t* w = mcq__uring_of(wire);
   if (w->reading) w->stopped = wire->io->turn.number;
   w->reading = false;
-  mcq__list_remove(&w->starved);
   if (w->hangup == MCQ__URING_HANGUP_SEEN && !w->closing)
     mcq__io_work(wire->io, &w->task);
 }

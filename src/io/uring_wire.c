@@ -2,13 +2,20 @@
 /* One connection of the uring back end: its birth, its requests, writing, its
  * end.  Calls of the room above only note what is wanted; mcq__uring_ask
  * compares that with what the kernel has and asks for the difference.  Never
- * waits, and never calls back from a call. */
+ * waits, and never calls back from a call.
+ *
+ * Where many connections write, their writes go to the kernel together, in one
+ * call, and each is in flight until that has been made.  Where few do there is
+ * nothing to be won by that, and something to be lost: what is written at once
+ * is out of the queue while it is still in the cache.  For a wire that is full
+ * the kernel waits, with a write in flight: a poll for room would answer at
+ * once, again and again, where the peer has ended its side. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "io/seat.h"
+#include "io/fd.h"
 #include "io/uring.h"
 
 typedef mcq__uring_wire_t wire_t;
@@ -179,21 +186,51 @@ static void gather(gather_t* g, const mcq__iov_t* iov, size_t count) {
   g->head.msg_iovlen = count;
 }
 
-ssize_t mcq__uring_write(mcq__wire_t* wire, const mcq__iov_t* iov, size_t count,
-                         size_t total) {
-  wire_t* w = mcq__uring_of(wire);
-  mcq__check(w->send == MCQ__URING_SEND_NONE && count > 0 && total > 0);
-  (void) total;
-  if (w->closing) return UV_ECANCELED;
+/* Many write in this turn, or did in the one before. */
+static bool in_crowd(const wire_t* w) {
+  mcq__uring_t* u = w->u;
+  uint64_t turn = u->io->turn.number;
+  if (turn != u->turn) {
+    u->writers_before = turn == u->turn + 1 ? u->writers : 0;
+    u->writers = 0;
+    u->writer = NULL;
+    u->turn = turn;
+  }
+  if (u->writer != w) u->writers++;
+  u->writer = w;
+  return u->writers > MCQ__URING_FEW || u->writers_before > MCQ__URING_FEW;
+}
+
+static ssize_t write_later(wire_t* w, const mcq__iov_t* iov, size_t count) {
   if (count > 1) w->gather = take_gather(w);
   /* Without memory the other pieces go another time. */
   w->vectored = count > 1 && w->gather != NULL;
   if (w->vectored) gather(w->gather, iov, count);
   w->piece = iov->base;
   w->piece_len = iov->len < SEND_MAX ? iov->len : SEND_MAX;
+  w->full = false;
   w->send = MCQ__URING_SEND_WANTED;
   mcq__uring_want(w);
   return MCQ__IN_FLIGHT;
+}
+
+/* Where there is no room the kernel waits for it, and then writes one piece:
+ * the others are for a write at once again. */
+static ssize_t write_now(wire_t* w, const mcq__iov_t* iov, size_t count) {
+  ssize_t n = UV_EAGAIN;
+  if (!w->full) n = mcq__fd_write(w->wire.io, w->fd, iov, count, &w->full);
+  if (n == UV_EAGAIN) return write_later(w, iov, 1);
+  w->failed = w->failed || n < 0;
+  return n;
+}
+
+ssize_t mcq__uring_write(mcq__wire_t* wire, const mcq__iov_t* iov, size_t count,
+                         size_t total) {
+  wire_t* w = mcq__uring_of(wire);
+  mcq__check(w->send == MCQ__URING_SEND_NONE && count > 0 && total > 0);
+  (void) total;
+  if (w->closing) return UV_ECANCELED;
+  return in_crowd(w) ? write_later(w, iov, count) : write_now(w, iov, count);
 }
 
 size_t mcq__uring_unsent(const mcq__wire_t* wire) {
@@ -228,7 +265,6 @@ void mcq__uring_close(mcq__wire_t* wire) {
   w->closing = true;
   w->reading = false;
   w->cancelling = false;
-  mcq__list_remove(&w->starved);
   mcq__uring_unpark_all(w);
   mcq__io_cancel(&w->task);
   w->task.run = report_closed;
@@ -246,7 +282,6 @@ void mcq__uring_forget(mcq__wire_t* wire) {
   close(w->fd);
   w->fd = -1;
   w->reading = false;
-  mcq__list_remove(&w->starved);
   w->gone = w->closing;
   if (w->gone) mcq__io_work(wire->io, &w->task);
 }
@@ -274,7 +309,7 @@ int mcq__uring_adopt(mcq__wire_t** out, mcq__io_t* io, void* stream,
   w->wire.events = events;
   w->wire.user = user;
   w->u = (mcq__uring_t*) io->pump;
-  w->task.run = mcq__uring_deliver_parked;
+  w->task.run = mcq__uring_read_on;
   mcq__fifo_init(&w->parked, io->mem, sizeof(mcq__slice_t));
   w->idle.give_back = mcq__uring_rest;
   *out = &w->wire;

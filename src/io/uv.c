@@ -1,27 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* The back end that works everywhere: reads when libuv says that a socket is
  * readable, writes at once and waits for room only when there is none.
- *
- * libuv's own writes would raise SIGPIPE when a peer is gone, which kills a
- * program that has not arranged for it, and its reads cannot be told where the
- * rest of a large body belongs once it has asked.  A poll handle and plain
- * socket calls cost the same and have neither fault.  Reading and writing
- * allocate nothing, shared receive memory aside. */
+ * A poll handle and plain socket calls, see fd.c.  Reading and writing allocate
+ * nothing, shared receive memory aside. */
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "io/fd.h"
 #include "io/seat.h"
 
-/* What one connection may read before others have their turn. */
-#define READS_MAX 16
-#define READ_BYTES_MAX ((size_t) 1048576)
-
-/* Less room than this in the shared window, and a fresh one is opened. */
-#define ROOM_MIN ((size_t) 65536)
-
-/* Pieces the kernel takes in one call. */
-#define PIECES_MAX ((size_t) 1024)
+/* Who stands in line to read is told so often that there is something, and then
+ * not polled for any more. */
+#define TOLD_MAX 4
 
 typedef struct pump {
   mcq__wire_t wire;
@@ -31,6 +22,7 @@ typedef struct pump {
   unsigned open; /* 1; 2 after a fork */
   bool reading;
   bool hung_up; /* stopped: the peer's end was seen, with bytes before it */
+  uint8_t told; /* so often while it stood in line to read */
   bool waiting; /* for room to write */
   bool ended;   /* nothing more will be read */
   bool failed;  /* writing did: on_end would be about the same cause */
@@ -52,6 +44,7 @@ static void on_poll(uv_poll_t* poll, int status, int events);
 static int wanted(const pump_t* p) {
   int in = UV_READABLE;
   if (!p->reading) in = p->ended || p->hung_up ? 0 : UV_DISCONNECT;
+  if (p->told == TOLD_MAX) in = 0;
   return in | (p->waiting ? UV_WRITABLE : 0);
 }
 
@@ -82,58 +75,12 @@ static void end_reading(pump_t* p, int code) {
   if (!p->failed) p->wire.events->on_end(&p->wire, code);
 }
 
-/* The loop's shared window with enough room, or NULL.  It starts over while
- * nobody holds anything of it, and so stays in the cache. */
-static mcq__window_t* shared_window(mcq__io_t* io) {
-  mcq__window_t* w = &io->read;
-  io->has_read = true;
-  if (mcq__window_rewind(w) || mcq__window_room(w) >= ROOM_MIN) return w;
-  mcq__window_t fresh = {NULL, 0};
-  if (mcq__window_open(&fresh, io->pool, MCQ__SLAB_LARGE) != 0)
-    return mcq__window_room(w) > 0 ? w : NULL;
-  mcq__window_close(w);
-  *w = fresh;
-  return w;
-}
-
-/* Receives into `w`; 0 is the end of the stream. */
-static ssize_t receive(pump_t* p, mcq__window_t* w, size_t room) {
-  mcq__calls_t* calls = &p->wire.io->calls;
-  ssize_t n;
-  do {
-    n = recv(p->fd, mcq__window_ptr(w), room, 0);
-    calls->reads++;
-  } while (n < 0 && errno == EINTR);
-  calls->empty += n < 0;
-  return n >= 0 ? n : uv_translate_sys_error(errno);
-}
-
-/* One read, and who asked for it gets it.  True when more may be waiting. */
+/* True when more may be waiting. */
 static bool read_once(pump_t* p) {
-  const mcq__wire_events_t* events = p->wire.events;
-  mcq__window_t* w = events->on_want == NULL ? NULL : events->on_want(&p->wire);
-  if (!may_read(p)) return false;
-  bool shared = w == NULL || mcq__window_room(w) == 0;
-  if (shared) w = shared_window(p->wire.io);
-  if (w == NULL) {
-    end_reading(p, MCQ_ENOMEM);
-    return false;
-  }
-  size_t room = mcq__window_room(w);
-  if (room > READ_BYTES_MAX) room = READ_BYTES_MAX;
-  ssize_t n = receive(p, w, room);
-  if (n <= 0) {
-    if (n != UV_EAGAIN) end_reading(p, n == 0 ? UV_EOF : (int) n);
-    return false;
-  }
-  if (shared) {
-    mcq__slice_t bytes = mcq__window_freeze(w, (size_t) n);
-    events->on_bytes(&p->wire, bytes);
-    mcq__slice_release(&bytes);
-  } else {
-    events->on_filled(&p->wire, (size_t) n);
-  }
-  return (size_t) n == room && room < READ_BYTES_MAX;
+  bool more;
+  ssize_t n = mcq__fd_read(&p->wire, p->fd, &p->reading, &more);
+  if (n <= 0 && n != UV_EAGAIN) end_reading(p, n == 0 ? UV_EOF : (int) n);
+  return more;
 }
 
 /* Nobody reads, and the peer has gone: is there anything to be read before
@@ -152,36 +99,30 @@ static void look_for_end(pump_t* p) {
 }
 
 static void read_some(pump_t* p) {
-  for (int i = 0; i < READS_MAX && may_read(p); i++)
+  for (int i = 0; i < MCQ__READS_MAX && may_read(p); i++)
     if (!read_once(p)) return;
 }
 
 /* Those that come too late in a turn stand in line for the next one: polling
- * alone would report them in the same order again. */
+ * alone would report them in the same order again.  It would report all of them
+ * in each turn, too, which for a thousand is half of what a turn may take. */
 static void read_in_turn(pump_t* p) {
-  if (mcq__unlikely(mcq__io_spent(p->wire.io)))
+  if (mcq__node_linked(&p->task.node))
+    p->told = p->told < TOLD_MAX ? (uint8_t) (p->told + 1) : TOLD_MAX;
+  else if (mcq__unlikely(mcq__io_spent(p->wire.io)))
     mcq__io_later(p->wire.io, &p->task);
-  else if (!mcq__node_linked(&p->task.node))
+  else
     read_some(p);
 }
 
-/* ---- writing ------------------------------------------------------------- */
-
-/* Bytes taken, UV_EAGAIN or another error. */
-static ssize_t send_pieces(pump_t* p, const mcq__iov_t* iov, size_t count) {
-  mcq__calls_t* calls = &p->wire.io->calls;
-  struct msghdr message = {0};
-  message.msg_iov = (struct iovec*) (void*) (uintptr_t) iov;
-  message.msg_iovlen = count;
-  ssize_t n;
-  do {
-    n = sendmsg(p->fd, &message, MSG_NOSIGNAL);
-    calls->writes++;
-  } while (n < 0 && errno == EINTR);
-  if (n >= 0) return n;
-  calls->full++;
-  return errno == ENOBUFS ? UV_EAGAIN : uv_translate_sys_error(errno);
+static void leave_line(pump_t* p) {
+  p->told = 0;
+  if (p->closing || p->ended) return;
+  int rc = watch(p);
+  if (rc != 0 && may_read(p)) end_reading(p, rc);
 }
+
+/* ---- writing ------------------------------------------------------------- */
 
 static void go_on_writing(pump_t* p) {
   p->waiting = false;
@@ -231,10 +172,12 @@ static void on_poll_closed(uv_handle_t* handle) {
 
 static void run_task(mcq__task_t* task) {
   pump_t* p = mcq__container_of(task, pump_t, task);
-  if (p->forgotten)
+  if (p->forgotten) {
     let_go(p);
-  else
-    read_some(p);
+    return;
+  }
+  read_some(p);
+  if (!p->forgotten) leave_line(p);
 }
 
 static void close_handle(pump_t* p) {
@@ -294,15 +237,12 @@ static ssize_t write_pieces(mcq__wire_t* wire, const mcq__iov_t* iov,
                             size_t count, size_t total) {
   pump_t* p = of_wire(wire);
   mcq__check(!p->waiting && count != 0 && total != 0);
+  (void) total;
   if (p->closing || p->forgotten) return UV_ECANCELED;
   if (p->full) return wait_for_room(p);
-  if (count > PIECES_MAX) count = PIECES_MAX;
-  ssize_t n = send_pieces(p, iov, count);
+  ssize_t n = mcq__fd_write(wire->io, p->fd, iov, count, &p->full);
   if (n == UV_EAGAIN) return wait_for_room(p);
-  if (n < 0)
-    p->failed = true;
-  else
-    p->full = (size_t) n < total && count < PIECES_MAX;
+  p->failed = p->failed || n < 0;
   return n;
 }
 
