@@ -297,21 +297,26 @@ static void what_comes_at_once_is_an_answer(void** state) {
 
 /* ---- suspects ------------------------------------------------------------ */
 
+static const mcq__pulse_config_t nothing = {.interval = MCQ__NEVER,
+                                            .timeout = MCQ__NEVER,
+                                            .first = MCQ__NEVER,
+                                            .idle = MCQ__NEVER};
+
+/* And asks; it has five seconds. */
+static void suspect(mcq__pulse_t* p, uint64_t now) {
+  uint8_t context[MCQ__PULSE_CONTEXT];
+  assert_true(mcq__pulse_suspect(p, now, 5000));
+  mcq__pulse_ask(p, now, 0, context);
+}
+
 static void a_suspect_has_so_long(void** state) {
   (void) state;
-  static const mcq__pulse_config_t none = {.interval = MCQ__NEVER,
-                                           .timeout = MCQ__NEVER,
-                                           .first = MCQ__NEVER,
-                                           .idle = MCQ__NEVER};
-  mcq__pulse_t p = begin(&none);
-  uint8_t context[MCQ__PULSE_CONTEXT];
-  assert_true(mcq__pulse_suspect(&p, 50000, 5000));
-  mcq__pulse_ask(&p, 50000, 0, context);
+  mcq__pulse_t p = begin(&nothing);
+  suspect(&p, 50000);
   leave(&p, 50000, 0);
   expect_next(&p, 55000);
   /* Under suspicion again it does not get more time. */
-  assert_true(mcq__pulse_suspect(&p, 52000, 5000));
-  mcq__pulse_ask(&p, 52000, 0, context);
+  suspect(&p, 52000);
   leave(&p, 52000, 0);
   expect_next(&p, 55000);
   mcq__pulse_t living = p;
@@ -322,6 +327,42 @@ static void a_suspect_has_so_long(void** state) {
   mcq__pulse_mute(&p); /* it would not have understood */
   expect_next(&p, MCQ__NEVER);
   assert_false(mcq__pulse_suspect(&p, 60000, 5000));
+}
+
+/* It answered, and was told apart from the dead; then it dies. */
+static void who_was_cleared_may_be_suspected_again(void** state) {
+  (void) state;
+  mcq__pulse_t p = begin(&nothing);
+  suspect(&p, 50000);
+  leave(&p, 50000, 0);
+  mcq__pulse_heard(&p, 50100);
+  expect_next(&p, MCQ__NEVER);
+  suspect(&p, 60000);
+  leave(&p, 60000, 0);
+  expect_next(&p, 65000);
+  suspect(&p, 62000); /* which gives it no more time */
+  leave(&p, 62000, 0);
+  assert_int_equal(mcq__pulse_due(&p, 64999), MCQ__PULSE_FINE);
+  assert_int_equal(mcq__pulse_due(&p, 65000), MCQ__PULSE_SILENT);
+}
+
+/* The question cannot leave, the peer speaks all the same, and then dies. */
+static void a_suspect_that_cannot_be_asked_again(void** state) {
+  (void) state;
+  mcq__pulse_t p = begin(&nothing);
+  suspect(&p, 50000);
+  mcq__pulse_heard(&p, 50100);
+  expect_next(&p, MCQ__NEVER);
+  assert_true(mcq__pulse_suspect(&p, 60000, 5000));
+  expect_next(&p, 65000);
+  assert_true(mcq__pulse_suspect(&p, 62000, 5000));
+  expect_next(&p, 65000);
+  mcq__pulse_t slow = p;
+  leave(&slow, 63000, 0);
+  expect_next(&slow, 68000); /* it counts from here */
+  assert_int_equal(mcq__pulse_due(&p, 64999), MCQ__PULSE_FINE);
+  assert_int_equal(mcq__pulse_due(&p, 65000), MCQ__PULSE_LOOK);
+  assert_int_equal(mcq__pulse_look(&p, 65000, 0), MCQ__PULSE_SILENT);
 }
 
 static void the_largest_numbers_do_not_overflow(void** state) {
@@ -352,6 +393,8 @@ int main(void) {
       cmocka_unit_test(what_comes_at_once_is_an_answer),
       cmocka_unit_test(a_question_that_never_leaves_counts_anew),
       cmocka_unit_test(a_suspect_has_so_long),
+      cmocka_unit_test(who_was_cleared_may_be_suspected_again),
+      cmocka_unit_test(a_suspect_that_cannot_be_asked_again),
       cmocka_unit_test(the_largest_numbers_do_not_overflow),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

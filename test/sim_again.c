@@ -206,11 +206,13 @@ static const mcq_socket_options_t jealous = {.type = MCQ_ROUTER,
 static const mcq_socket_options_t named = {
     .type = MCQ_DEALER, .routing_id = "T", .routing_id_len = 1};
 
-/* Side 0 hears of the break, side 1 never. */
+/* The oldest.  Side 0 hears of the break, side 1 never. */
 static void break_line(scene_t* g) {
   static const uint64_t after[2] = {0, UINT64_C(1) << 40};
   static const int code[2] = {UV_ECONNRESET, UV_ETIMEDOUT};
-  sim_conn_cut(g->ground.net.conns, after, code);
+  sim_conn_t* conn = g->ground.net.conns;
+  while (conn->next != NULL) conn = conn->next;
+  sim_conn_cut(conn, after, code);
 }
 
 /* Who returns from a break that only it has noticed finds its own ghost in its
@@ -263,6 +265,77 @@ static void the_living_keep_their_place(void** state) {
   scene_wait(g, 31000);
   assert_int_equal(g->told.ups, 2);
   assert_int_equal(second.ups, second.downs + 1);
+  scene_close(g);
+}
+
+/* One that was asked and has answered may be a ghost the next time. */
+static void who_was_alive_may_be_a_ghost_later(void** state) {
+  static const mcq_socket_options_t pair = {.type = MCQ_PAIR};
+  for (size_t i = 0; i < 2; i++) {
+    scene_t* g = begin(state);
+    told_t first, second;
+    scene_listen(g, i == 0 ? jealous : pair);
+    dial(g, &first, i == 0 ? named : pair);
+    scene_wait(g, 100);
+    dial(g, &second, i == 0 ? named : pair);
+    scene_wait(g, 60000);
+    assert_true(second.failed > 3);
+    assert_int_equal(g->told.downs, 0);
+    break_line(g);
+    uint64_t since = g->ground.net.now;
+    scene_wait(g, 60000);
+    assert_int_equal(g->told.downs, 1);
+    assert_int_equal(g->told.reason, MCQ_EHEARTBEAT);
+    assert_in_range(g->told.down_at, since + 9900, since + 10500);
+    assert_int_equal(g->told.ups, 2);
+    scene_close(g);
+  }
+}
+
+/* The question is behind a message that it does not take, and it speaks once
+ * more before it dies. */
+static void a_ghost_may_leave_a_question_unasked(void** state) {
+  static uint8_t body[60000];
+  scene_t* g = begin(state);
+  told_t second;
+  scene_listen(g, (mcq_socket_options_t){.type = MCQ_PAIR});
+  stranger_join(g, "PAIR", 1);
+  sim_in(g->end)->room = g->rate = 3000;
+  assert_int_equal(mcq_send_bytes(g->s, body, sizeof body), 0);
+  dial(g, &second, (mcq_socket_options_t){.type = MCQ_PAIR});
+  scene_wait(g, 1000);
+  assert_true(second.failed > 0);
+  stranger_frame(g, 0, "last words");
+  scene_wait(g, 10);
+  uint64_t since = g->ground.net.now;
+  assert_int_equal(g->told.messages, 1);
+  scene_wait(g, 60000);
+  assert_int_equal(g->heard.pings, 0);
+  assert_int_equal(g->told.downs, 1);
+  assert_int_equal(g->told.reason, MCQ_EHEARTBEAT);
+  assert_true(g->told.down_at < since + 30000);
+  assert_int_equal(second.ups, second.downs + 1); /* it has the place */
+  scene_close(g);
+}
+
+/* A slow reader is no ghost, however often it is asked meanwhile. */
+static void a_slow_reader_keeps_its_place(void** state) {
+  static uint8_t body[1 << 20];
+  scene_t* g = begin(state);
+  told_t second;
+  scene_listen(g, (mcq_socket_options_t){.type = MCQ_PAIR});
+  stranger_join(g, "PAIR", 1);
+  sim_in(g->end)->room = g->rate = 3000;
+  assert_int_equal(mcq_send_bytes(g->s, body, sizeof body), 0);
+  dial(g, &second,
+       (mcq_socket_options_t){
+           .type = MCQ_PAIR, .reconnect_ms = 20, .reconnect_max_ms = 50});
+  for (int i = 0; i < 300; i++) {
+    scene_wait(g, 400);
+    stranger_read(g, g->rate);
+    assert_int_equal(g->told.downs, 0);
+  }
+  assert_true(second.failed > 1000);
   scene_close(g);
 }
 
@@ -420,6 +493,9 @@ int main(void) {
       EVERYWHERE(who_is_told_no_does_not_ask_again),
       EVERYWHERE(a_ghost_makes_room),
       EVERYWHERE(the_living_keep_their_place),
+      EVERYWHERE(who_was_alive_may_be_a_ghost_later),
+      EVERYWHERE(a_ghost_may_leave_a_question_unasked),
+      EVERYWHERE(a_slow_reader_keeps_its_place),
       EVERYWHERE(a_suspect_must_be_heard),
       EVERYWHERE(a_pair_is_no_different),
       EVERYWHERE(begun_is_sent_again_and_done_is_not),

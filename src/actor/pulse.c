@@ -145,9 +145,24 @@ bool mcq__pulse_answered(mcq__pulse_t* p, uint64_t now_ns,
   return true;
 }
 
+/* A question that something was heard since is over: the next one counts. */
+static void settle(mcq__pulse_t* p) {
+  if (p->asked != MCQ__NEVER && p->heard >= p->asked) p->asked = MCQ__NEVER;
+}
+
+/* One that has not left is not asked twice, and counts from now on instead. */
+static void count_anew(mcq__pulse_t* p, uint64_t now) {
+  p->asked = now;
+  p->counts = true;
+}
+
+/* It may have answered before, and be gone now: without an interval nobody
+ * else looks after questions that are over. */
 bool mcq__pulse_suspect(mcq__pulse_t* p, uint64_t now, uint32_t limit) {
   if (!p->asks) return false;
   turn_on(p, now);
+  settle(p);
+  if (p->unsent && p->asked == MCQ__NEVER) count_anew(p, now);
   if (p->limit == 0 || limit < p->limit) p->limit = limit;
   return true;
 }
@@ -229,7 +244,7 @@ static bool overdue(mcq__pulse_t* p, uint64_t deadline, uint64_t now) {
 
 mcq__verdict_t mcq__pulse_due(mcq__pulse_t* p, uint64_t now) {
   if (!p->on) return MCQ__PULSE_FINE;
-  if (p->asked != MCQ__NEVER && p->heard >= p->asked) p->asked = MCQ__NEVER;
+  settle(p);
   if (p->blind == MCQ__NEVER) {
     if (overdue(p, answer_due(p), now))
       return p->unsent || p->crowded ? MCQ__PULSE_LOOK : MCQ__PULSE_SILENT;
@@ -239,8 +254,7 @@ mcq__verdict_t mcq__pulse_due(mcq__pulse_t* p, uint64_t now) {
   }
   if (now < question_due(p)) return MCQ__PULSE_FINE;
   if (!p->unsent) return MCQ__PULSE_ASK;
-  p->asked = now;
-  p->counts = true;
+  count_anew(p, now);
   return MCQ__PULSE_FINE;
 }
 
