@@ -68,6 +68,14 @@ static const struct {
      " ever"},
     {2001749,
      "who had no memory to count it when it was closed had patience twice"},
+    {6000249,
+     "a PAIR whose question could not leave, and was heard of once more, kept"
+     " its place when it was dead"},
+    {8000304, "a PAIR that had once proved to be alive did so, too"},
+    {2009519, "the same, with others that knocked all the time"},
+    {20000914,
+     "shown out for want of a first message that came with the verdict, and"
+     " told when a write had ended"},
 };
 
 static uint64_t current_seed;

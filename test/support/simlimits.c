@@ -126,6 +126,14 @@ static uint64_t spoke_at(const sim_peer_t* p, uint64_t now) {
   return later(p->up_at, at);
 }
 
+/* Who is shown out has his connection closed with the verdict.  That he is
+ * down is told when a write that was in flight has ended, too. */
+static uint64_t verdict_at(const sim_peer_t* p) {
+  const sim_end_t* end = &p->record->conn->end[p->side];
+  sim_require(end->left);
+  return end->left_at;
+}
+
 static bool over(int64_t limit, uint64_t since, uint64_t now) {
   return limit > 0 && now - since >= (uint64_t) limit;
 }
@@ -133,18 +141,19 @@ static bool over(int64_t limit, uint64_t since, uint64_t now) {
 void sim_limits_idle(const sim_sock_t* k, const sim_peer_t* p,
                      const char* text) {
   const mcq_socket_options_t* o = &k->options;
-  uint64_t now = k->world->net.now;
+  uint64_t at = verdict_at(p);
+  uint64_t since = spoke_at(p, at);
   bool first = strcmp(text, "it sent no message at all") == 0;
   k->world->sights->idlers++;
   /* Without memory for the text it is one of both. */
   if (text[0] == '\0' && k->world->net.starving)
-    first = !over(o->idle_ms, spoke_at(p, now), now);
+    first = !over(o->idle_ms, since, at);
   if (first) {
-    sim_require(before(p->record->dir[!p->side].read_at, now) == 0);
-    sim_require(over(o->first_message_ms, p->up_at, now));
-  } else if (!over(o->idle_ms, spoke_at(p, now), now)) {
+    sim_require(before(p->record->dir[!p->side].read_at, at) == 0);
+    sim_require(over(o->first_message_ms, p->up_at, at));
+  } else if (!over(o->idle_ms, since, at)) {
     sim_fail("socket %u: a peer is shown out after %llu ms", k->number,
-             (unsigned long long) (now - spoke_at(p, now)));
+             (unsigned long long) (at - since));
   }
 }
 

@@ -281,6 +281,7 @@ void sim_end_leave(sim_end_t* end) {
   bool unread = in->len != 0;
   if (end->left) return;
   end->left = true;
+  end->left_at = end->conn->net->now;
   sim_alarm_clear(&end->notice);
   if (!end->conn->cut) {
     if (unread)

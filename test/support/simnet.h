@@ -97,6 +97,7 @@ typedef struct sim_end {
   bool held;        /* somebody has the stream, or will have it */
   bool closing;     /* its wire is: what goes out now nobody is told of */
   bool left;        /* it was closed: only its holder's end is missing */
+  uint64_t left_at; /* when, ms */
   int broken;       /* what writes fail with; 0: they do not */
   int told;         /* the code its user was given first; 0: none yet */
   int told_last;    /* and at last */
