@@ -365,6 +365,27 @@ static void a_suspect_that_cannot_be_asked_again(void** state) {
   assert_int_equal(mcq__pulse_look(&p, 65000, 0), MCQ__PULSE_SILENT);
 }
 
+/* However often it is asked meanwhile: what moved since the first question
+ * counts, and only that. */
+static void who_is_asked_again_is_as_alive_as_before(void** state) {
+  (void) state;
+  mcq__pulse_t p = begin(&nothing);
+  mcq__pulse_said(&p, 49000, 1000000);
+  suspect(&p, 50000);
+  leave(&p, 50000, 900000);
+  suspect(&p, 54999);
+  leave(&p, 54999, 500000);
+  assert_int_equal(mcq__pulse_due(&p, 55000), MCQ__PULSE_LOOK);
+  assert_int_equal(mcq__pulse_look(&p, 55000, 500000), MCQ__PULSE_FINE);
+  suspect(&p, 59999);
+  leave(&p, 59999, 13);
+  assert_int_equal(mcq__pulse_due(&p, 60000), MCQ__PULSE_LOOK);
+  assert_int_equal(mcq__pulse_look(&p, 60000, 13), MCQ__PULSE_FINE);
+  suspect(&p, 61000);
+  leave(&p, 61000, 0);
+  assert_int_equal(mcq__pulse_due(&p, 65000), MCQ__PULSE_SILENT);
+}
+
 static void the_largest_numbers_do_not_overflow(void** state) {
   (void) state;
   static const mcq__pulse_config_t large = {.interval = MCQ__NEVER - 1,
@@ -395,6 +416,7 @@ int main(void) {
       cmocka_unit_test(a_suspect_has_so_long),
       cmocka_unit_test(who_was_cleared_may_be_suspected_again),
       cmocka_unit_test(a_suspect_that_cannot_be_asked_again),
+      cmocka_unit_test(who_is_asked_again_is_as_alive_as_before),
       cmocka_unit_test(the_largest_numbers_do_not_overflow),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

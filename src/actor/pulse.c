@@ -98,20 +98,27 @@ void mcq__pulse_pinged(mcq__pulse_t* p, uint64_t now, uint64_t ttl) {
 
 /* ---- questions ----------------------------------------------------------- */
 
+/* Bytes that have reached the other system. */
+static int64_t arrived(const mcq__pulse_t* p, size_t unsent) {
+  return (int64_t) p->written - (int64_t) unsent;
+}
+
 /* A question that was not answered is asked again under its number: what is
- * measured is the time from the first one. */
+ * measured is the time from the first one.  So is what moves meanwhile. */
 mcq__slice_t mcq__pulse_ask(mcq__pulse_t* p, uint64_t now, size_t unsent,
                             uint8_t context[MCQ__PULSE_CONTEXT]) {
   p->pinged = now;
   p->counts = p->asked == MCQ__NEVER;
-  if (p->counts) p->asked = now;
+  if (p->counts) {
+    p->asked = now;
+    p->passed = arrived(p, unsent);
+  }
   if (!p->awaiting) {
     p->awaiting = true;
     p->fresh = true;
     p->number++;
   }
   p->unsent = true;
-  p->passed = (int64_t) p->written - (int64_t) unsent;
   mcq__put_u32(context, p->number);
   return mcq__slice_static(context, MCQ__PULSE_CONTEXT);
 }
@@ -130,8 +137,8 @@ void mcq__pulse_left(mcq__pulse_t* p, uint64_t now, uint64_t now_ns,
   if (p->fresh) p->sent_ns = now_ns;
   p->fresh = false;
   p->unsent = false;
-  p->crowded = unsent > ALONE;
-  p->passed = (int64_t) p->written - (int64_t) unsent;
+  p->crowded = unsent > ALONE || (p->crowded && !p->counts);
+  if (p->counts) p->passed = arrived(p, unsent);
 }
 
 bool mcq__pulse_answered(mcq__pulse_t* p, uint64_t now_ns,
@@ -259,10 +266,10 @@ mcq__verdict_t mcq__pulse_due(mcq__pulse_t* p, uint64_t now) {
 }
 
 mcq__verdict_t mcq__pulse_look(mcq__pulse_t* p, uint64_t now, size_t unsent) {
-  int64_t passed = (int64_t) p->written - (int64_t) unsent;
+  int64_t passed = arrived(p, unsent);
   if (passed <= p->passed) return MCQ__PULSE_SILENT;
   p->passed = passed;
   p->asked = now;
-  if (unsent == 0) p->crowded = false;
+  if (unsent <= ALONE) p->crowded = false;
   return MCQ__PULSE_FINE;
 }

@@ -56,7 +56,7 @@ typedef struct mcq__pulse {
   bool fresh;    /* which has not left yet */
   bool unsent;   /* a question has not left yet */
   bool counts;   /* it is the one that was asked first */
-  bool crowded;  /* other bytes are before it, on the way */
+  bool crowded;  /* other bytes are, or were, before it on the way */
   bool first;    /* the peer has sent a message */
 } mcq__pulse_t;
 
