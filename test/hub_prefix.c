@@ -540,8 +540,8 @@ static int starve(test_alloc_t* ta, void* arg) {
   mcq__prefix_init(&t, mem);
   rc = mcq__prefix_reserve(&t, 2);
   for (uint32_t i = 0; i < 700 && rc == 0; i++) {
-    char text[16];
-    int len = snprintf(text, sizeof text, i % 7 ? "%u" : "long text %u",
+    char text[80];
+    int len = snprintf(text, sizeof text, i % 7 ? "%u" : "long text %060u",
                        i * 7919 % 997 / 2);
     mcq_frame_t prefix = {text, (size_t) len};
     size_t before = mcq__prefix_count(&t);
@@ -586,6 +586,30 @@ static void who_vanishes_leaves_nothing(void** state) {
   assert_int_equal(take_out(b, 9, "stays"), true);
   /* Only what is as large as the largest crowd. */
   assert_true(atomic_load(&b->memory.alloc.live) <= 7);
+}
+
+/* What is free again serves the next texts of that size, with one that stays
+ * and so keeps the pages. */
+static void texts_of_all_sizes_come_and_go(void** state) {
+  bench_t* b = (bench_t*) *state;
+  char text[80];
+  bool end;
+  uint32_t used = 0;
+  add(b, 9, "stays");
+  for (uint32_t round = 0; round < 40; round++) {
+    for (uint32_t i = 0; i < 3000; i++) {
+      uint32_t len = i * 7 % 70 + 6;
+      snprintf(text, sizeof text, "%u %-70u", i / 70 + round, i % 70);
+      mcq_frame_t prefix = {text, len};
+      assert_int_equal(mcq__prefix_add(&b->table, 1, prefix, &end), 0);
+    }
+    assert_null(prefix_fault(&b->table));
+    if (round == 0) used = b->table.order.texts.used;
+    assert_int_equal(b->table.order.texts.used, used);
+    mcq__prefix_drop(&b->table, 1, NULL, NULL);
+    assert_null(prefix_fault(&b->table));
+  }
+  assert_int_equal(mcq__prefix_count(&b->table), 1);
 }
 
 /* ---- size
@@ -808,6 +832,8 @@ int main(int argc, char** argv) {
                                       tear_down),
       cmocka_unit_test(out_of_memory_changes_nothing),
       cmocka_unit_test_setup_teardown(who_vanishes_leaves_nothing, set_up,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(texts_of_all_sizes_come_and_go, set_up,
                                       tear_down),
       cmocka_unit_test(changes_do_not_cost_the_table),
       cmocka_unit_test(what_is_left_moves_together),

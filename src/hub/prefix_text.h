@@ -13,27 +13,38 @@
 #define MCQ__NO_TEXT UINT32_MAX
 
 /* Longer texts than this have a block of their own. */
-#define MCQ__TEXT_NEAR 8
+#define MCQ__TEXT_NEAR 56
 
-#define MCQ__TEXT_PAGE 256 /* texts in a page */
+#define MCQ__TEXT_UNIT 16  /* bytes: what a text takes is so many of these */
+#define MCQ__TEXT_UNITS 4  /* that the longest near text takes */
+#define MCQ__TEXT_PAGE 256 /* units in a page */
 
+/* What is known of a text lies beside its bytes: a match wants both, and in a
+ * large table each place is a way to main memory.  Of near bytes only as many
+ * units are there as the text needs. */
 typedef struct mcq__text {
+  uint32_t len;
+  uint32_t holder; /* for the table to use; of a free number: the next one */
   union {
     uint8_t near[MCQ__TEXT_NEAR];
     uint8_t* far;
   } bytes;
-  uint32_t len;
-  uint32_t holder; /* for the table to use; of a free number: the next one */
 } mcq__text_t;
 
-/* In pages, so that growing never copies what is there. */
+typedef struct mcq__text_unit {
+  uint64_t words[MCQ__TEXT_UNIT / 8];
+} mcq__text_unit_t;
+
+/* In pages, so that growing never copies what is there.  The number of a text
+ * is that of its first unit; a text is whole in one page. */
 typedef struct mcq__texts {
   mcq__mem_t* mem;
-  mcq__text_t** pages;
+  mcq__text_unit_t** pages;
   size_t cap;
-  uint32_t used;  /* numbers ever taken */
-  uint32_t free;  /* the one to be taken next, or MCQ__NO_TEXT */
-  uint32_t count; /* texts */
+  uint32_t used;                  /* units ever taken */
+  uint32_t count;                 /* texts */
+  uint32_t free[MCQ__TEXT_UNITS]; /* of one, two ... units: the number to be
+                                     taken next, or MCQ__NO_TEXT */
 } mcq__texts_t;
 
 void mcq__texts_init(mcq__texts_t* x, mcq__mem_t* mem);
@@ -46,7 +57,7 @@ int mcq__texts_add(mcq__texts_t* x, mcq_frame_t text, uint32_t* id);
 void mcq__texts_remove(mcq__texts_t* x, uint32_t id);
 
 static inline mcq__text_t* mcq__text_at(const mcq__texts_t* x, uint32_t id) {
-  return &x->pages[id / MCQ__TEXT_PAGE][id % MCQ__TEXT_PAGE];
+  return (mcq__text_t*) &x->pages[id / MCQ__TEXT_PAGE][id % MCQ__TEXT_PAGE];
 }
 
 /* The bytes, good until the text is removed. */

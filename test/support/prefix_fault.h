@@ -25,6 +25,31 @@ static inline const char* pairs_fault(const mcq__pairs_t* p) {
   return count == p->count ? NULL : "pairs and their count differ";
 }
 
+/* Texts and what is free again lie side by side, each whole in its page. */
+static inline const char* texts_fault(const mcq__texts_t* x) {
+  size_t places = 0;
+  size_t free = 0;
+  for (uint32_t id = 0; id < x->used; places++) {
+    uint32_t len = mcq__text_at(x, id)->len;
+    uint32_t units = len > MCQ__TEXT_NEAR ? 1
+                     : len <= 8           ? 1
+                                          : (len + 7) / 16 + 1;
+    if (id % MCQ__TEXT_PAGE + units > MCQ__TEXT_PAGE)
+      return "a text goes over the end of its page";
+    id += units;
+    if (id > x->used) return "a text was not taken as a whole";
+  }
+  for (uint32_t i = 0; i < MCQ__TEXT_UNITS; i++) {
+    uint32_t id = x->free[i];
+    for (; id != MCQ__NO_TEXT; id = mcq__text_at(x, id)->holder) {
+      if (id >= x->used) return "free, but never taken";
+      if (mcq__text_at(x, id)->len != 16 * i + 8) return "free as another size";
+      if (free++ > places) return "free without end";
+    }
+  }
+  return places - free == x->count ? NULL : "texts and their count differ";
+}
+
 /* The keys of a block and of its place in the directory. */
 static inline const char* block_keys_fault(const mcq__order_t* o, size_t ref) {
   const mcq__order_block_t* b = o->refs[ref].block;
@@ -134,6 +159,7 @@ static inline const char* holders_fault(const mcq__prefix_t* t, uint32_t id,
 static inline const char* prefix_fault(const mcq__prefix_t* t) {
   const char* fault = pairs_fault(&t->by_slot);
   if (fault == NULL) fault = pairs_fault(&t->by_text);
+  if (fault == NULL) fault = texts_fault(&t->order.texts);
   if (fault == NULL) fault = order_fault(&t->order);
   if (fault != NULL) return fault;
   size_t sum = 0;
