@@ -23,7 +23,7 @@ static mcq_frame_t text_at(const mcq__order_t* o, const block_t* b,
 }
 
 static mcq_frame_t first_text(const mcq__order_t* o, size_t ref) {
-  return text_at(o, o->refs[ref].block, 0);
+  return mcq__text_frame(&o->texts, o->refs[ref].first);
 }
 
 static size_t length_at(const mcq__order_t* o, const block_t* b, uint32_t at) {
@@ -36,7 +36,9 @@ static size_t length_at(const mcq__order_t* o, const block_t* b, uint32_t at) {
 typedef struct quest {
   mcq_frame_t text;
   uint64_t keys[2]; /* as those of a ref */
+  uint64_t key;     /* as those of the block it belongs to */
   bool astray;      /* it has not what all first texts share; no keys */
+  bool belongs;     /* it begins as all texts of its block do; else no key */
 } quest_t;
 
 /* How many blocks begin with a text not above this one. */
@@ -77,17 +79,19 @@ static bool belongs(const mcq__order_t* o, const mcq__order_ref_t* ref,
   if (q->text.len < b->skip) return false;
   size_t beyond = b->skip > o->skip ? b->skip - o->skip : 0;
   if (!q->astray && beyond <= 16) return same_keys(q->keys, ref->keys, beyond);
-  return mcq__text_shared(q->text, text_at(o, b, 0), b->skip) == b->skip;
+  mcq_frame_t first = mcq__text_frame(&o->texts, ref->first);
+  return mcq__text_shared(q->text, first, b->skip) == b->skip;
 }
 
 /* How many texts of a block are not above this one, which is not below the
  * first of them. */
 static uint32_t count_texts(const mcq__order_t* o, const mcq__order_ref_t* ref,
-                            const quest_t* q) {
+                            quest_t* q) {
   const block_t* b = ref->block;
   mcq_frame_t text = q->text;
-  if (!belongs(o, ref, q)) return b->count;
-  uint64_t key = mcq__text_key(text, b->skip);
+  q->belongs = belongs(o, ref, q);
+  if (!q->belongs) return b->count;
+  uint64_t key = q->key = mcq__text_key(text, b->skip);
   uint32_t n = 0;
   uint32_t end = LEAP;
   for (uint32_t i = LEAP; i < b->count; i += LEAP) {
@@ -106,6 +110,16 @@ static uint32_t count_texts(const mcq__order_t* o, const mcq__order_ref_t* ref,
     left = up ? left - half - 1 : half;
   }
   return n;
+}
+
+/* How many leading bytes it shares with a text of its block, or more than that
+ * text has if it begins with it.  Where the keys differ they tell. */
+static size_t shared_at(const mcq__order_t* o, const block_t* b, uint32_t at,
+                        const quest_t* q) {
+  if (!q->belongs || q->key == b->keys[at])
+    return mcq__text_shared(q->text, text_at(o, b, at), SIZE_MAX);
+  size_t shared = b->skip + mcq__text_alike(q->key, b->keys[at]);
+  return shared < q->text.len ? shared : q->text.len;
 }
 
 /* ---- keys ---------------------------------------------------------------- */
@@ -132,10 +146,14 @@ static void rekey_refs(mcq__order_t* o, size_t skip) {
 }
 
 /* Block `ref` begins with another text now.  What all have in common is
- * looked for again only when there are twice as many. */
+ * looked for again only when there are twice as many; where there is but one
+ * it would be the whole text, which most topics have not. */
 static void new_first(mcq__order_t* o, size_t ref) {
-  size_t ends = mcq__text_shared(first_text(o, 0), first_text(o, o->blocks - 1),
-                                 SIZE_MAX);
+  o->refs[ref].first = o->refs[ref].block->ids[0];
+  size_t ends = 0;
+  if (o->blocks > 1)
+    ends = mcq__text_shared(first_text(o, 0), first_text(o, o->blocks - 1),
+                            SIZE_MAX);
   bool doubled = (o->blocks & (o->blocks - 1)) == 0;
   if (ends < o->skip || (doubled && ends > o->skip)) {
     rekey_refs(o, ends);
@@ -463,24 +481,18 @@ void mcq__order_remove(mcq__order_t* o, mcq__order_place_t place) {
 
 /* Most have one prefix and no more: then there is nothing to search, and the
  * chain itself finds out whether the topic begins with it. */
-static bool is_single(const mcq__order_t* o) {
-  return o->blocks == 1 && o->refs[0].block->count == 1;
-}
-
-static mcq__order_chain_t begin_at(const mcq__order_t* o, const block_t* b,
-                                   uint32_t at, mcq_frame_t topic) {
-  mcq__order_chain_t c = {o, b, topic, 0, at};
-  c.shared = mcq__text_shared(topic, text_at(o, b, at), SIZE_MAX);
-  return c;
-}
-
 mcq__order_chain_t mcq__order_chain(const mcq__order_t* o, mcq_frame_t topic) {
-  if (is_single(o)) return begin_at(o, o->refs[0].block, 0, topic);
+  if (o->texts.count == 1) {
+    const block_t* b = o->refs[0].block;
+    size_t shared = mcq__text_shared(topic, text_at(o, b, 0), SIZE_MAX);
+    return (mcq__order_chain_t){o, b, topic, shared, 0};
+  }
   quest_t q = {.text = topic};
   size_t n = count_refs(o, &q);
   if (n == 0) return (mcq__order_chain_t){o, NULL, topic, 0, NONE};
-  const mcq__order_ref_t* ref = &o->refs[n - 1];
-  return begin_at(o, ref->block, count_texts(o, ref, &q) - 1, topic);
+  const block_t* b = o->refs[n - 1].block;
+  uint32_t at = count_texts(o, &o->refs[n - 1], &q) - 1;
+  return (mcq__order_chain_t){o, b, topic, shared_at(o, b, at, &q), at};
 }
 
 /* A prefix of the topic in an earlier block begins all of the chain so far,

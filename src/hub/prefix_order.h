@@ -28,6 +28,7 @@ typedef struct mcq__order_block {
 typedef struct mcq__order_ref {
   uint64_t keys[2]; /* sixteen bytes of the first text, after the skip */
   mcq__order_block_t* block;
+  uint32_t first; /* ids[0] of the block, which is far away in memory */
 } mcq__order_ref_t;
 
 typedef struct mcq__order {
@@ -52,7 +53,8 @@ typedef struct mcq__order_chain {
   const mcq__order_t* order;
   const mcq__order_block_t* block; /* NULL: at the end */
   mcq_frame_t topic;
-  size_t shared; /* bytes the topic has in common with the chain here */
+  size_t shared; /* bytes the topic has in common with the text here, or more
+                    than that one has */
   uint32_t at;
 } mcq__order_chain_t;
 

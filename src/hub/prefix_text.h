@@ -68,19 +68,6 @@ static inline mcq_frame_t mcq__text_frame(const mcq__texts_t* x, uint32_t id) {
   return f;
 }
 
-/* How many leading bytes two texts share; not more than `max` are looked at. */
-static inline size_t mcq__text_shared(mcq_frame_t a, mcq_frame_t b,
-                                      size_t max) {
-  const uint8_t* x = (const uint8_t*) a.data;
-  const uint8_t* y = (const uint8_t*) b.data;
-  if (max > a.len) max = a.len;
-  if (max > b.len) max = b.len;
-  size_t i = 0;
-  while (max - i >= 16 && memcmp(&x[i], &y[i], 16) == 0) i += 16;
-  while (i < max && x[i] == y[i]) i++;
-  return i;
-}
-
 /* Whether `a` is a prefix of `b`, or the same. */
 static inline bool mcq__text_starts(mcq_frame_t b, mcq_frame_t a) {
   if (a.len > b.len) return false;
@@ -102,7 +89,33 @@ static inline uint64_t mcq__text_eight(const uint8_t b[8]) {
          (uint64_t) b[6] << 8 | (uint64_t) b[7];
 }
 
-/* The same for those from `at` on.  Zeros take the place of what is not there,
+/* How many leading bytes two keys share that are not the same. */
+static inline size_t mcq__text_alike(uint64_t a, uint64_t b) {
+  return (size_t) __builtin_clzll(a ^ b) / 8;
+}
+
+/* How many leading bytes two texts share; not more than `max` are looked at. */
+static inline size_t mcq__text_shared(mcq_frame_t a, mcq_frame_t b,
+                                      size_t max) {
+  const uint8_t* x = (const uint8_t*) a.data;
+  const uint8_t* y = (const uint8_t*) b.data;
+  if (max > a.len) max = a.len;
+  if (max > b.len) max = b.len;
+  size_t i = 0;
+  if (max < 8) {
+    while (i < max && x[i] == y[i]) i++;
+    return i;
+  }
+  /* The last eight may be some of those before them once more. */
+  for (size_t last = max - 8;; i = i + 8 < last ? i + 8 : last) {
+    uint64_t key = mcq__text_eight(&x[i]);
+    uint64_t other = mcq__text_eight(&y[i]);
+    if (key != other) return i + mcq__text_alike(key, other);
+    if (i == last) return max;
+  }
+}
+
+/* The eight from `at` on.  Zeros take the place of what is not there,
  * so texts with equal keys may still differ. */
 static inline uint64_t mcq__text_key(mcq_frame_t text, size_t at) {
   const uint8_t* b = (const uint8_t*) text.data;

@@ -55,6 +55,7 @@ static inline const char* block_keys_fault(const mcq__order_t* o, size_t ref) {
   const mcq__order_block_t* b = o->refs[ref].block;
   mcq_frame_t first = mcq__text_frame(&o->texts, b->ids[0]);
   mcq_frame_t start = mcq__text_frame(&o->texts, o->refs[0].block->ids[0]);
+  if (o->refs[ref].first != b->ids[0]) return "a block begins otherwise";
   if (mcq__text_shared(first, start, o->skip) != o->skip)
     return "the blocks do not share what is skipped";
   for (size_t i = 0; i < 2; i++)
