@@ -1243,7 +1243,7 @@ static void room_is_awaited(void** state) {
     end_side(&s);
     assert_int_equal(s.writes, 1);
     if (closes)
-      assert_int_equal(s.wrote, UV_ECANCELED);
+      assert_true(s.wrote < 0);
     else
       assert_in_range(s.wrote, 1, MIB);
     close_seat(&t);
