@@ -1022,6 +1022,30 @@ static void ends_and_stops_without_buffers(void** state) {
   close_seat(&t);
 }
 
+/* A flood is read without the ring, what trickles never is. */
+static void floods_are_read_without_the_ring(void** state) {
+  (void) state;
+  for (int flood = 0; flood < 2; flood++) {
+    test_seat_t t;
+    side_t s;
+    open_seat(&t);
+    open_side(&s, &t, true, 7);
+    start(&s);
+    test_seat_turns(&t, 1);
+    while (s.fed < 2 * MIB) {
+      feed(&s, flood ? 2 * MIB - (size_t) s.fed : 4 * KIB);
+      if (flood)
+        test_seat_turns(&t, 1);
+      else
+        until_received(&s);
+    }
+    until_received(&s);
+    if (uring_of(&t)->bundles) assert_int_equal(t.io.has_read, flood);
+    end_side(&s);
+    close_seat(&t);
+  }
+}
+
 /* Stopped wires sit on all buffers; a reader that needs some gets them, and
  * the stopped ones keep their bytes. */
 static void stopped_wires_make_room_for_readers(void** state) {
@@ -1742,6 +1766,7 @@ int main(void) {
       cmocka_unit_test(slices_may_be_held_until_the_next_turn),
       cmocka_unit_test(without_buffers_wires_read_by_themselves),
       cmocka_unit_test(ends_and_stops_without_buffers),
+      cmocka_unit_test(floods_are_read_without_the_ring),
       cmocka_unit_test(stopped_wires_make_room_for_readers),
       cmocka_unit_test(leaving_waits_for_slices),
       cmocka_unit_test(large_writes_are_continued),

@@ -229,7 +229,7 @@ ssize_t mcq__uring_write(mcq__wire_t* wire, const mcq__iov_t* iov, size_t count,
   wire_t* w = mcq__uring_of(wire);
   mcq__check(w->send == MCQ__URING_SEND_NONE && count > 0 && total > 0);
   (void) total;
-  if (w->closing) return UV_ECANCELED;
+  if (w->closing || w->fd < 0) return UV_ECANCELED;
   return in_crowd(w) ? write_later(w, iov, count) : write_now(w, iov, count);
 }
 
