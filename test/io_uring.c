@@ -1046,6 +1046,42 @@ static void floods_are_read_without_the_ring(void** state) {
   }
 }
 
+static void stop_when_all_came(side_t* s, mcq__slice_t bytes) {
+  (void) bytes;
+  if (s->got == 2 * MIB) stop(s);
+}
+
+/* Bytes and a reset that come while nobody reads, after a flood: the receive
+ * that is asked for then must not miss what has already been. */
+static void a_reset_after_a_flood_is_seen(void** state) {
+  (void) state;
+  test_seat_t t;
+  side_t s;
+  open_seat(&t);
+  open_side(&s, &t, true, 7);
+  s.on_bytes = stop_when_all_came;
+  start(&s);
+  test_seat_turns(&t, 1);
+  while (s.got < 2 * MIB) {
+    if (s.fed < 2 * MIB) feed(&s, 2 * MIB - (size_t) s.fed);
+    test_seat_turns(&t, 1);
+  }
+  test_seat_turns(&t, 2);
+  feed_all(&s, 100);
+  struct linger none = {.l_onoff = 1};
+  assert_int_equal(
+      setsockopt(s.peer, SOL_SOCKET, SO_LINGER, &none, sizeof none), 0);
+  close(s.peer);
+  s.peer = -1;
+  test_seat_turns(&t, 5);
+  start(&s);
+  for (int i = 0; i < 100 && s.ends == 0; i++) test_seat_turns(&t, 1);
+  assert_int_equal(s.end, UV_ECONNRESET);
+  assert_int_equal(s.got, 2 * MIB + 100);
+  end_side(&s);
+  close_seat(&t);
+}
+
 /* Stopped wires sit on all buffers; a reader that needs some gets them, and
  * the stopped ones keep their bytes. */
 static void stopped_wires_make_room_for_readers(void** state) {
@@ -1767,6 +1803,7 @@ int main(void) {
       cmocka_unit_test(without_buffers_wires_read_by_themselves),
       cmocka_unit_test(ends_and_stops_without_buffers),
       cmocka_unit_test(floods_are_read_without_the_ring),
+      cmocka_unit_test(a_reset_after_a_flood_is_seen),
       cmocka_unit_test(stopped_wires_make_room_for_readers),
       cmocka_unit_test(leaving_waits_for_slices),
       cmocka_unit_test(large_writes_are_continued),

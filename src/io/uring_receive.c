@@ -45,8 +45,10 @@ static void ask_receive(wire_t* w) {
   sqe->ioprio = IORING_RECV_MULTISHOT;
   sqe->buf_group = MCQ__BUFFER_GROUP;
   if (w->u->bundles) mcq__ring_bundle(sqe, RECEIVE_MAX);
-  /* Else it would look for a buffer before it looks for bytes. */
-  if (w->drained) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+  /* Else it would look for a buffer before it looks for bytes.  One that begins
+   * with a poll misses an end that has been, though. */
+  if (w->drained && w->hangup != MCQ__URING_HANGUP_SEEN)
+    sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
   w->drained = false;
   w->asked = w->wire.io->turn.number;
   w->receiving = true;
