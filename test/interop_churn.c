@@ -150,14 +150,16 @@ static bool waits_for_death(const hub_t* h) {
          h->next - h->next_then > ENOUGH;
 }
 
-/* As much is out as the workers can well have in hand; what a victim has does
- * not count while it cannot work. */
+/* As much is out as the workers can well have in hand.  What a victim has does
+ * not count while it cannot work; when it can again it does, for who takes what
+ * he is given as fast as we say it would be given more for ever. */
 static void give_out_more(mcq_socket_t* s) {
   hub_t* h = of(s);
   if (h->phase == QUIET || h->over) return;
   worker_t* victim = find(h, h->victim);
   for (;;) {
-    int victims = victim == NULL ? 0 : victim->in_hand;
+    bool idle = victim != NULL && h->phase != RESUMED;
+    int victims = idle ? victim->in_hand : 0;
     if (!wants_more(h, victims)) return;
     bool once_more = h->again_count > 0;
     if (!once_more && waits_for_death(h)) return;
