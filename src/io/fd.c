@@ -70,10 +70,8 @@ ssize_t mcq__fd_read(mcq__wire_t* wire, int fd, const bool* reading,
 }
 
 ssize_t mcq__fd_write(mcq__io_t* io, int fd, const mcq__iov_t* iov,
-                      size_t count, bool* full) {
-  size_t total = 0;
+                      size_t count, size_t total, bool* full) {
   if (count > PIECES_MAX) count = PIECES_MAX;
-  for (size_t i = 0; i < count; i++) total += iov[i].len;
   struct msghdr message = {0};
   message.msg_iov = (struct iovec*) (void*) (uintptr_t) iov;
   message.msg_iovlen = count;
@@ -82,7 +80,7 @@ ssize_t mcq__fd_write(mcq__io_t* io, int fd, const mcq__iov_t* iov,
     n = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     io->calls.writes++;
   } while (n < 0 && errno == EINTR);
-  *full = n >= 0 && (size_t) n < total;
+  *full = n >= 0 && (size_t) n < total && count < PIECES_MAX;
   if (n >= 0) return n;
   io->calls.full++;
   return errno == ENOBUFS ? UV_EAGAIN : uv_translate_sys_error(errno);

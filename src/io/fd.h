@@ -16,11 +16,11 @@
 ssize_t mcq__fd_read(mcq__wire_t* wire, int fd, const bool* reading,
                      bool* more);
 
-/* Writes once.  Returns the bytes taken; UV_EAGAIN: there is no room; or
+/* Writes `total` bytes in `count` pieces, once.  Returns the bytes taken; UV_EAGAIN: there is no room; or
  * another error.  `*full`: what was taken is not all, so there is no room now
  * either. */
 ssize_t mcq__fd_write(mcq__io_t* io, int fd, const mcq__iov_t* iov,
-                      size_t count, bool* full);
+                      size_t count, size_t total, bool* full);
 
 /* What the kernel says of a connected socket: mcq__backend_t.unsent. */
 size_t mcq__fd_unsent(int fd);

@@ -216,9 +216,11 @@ static ssize_t write_later(wire_t* w, const mcq__iov_t* iov, size_t count) {
 
 /* Where there is no room the kernel waits for it, and then writes one piece:
  * the others are for a write at once again. */
-static ssize_t write_now(wire_t* w, const mcq__iov_t* iov, size_t count) {
+static ssize_t write_now(wire_t* w, const mcq__iov_t* iov, size_t count,
+                         size_t total) {
   ssize_t n = UV_EAGAIN;
-  if (!w->full) n = mcq__fd_write(w->wire.io, w->fd, iov, count, &w->full);
+  if (!w->full)
+    n = mcq__fd_write(w->wire.io, w->fd, iov, count, total, &w->full);
   if (n == UV_EAGAIN) return write_later(w, iov, 1);
   w->failed = w->failed || n < 0;
   return n;
@@ -228,9 +230,9 @@ ssize_t mcq__uring_write(mcq__wire_t* wire, const mcq__iov_t* iov, size_t count,
                          size_t total) {
   wire_t* w = mcq__uring_of(wire);
   mcq__check(w->send == MCQ__URING_SEND_NONE && count > 0 && total > 0);
-  (void) total;
   if (w->closing || w->fd < 0) return UV_ECANCELED;
-  return in_crowd(w) ? write_later(w, iov, count) : write_now(w, iov, count);
+  return in_crowd(w) ? write_later(w, iov, count)
+                     : write_now(w, iov, count, total);
 }
 
 size_t mcq__uring_unsent(const mcq__wire_t* wire) {

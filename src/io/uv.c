@@ -237,10 +237,9 @@ static ssize_t write_pieces(mcq__wire_t* wire, const mcq__iov_t* iov,
                             size_t count, size_t total) {
   pump_t* p = of_wire(wire);
   mcq__check(!p->waiting && count != 0 && total != 0);
-  (void) total;
   if (p->closing || p->forgotten) return UV_ECANCELED;
   if (p->full) return wait_for_room(p);
-  ssize_t n = mcq__fd_write(wire->io, p->fd, iov, count, &p->full);
+  ssize_t n = mcq__fd_write(wire->io, p->fd, iov, count, total, &p->full);
   if (n == UV_EAGAIN) return wait_for_room(p);
   p->failed = p->failed || n < 0;
   return n;
