@@ -536,6 +536,15 @@ static void a_renewed_receive_loses_nothing(void** state) {
   close_seat(&t);
 }
 
+/* The peer goes without a word. */
+static void reset(side_t* s) {
+  struct linger now = {1, 0};
+  assert_int_equal(
+      setsockopt(s->peer, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+  close(s->peer);
+  s->peer = -1;
+}
+
 static void a_reset_is_an_error(void** state) {
   (void) state;
   test_seat_t t;
@@ -544,10 +553,7 @@ static void a_reset_is_an_error(void** state) {
   open_side(&s, &t, true, 1);
   start(&s);
   test_seat_turns(&t, 1);
-  struct linger now = {1, 0};
-  setsockopt(s.peer, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-  close(s.peer);
-  s.peer = -1;
+  reset(&s);
   while (s.ends == 0) sleep_once(&t);
   assert_int_equal(s.end, UV_ECONNRESET);
   end_side(&s);
@@ -1068,11 +1074,7 @@ static void a_reset_after_a_flood_is_seen(void** state) {
   }
   test_seat_turns(&t, 2);
   feed_all(&s, 100);
-  struct linger none = {.l_onoff = 1};
-  assert_int_equal(
-      setsockopt(s.peer, SOL_SOCKET, SO_LINGER, &none, sizeof none), 0);
-  close(s.peer);
-  s.peer = -1;
+  reset(&s);
   test_seat_turns(&t, 5);
   start(&s);
   for (int i = 0; i < 100 && s.ends == 0; i++) test_seat_turns(&t, 1);

@@ -292,16 +292,21 @@ static void who_was_alive_may_be_a_ghost_later(void** state) {
   }
 }
 
+/* A PAIR that reads little at a time, or nothing, and what it is sent. */
+static void meet_slow_pair(scene_t* g, const uint8_t* body, size_t len) {
+  scene_listen(g, (mcq_socket_options_t){.type = MCQ_PAIR});
+  stranger_join(g, "PAIR", 1);
+  sim_in(g->end)->room = g->rate = 3000;
+  assert_int_equal(mcq_send_bytes(g->s, body, len), 0);
+}
+
 /* The question is behind a message that it does not take, and it speaks once
  * more before it dies. */
 static void a_ghost_may_leave_a_question_unasked(void** state) {
   static uint8_t body[60000];
   scene_t* g = begin(state);
   told_t second;
-  scene_listen(g, (mcq_socket_options_t){.type = MCQ_PAIR});
-  stranger_join(g, "PAIR", 1);
-  sim_in(g->end)->room = g->rate = 3000;
-  assert_int_equal(mcq_send_bytes(g->s, body, sizeof body), 0);
+  meet_slow_pair(g, body, sizeof body);
   dial(g, &second, (mcq_socket_options_t){.type = MCQ_PAIR});
   scene_wait(g, 1000);
   assert_true(second.failed > 0);
@@ -323,10 +328,7 @@ static void a_slow_reader_keeps_its_place(void** state) {
   static uint8_t body[1 << 20];
   scene_t* g = begin(state);
   told_t second;
-  scene_listen(g, (mcq_socket_options_t){.type = MCQ_PAIR});
-  stranger_join(g, "PAIR", 1);
-  sim_in(g->end)->room = g->rate = 3000;
-  assert_int_equal(mcq_send_bytes(g->s, body, sizeof body), 0);
+  meet_slow_pair(g, body, sizeof body);
   dial(g, &second,
        (mcq_socket_options_t){
            .type = MCQ_PAIR, .reconnect_ms = 20, .reconnect_max_ms = 50});
