@@ -365,7 +365,9 @@ typedef struct mcq_socket_options {
   int32_t sndhwm;           /* messages queued a peer; -1 no limit; 0, the
                                default: 1000, and of small ones a batch of up
                                to 256 KiB, with headers, is put together for a
-                               connection that takes all it is given */
+                               connection that takes all it is given; where
+                               one takes 4 MiB while a callback sends, it may
+                               be less: the loop has others */
   int64_t sndhwm_bytes;     /* bytes queued a peer; 8 MiB; -1 no limit */
   int64_t max_bytes;        /* queued for all peers together, the same payload
                                for many counted once a peer; one message may

@@ -99,9 +99,11 @@ typedef struct mcq__actor_config {
   mcq__budget_t* budget; /* what all of them may hold; NULL: no limit */
   mcq__share_t share;    /* one connection's of a turn */
   bool conflate;         /* only the newest message waits */
-  bool paused;           /* the whole socket is */
-  bool busy;             /* the same, but connections are read until they have
-                            something to deliver: their ends are noticed */
+  bool refuses; /* who sends is told when there is no room, and may come
+                   again; else a message is lost */
+  bool paused;  /* the whole socket is */
+  bool busy;    /* the same, but connections are read until they have
+                   something to deliver: their ends are noticed */
 } mcq__actor_config_t;
 
 /* Most actors are idle most of the time, and there may be very many: what only

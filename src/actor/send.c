@@ -176,15 +176,38 @@ static bool is_short(const mcq__actor_t* a) {
          !a->greeting && mcq__budget_full(budget);
 }
 
+/* Inside calls of the user's this turn has written as much as it may: his queue
+ * fills, and he comes back to the loop, which has others.  Not where something
+ * would be lost by that. */
+static bool has_had_turn(const mcq__actor_t* a) {
+  const mcq__taken_t* taken = &mcq__actor_io(a)->turn.taken;
+  return mcq__unlikely(taken->calls_bytes >= MCQ__TURN_CALLS_BYTES) &&
+         a->config->refuses;
+}
+
+static bool flows(const mcq__actor_t* a) {
+  return a->state == MCQ__ACTOR_UP && can_write(a);
+}
+
+static void write_now(mcq__actor_t* a) {
+  if (!flows(a) || has_had_turn(a)) return;
+  uint64_t before = a->tally.wire_out;
+  write_some(a);
+  mcq__actor_io(a)->turn.taken.calls_bytes += a->tally.wire_out - before;
+}
+
 /* As long as the connection takes all that it is given a batch may be put
  * together for it that has more than the usual number of messages. */
 static void allow_batch(mcq__actor_t* a) {
-  bool flows = a->state == MCQ__ACTOR_UP && can_write(a);
-  a->outbox->marks.few_bytes = flows ? a->config->marks.few_bytes : 0;
+  a->outbox->marks.few_bytes = flows(a) ? a->config->marks.few_bytes : 0;
 }
 
+/* He who set no mark has more to win from memory that stays in the cache than
+ * from a queue that is long. */
 static inline bool is_full(const mcq__actor_t* a) {
-  return mcq__outbox_full(a->outbox) || is_short(a);
+  if (mcq__outbox_full(a->outbox) || is_short(a)) return true;
+  return has_had_turn(a) && a->outbox->marks.few_bytes != 0 &&
+         mcq__outbox_queued_bytes(a->outbox) >= WRITE_MAX;
 }
 
 /* Its own queue, that is.  A budget tells of itself. */
@@ -297,7 +320,7 @@ static void starve(mcq__actor_t* a) {
 static bool make_room(mcq__actor_t* a) {
   allow_batch(a);
   if (!is_full(a)) return true;
-  if (a->state == MCQ__ACTOR_UP && can_write(a)) write_some(a);
+  write_now(a);
   allow_batch(a);
   if (!a->config->conflate) return !is_full(a);
   while (mcq__actor_shed(a)) continue;
@@ -368,14 +391,12 @@ static void allow_more(mcq__actor_t* a, const mcq__body_t* body) {
   const mcq__actor_config_t* c = a->config;
   if (body->count != 1 || body->frames == NULL || body->wired != NULL) return;
   if (c->budget != NULL || c->conflate) return;
-  bool writes = a->state == MCQ__ACTOR_UP && can_write(a);
   mcq__outbox_allow(a->outbox, body->frames->len,
-                    writes ? WRITE_MAX : SIZE_MAX);
+                    flows(a) ? WRITE_MAX : SIZE_MAX);
 }
 
 static mcq__noinline int tell(mcq__actor_t* a, const mcq__peer_cmd_t* cmd) {
   const mcq__body_t* body = cmd->body;
-  bool writable = a->state == MCQ__ACTOR_UP;
   if (mcq__unlikely(draining(a))) return MCQ_EPEERGONE;
   if (!make_room(a) && !cmd->promised) {
     starve(a);
@@ -386,9 +407,9 @@ static mcq__noinline int tell(mcq__actor_t* a, const mcq__peer_cmd_t* cmd) {
   mcq__actor_charge(a);
   if (!mcq__node_linked(&a->flush.node))
     mcq__io_flush(mcq__actor_io(a), &a->flush);
-  if (mcq__unlikely(a->outbox->chain.bytes >= WRITE_MAX) && writable &&
-      mcq__outbox_queued_bytes(a->outbox) >= WRITE_MAX && can_write(a))
-    write_some(a);
+  if (mcq__unlikely(a->outbox->chain.bytes >= WRITE_MAX) &&
+      mcq__outbox_queued_bytes(a->outbox) >= WRITE_MAX)
+    write_now(a);
   allow_more(a, body);
   return 0;
 }

@@ -60,12 +60,17 @@ typedef struct mcq__task {
 #define MCQ__TURN_NS ((uint64_t) 500000)
 #define MCQ__TURN_FLUSH_NS ((uint64_t) 1000000)
 
+/* And bytes written inside calls of the user's: who sends until there is no
+ * room comes back to the loop even if the peer reads as fast. */
+#define MCQ__TURN_CALLS_BYTES ((uint64_t) 4194304)
+
 /* What it has taken. */
 typedef struct mcq__taken {
   uint64_t messages;
   uint64_t bytes;
   uint64_t ns;
   uint64_t flush_ns;
+  uint64_t calls_bytes;
 } mcq__taken_t;
 
 /* Looking for input without sleeping (io/spin.h). */

@@ -189,6 +189,7 @@ static void configure(mcq_socket_t* s) {
   c->conflate = (o->flags & MCQ_CONFLATE) != 0;
   if (c->conflate)
     c->marks = (mcq__marks_t){.messages = 1, .bytes = c->marks.bytes};
+  c->refuses = s->pattern->topics == NULL || o->slow_peer == MCQ_SLOW_REFUSE;
   c->share = (mcq__share_t){
       .messages = (uint32_t) o->turn_messages,
       .bytes = in_32_bits((uint64_t) o->turn_bytes),
