@@ -452,6 +452,96 @@ static void nothing_is_spaced_out_within_the_machine(void** state) {
   assert_true(strncmp(name, "bbr", 3) != 0);
 }
 
+/* The algorithm of a socket that is about to connect to `host`, or to listen
+ * there, which had BBR before.  False: this system has none. */
+static bool algorithm_towards(const char* host, char name[16]) {
+  mcq__address_t to;
+  socklen_t size = 16;
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  assert_true(fd >= 0);
+  assert_int_equal(mcq__address_numeric(&to, host, 5555), 0);
+  bool known = setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "bbr", 3) == 0;
+  mcq__tcp_family.begin(fd, &to.any);
+  memset(name, 0, 16);
+  assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &size), 0);
+  close(fd);
+  return known;
+}
+
+/* What once was spaced out goes on being that, so it must not begin. */
+static void it_is_not_spaced_out_to_begin_with(void** state) {
+  (void) state;
+  char name[16];
+  (void) algorithm_towards("127.0.0.1", name);
+  assert_true(strncmp(name, "bbr", 3) != 0);
+  (void) algorithm_towards("127.3.2.1", name);
+  assert_true(strncmp(name, "bbr", 3) != 0);
+  if (algorithm_towards("192.0.2.1", name)) assert_string_equal(name, "bbr");
+}
+
+/* Where BBR is the system's own: who comes has what his door has. */
+static void nor_is_who_comes(void** state) {
+  (void) state;
+  test_seat_t t = {0};
+  stand_t s;
+  char name[16] = "";
+  socklen_t size = sizeof name;
+  assert_int_equal(test_seat_open(&t, MCQ__BACKEND_UV), 0);
+  assert_int_equal(open_stand(&s, &t, "tcp://127.0.0.1:*"), 0);
+  int door = ((const mcq__door_t*) s.listener.impl)->fd;
+  assert_int_equal(getsockopt(door, IPPROTO_TCP, TCP_CONGESTION, name, &size),
+                   0);
+  assert_true(strncmp(name, "bbr", 3) != 0);
+  close_stand(&s);
+  test_seat_close(&t);
+}
+
+typedef struct trial {
+  mcq__connect_t connect;
+  int done;
+} trial_t;
+
+static int begun;
+
+static void begin_trial(int fd, const struct sockaddr* at) {
+  struct sockaddr_storage peer;
+  socklen_t size = sizeof peer;
+  assert_int_equal(at->sa_family, AF_INET);
+  assert_int_equal(getpeername(fd, (struct sockaddr*) &peer, &size), -1);
+  assert_int_equal(errno, ENOTCONN);
+  begun = fd;
+}
+
+static void on_trial(mcq__connect_t* c, int fd) {
+  mcq__container_of(c, trial_t, connect)->done = fd;
+}
+
+static void it_is_set_up_before_it_connects(void** state) {
+  (void) state;
+  static const mcq__family_t family = {.begin = begin_trial};
+  test_seat_t t = {0};
+  trial_t trial = {.done = -1};
+  struct sockaddr_in a = {.sin_family = AF_INET};
+  socklen_t size = sizeof a;
+  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  assert_int_equal(test_seat_open(&t, MCQ__BACKEND_UV), 0);
+  int door = socket(AF_INET, SOCK_STREAM, 0);
+  assert_int_equal(bind(door, (struct sockaddr*) &a, sizeof a), 0);
+  assert_int_equal(listen(door, 1), 0);
+  assert_int_equal(getsockname(door, (struct sockaddr*) &a, &size), 0);
+  trial.connect.io = &t.io;
+  trial.connect.family = &family;
+  trial.connect.done = on_trial;
+  begun = -1;
+  assert_int_equal(
+      mcq__connect_start(&trial.connect, (struct sockaddr*) &a, sizeof a), 0);
+  while (trial.done == -1) test_seat_turns(&t, 1);
+  assert_int_equal(trial.done, begun);
+  close(trial.done);
+  close(door);
+  test_seat_close(&t);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(each_kind_of_host),
@@ -466,6 +556,9 @@ int main(void) {
       cmocka_unit_test(listening_survives_every_failing_allocation),
       cmocka_unit_test(nothing_is_heard_after_closing),
       cmocka_unit_test(nothing_is_spaced_out_within_the_machine),
+      cmocka_unit_test(it_is_not_spaced_out_to_begin_with),
+      cmocka_unit_test(nor_is_who_comes),
+      cmocka_unit_test(it_is_set_up_before_it_connects),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

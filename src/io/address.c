@@ -133,11 +133,16 @@ size_t mcq__address_origin(const mcq__address_t* a, uint8_t out[8]) {
   return len;
 }
 
+bool mcq__address_is_loopback(const mcq__address_t* a) {
+  const uint8_t* ip;
+  return ip_of(a, &ip) == 4 ? ip[0] == 127
+                            : IN6_IS_ADDR_LOOPBACK(&a->v6.sin6_addr);
+}
+
 bool mcq__address_is_here(const mcq__address_t* to,
                           const mcq__address_t* from) {
   const uint8_t* ip[2];
   size_t len = ip_of(to, &ip[0]);
-  if (len == 4 ? ip[0][0] == 127 : IN6_IS_ADDR_LOOPBACK(&to->v6.sin6_addr))
-    return true;
+  if (mcq__address_is_loopback(to)) return true;
   return ip_of(from, &ip[1]) == len && memcmp(ip[0], ip[1], len) == 0;
 }

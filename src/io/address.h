@@ -35,6 +35,9 @@ void mcq__address_wildcard(mcq__address_t* out, int family, uint16_t port);
  * length. */
 size_t mcq__address_origin(const mcq__address_t* a, uint8_t out[8]);
 
+/* True for an address that only this machine itself can reach. */
+bool mcq__address_is_loopback(const mcq__address_t* a);
+
 /* True when what leaves for `to` from `from` does not leave this machine: a
  * loopback address, or the sender's own. */
 bool mcq__address_is_here(const mcq__address_t* to, const mcq__address_t* from);

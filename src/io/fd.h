@@ -11,14 +11,14 @@
 /* Reads once and hands the bytes to the wire's user, where he wants them.
  * Returns how many those are; 0: the end of the stream; UV_EAGAIN: nothing is
  * there; or another error.  `*more`: there may be more, and it may be read at
- * once.  The wire's user may stop reading, or close the wire, in what is called:
- * where `*reading` is false then, nothing is read. */
+ * once.  The wire's user may stop reading, or close the wire, in what is
+ * called: where `*reading` is false then, nothing is read. */
 ssize_t mcq__fd_read(mcq__wire_t* wire, int fd, const bool* reading,
                      bool* more);
 
-/* Writes `total` bytes in `count` pieces, once.  Returns the bytes taken; UV_EAGAIN: there is no room; or
- * another error.  `*full`: what was taken is not all, so there is no room now
- * either. */
+/* Writes `total` bytes in `count` pieces, once.  Returns the bytes taken;
+ * UV_EAGAIN: there is no room; or another error.  `*full`: what was taken is
+ * not all, so there is no room now either. */
 ssize_t mcq__fd_write(mcq__io_t* io, int fd, const mcq__iov_t* iov,
                       size_t count, size_t total, bool* full);
 

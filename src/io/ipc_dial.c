@@ -29,6 +29,7 @@ int mcq__ipc_dial(mcq__dialer_t* d) {
   attempt_t* a = mcq__new(d->io->mem, attempt_t);
   if (a == NULL) return MCQ_ENOMEM;
   a->connect.io = d->io;
+  a->connect.family = &mcq__ipc_family;
   a->connect.done = on_connected;
   a->dialer = d;
   mcq__ipc_address_t to;

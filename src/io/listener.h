@@ -38,7 +38,7 @@ struct mcq__listener {
   void* user;
   mcq__endpoint_t endpoint;
   int backlog;
-  bool reuse_port; /* tcp: others may listen there too */
+  bool reuse_port;                 /* tcp: others may listen there too */
   char address[MCQ__ENDPOINT_MAX]; /* the real one: tcp://127.0.0.1:40123 */
   mcq__origin_t from;              /* of who knocked last */
   void* impl;                      /* the transport's own */

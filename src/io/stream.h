@@ -14,6 +14,10 @@
 typedef struct mcq__door mcq__door_t;
 
 typedef struct mcq__family {
+  /* Sets a descriptor up that is about to connect to that address, or listen
+   * there; may be NULL. */
+  void (*begin)(int fd, const struct sockaddr* at);
+
   /* Sets a connected descriptor up; may be NULL. */
   void (*open)(int fd);
 
@@ -42,6 +46,7 @@ void mcq__stream_discard(mcq__io_t* io, void* stream);
 /* One socket being connected.  Embedded in an attempt. */
 typedef struct mcq__connect {
   mcq__io_t* io;
+  const mcq__family_t* family;
   uv_poll_t poll;
   int fd;
   int code;
@@ -52,8 +57,8 @@ typedef struct mcq__connect {
   void (*done)(struct mcq__connect* c, int fd);
 } mcq__connect_t;
 
-/* Begins; `io` and `done` are set.  0, and done follows; or an error at once,
- * and nothing is left.  Once done it may begin anew. */
+/* Begins; `io`, `family` and `done` are set.  0, and done follows; or an error
+ * at once, and nothing is left.  Once done it may begin anew. */
 int mcq__connect_start(mcq__connect_t* c, const struct sockaddr* to,
                        socklen_t size);
 

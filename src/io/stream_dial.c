@@ -39,6 +39,7 @@ int mcq__connect_start(mcq__connect_t* c, const struct sockaddr* to,
   int fd = mcq__stream_socket(to->sa_family);
   if (fd < 0) return fd;
   int rc = 0;
+  if (c->family->begin != NULL) c->family->begin(fd, to);
   if (connect(fd, to, size) != 0 && errno != EINPROGRESS)
     rc = uv_translate_sys_error(errno);
   if (rc == 0) rc = uv_poll_init(c->io->loop, &c->poll, fd);

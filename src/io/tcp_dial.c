@@ -187,6 +187,7 @@ int mcq__tcp_dial(mcq__dialer_t* d) {
   attempt_t* a = mcq__new(d->io->mem, attempt_t);
   if (a == NULL) return MCQ_ENOMEM;
   a->connect.io = d->io;
+  a->connect.family = &mcq__tcp_family;
   a->connect.done = on_connected;
   a->dialer = d;
   a->ended.run = run_ended;

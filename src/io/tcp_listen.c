@@ -25,6 +25,7 @@ static int bind_to(const mcq__address_t* a, const mcq__listener_t* l) {
   if (fd < 0) return fd;
   int on = 1;
   int off = 0;
+  mcq__tcp_family.begin(fd, &a->any);
   bool good =
       setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
       (!l->reuse_port || share_port(fd)) &&

@@ -85,8 +85,7 @@ static void submit(mcq__io_t* io) {
     if (!drained || (count == 0 && (rc != 0 || !work_left(u)))) break;
   }
   u->busy = false;
-  if (rc != 0)
-    mcq__io_timer_start(io, &u->retry, mcq__io_now(io) + RETRY_MS);
+  if (rc != 0) mcq__io_timer_start(io, &u->retry, mcq__io_now(io) + RETRY_MS);
   if (!drained || (rc == 0 && work_left(u))) mcq__io_later(io, &u->again);
 }
 

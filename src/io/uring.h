@@ -31,15 +31,15 @@ typedef struct mcq__uring {
   mcq__node_t holding; /* wires whose parked bytes lie in buffers */
   struct mcq__uring_gather* spare; /* for the next writes of several pieces */
   unsigned spares;
-  mcq__idle_t idle;    /* gives them back */
-  uint64_t turn;       /* what is said of writers is said of this one */
-  const void* writer;  /* who wrote last; only to be compared */
-  unsigned writers;    /* wires that wrote, about */
+  mcq__idle_t idle;        /* gives them back */
+  uint64_t turn;           /* what is said of writers is said of this one */
+  const void* writer;      /* who wrote last; only to be compared */
+  unsigned writers;        /* wires that wrote, about */
   unsigned writers_before; /* in the turn before that */
-  unsigned budget;     /* completions to be handled in this turn */
-  size_t budget_bytes; /* and bytes */
-  bool scarce;         /* a wire found no buffer */
-  bool bundles;        /* one receive may fill several buffers, to a cap */
+  unsigned budget;         /* completions to be handled in this turn */
+  size_t budget_bytes;     /* and bytes */
+  bool scarce;             /* a wire found no buffer */
+  bool bundles;            /* one receive may fill several buffers, to a cap */
   bool ring_up;
   bool has_timer;
   bool busy; /* handling completions */
@@ -82,7 +82,8 @@ typedef struct mcq__uring_wire {
   mcq__uring_t* u;
   mcq__node_t asking; /* in the lists of the pump */
   mcq__node_t holding;
-  mcq__task_t task; /* delivers what is parked, or reads; in the end, on_closed */
+  mcq__task_t
+      task; /* delivers what is parked, or reads; in the end, on_closed */
 
   mcq__fifo_t parked; /* of mcq__slice_t: arrived while not reading */
   mcq__idle_t idle;   /* gives its storage back */

@@ -258,7 +258,8 @@ static bool floods(const wire_t* w) {
 
 /* Without the flag MORE it was the last answer of this receive.  One that was
  * cancelled begins anew if reading is still wanted; where it brought all it may
- * there is more, and that, or what found no buffer, the wire reads by itself. */
+ * there is more, and that, or what found no buffer, the wire reads by itself.
+ */
 static void receive_over(wire_t* w, int res) {
   w->receiving = false;
   w->renew = false;

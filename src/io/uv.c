@@ -28,9 +28,9 @@ typedef struct pump {
   bool failed;  /* writing did: on_end would be about the same cause */
   bool full;    /* the last write was cut short: no use trying again */
   bool closing;
-  bool forgotten;     /* after a fork: the handle is closed, or will be */
-  mcq__task_t task;   /* reads what this turn had no time for; forgotten: says
-                         that the wire is closed */
+  bool forgotten;   /* after a fork: the handle is closed, or will be */
+  mcq__task_t task; /* reads what this turn had no time for; forgotten: says
+                       that the wire is closed */
 } pump_t;
 
 static pump_t* of_wire(mcq__wire_t* wire) {
