@@ -316,11 +316,15 @@ static void server_drains(const place_t* place) {
     if (i == 0) assert_int_equal(mcq_request_take(rep.s, &taken), 0);
     if (i == 1) ground_until(&g, rep.heard == 2);
   }
+  /* One that had not left would wait for the next server, and not fail. */
+  ground_until(&g, stats_of(&req[2].side).messages_written == 1);
+  assert_int_equal(rep.heard, 2);
   drain(&rep, -1);
   mcq_frame_t answer = {"late", 4};
   assert_int_equal(mcq_request_reply(taken, &answer, 1), MCQ_ECLOSED);
   ground_until(&g, rep.drained == 1);
   assert_int_equal(rep.downs, 3);
+  assert_int_equal(rep.heard, 3);
   for (int i = 0; i < 3; i++) {
     ground_until(&g, req[i].failed == 1);
     assert_int_equal(req[i].code, MCQ_EPEERGONE);
