@@ -177,7 +177,8 @@ static void the_third_malformed_answer(int backend, int flags,
   assert_int_equal(t.q.code, MCQ_EPEERGONE);
   assert_int_equal(t.q.reason, MCQ_EENVELOPE);
   assert_string_equal(t.q.diary, "uummdf");
-  until(&t.g, t.q.ups == 3); /* it dials again, with a clean slate */
+  /* It dials again, with a clean slate. */
+  until(&t.g, t.q.ups == 3 && bad->ups == 2);
   for (unsigned i = 0; i < 2; i++)
     assert_int_equal(say_to(bad, bad->peer, malformed[i]), 0);
   until(&t.g, player_stats(&t.q).messages_discarded == 5);
@@ -974,23 +975,55 @@ static void a_heap_holds_nobody_up(int backend) {
   close_rep(&t);
 }
 
-/* The same when it is answered as soon as that is possible, on a later turn. */
-static void in_turn_at_full_speed(int backend) {
-  answering_t t;
-  open_rep(&t, backend, ASKERS);
-  fill_up(&t, 10);
-  asked(&t, 1);
-  for (unsigned i = 1; i <= 10 * ASKERS; i++) {
-    until(&t.g, t.rep.count == i);
-    assert_int_equal(say(&t.rep, "done"), 0);
+/* Everything anybody said has come in. */
+static bool all_came(const answering_t* t) {
+  uint64_t said = 0;
+  for (size_t i = 0; i < t->count; i++)
+    said += player_stats(&t->askers[i]).wire_bytes_sent;
+  return player_stats(&t->rep).wire_bytes_received == said;
+}
+
+/* Answers as soon as that is possible, on a later turn. */
+static void serve_all_in_turn(answering_t* t) {
+  fill_up(t, 10);
+  asked(t, 1);
+  until(&t->g, all_came(t)); /* so that all of them wait */
+  for (unsigned i = 1; i <= 10 * t->count; i++) {
+    until(&t->g, t->rep.count == i);
+    assert_int_equal(say(&t->rep, "done"), 0);
   }
   for (unsigned round = 0; round < 10; round++) {
     unsigned seen = 0;
-    for (unsigned k = 0; k < ASKERS; k++)
-      seen |= 1u << who_asked(&t, round * ASKERS + k);
-    assert_int_equal(seen, (1u << ASKERS) - 1);
+    for (unsigned k = 0; k < t->count; k++)
+      seen |= 1u << who_asked(t, round * (unsigned) t->count + k);
+    assert_int_equal(seen, (1u << t->count) - 1);
   }
+}
+
+static void in_turn_at_full_speed(int backend) {
+  answering_t t;
+  open_rep(&t, backend, ASKERS);
+  serve_all_in_turn(&t);
   close_rep(&t);
+}
+
+static void spend_turn(player_t* p, mcq_peer_t peer, mcq_msg_t* msg) {
+  (void) peer;
+  (void) msg;
+  mcq__io_spend(&p->g->ctx->host.io, 0, MCQ__TURN_BYTES, 0);
+}
+
+/* The same when each request takes all that a turn may take.  Of the others one
+ * finds the next request in hand, and some are left for a later turn: whoever
+ * waited in vain is not behind them for that. */
+static void in_turn_in_short_turns(int backend) {
+  for (size_t askers = 2; askers <= ASKERS; askers++) {
+    answering_t t;
+    open_rep(&t, backend, askers);
+    t.rep.on_message = spend_turn;
+    serve_all_in_turn(&t);
+    close_rep(&t);
+  }
 }
 
 static void the_asker_is_gone(int backend) {
@@ -1552,6 +1585,7 @@ static const scene_t scenes[] = {
     {"one at a time and all in turn", one_at_a_time_and_all_in_turn},
     {"a heap holds nobody up", a_heap_holds_nobody_up},
     {"in turn at full speed", in_turn_at_full_speed},
+    {"in turn in short turns", in_turn_in_short_turns},
     {"the asker is gone", the_asker_is_gone},
     {"requests of one who left", requests_of_one_who_left},
     {"orphans are dropped", orphans_are_dropped},

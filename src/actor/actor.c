@@ -494,6 +494,8 @@ mcq__tally_t mcq__actor_tally(const mcq__actor_t* a) {
 }
 
 void mcq__actor_pause_changed(mcq__actor_t* a) {
-  if (mcq__actor_listens(a) && !a->delivering)
-    mcq__io_work(mcq__actor_io(a), &a->pump);
+  if (!mcq__actor_listens(a) || a->delivering) return;
+  /* All that are told so run in that order, those of an earlier change too. */
+  mcq__io_cancel(&a->pump);
+  mcq__io_work(mcq__actor_io(a), &a->pump);
 }
