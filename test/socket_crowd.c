@@ -135,10 +135,9 @@ static void once_for_a_thousand(int backend) {
   hear(&subs[0], MESSAGES);
   hear(&subs[CROWD - 1], 1);
   for (unsigned i = 0; i < CROWD; i++) raw_close(&subs[i]);
-  until(&g, pub.p.downs == CROWD);
-  stage_turns(&g, 3);
+  /* Their queues go with their wires, each in a turn that has time for it. */
+  until(&g, pub.p.downs == CROWD && released != 0 && in_use(&g) <= before);
   assert_int_equal(released, 1);
-  assert_true(in_use(&g) <= before);
   stage_close(&g);
 }
 
