@@ -43,12 +43,22 @@ static void setup(test_seat_t* t) {
   assert_int_equal(test_seat_open(t, MCQ__BACKEND_UV), 0);
 }
 
+/* On a clock that stands still: no turn is over before its tasks are counted,
+ * however slow the machine. */
+static void setup_clock(test_seat_t* t) {
+  memset(t, 0, sizeof *t);
+  traced = 0;
+  trace[0] = '\0';
+  test_seat_use_clock(t);
+  assert_int_equal(test_seat_open(t, MCQ__BACKEND_UV), 0);
+}
+
 /* ---- order --------------------------------------------------------------- */
 
 static void nothing_runs_inside_the_call(void** state) {
   (void) state;
   test_seat_t t;
-  setup(&t);
+  setup_clock(&t);
   actor_t a = make(&t, 'a', NULL);
   actor_t b = make(&t, 'b', NULL);
   mcq__io_work(&t.io, &a.task);
@@ -62,7 +72,7 @@ static void nothing_runs_inside_the_call(void** state) {
 static void work_comes_before_flush(void** state) {
   (void) state;
   test_seat_t t;
-  setup(&t);
+  setup_clock(&t);
   actor_t a[6];
   for (size_t i = 0; i < 6; i++) a[i] = make(&t, (char) ('a' + i), NULL);
   mcq__io_flush(&t.io, &a[3].task);
@@ -79,7 +89,7 @@ static void work_comes_before_flush(void** state) {
 static void asked_twice_runs_once(void** state) {
   (void) state;
   test_seat_t t;
-  setup(&t);
+  setup_clock(&t);
   actor_t a = make(&t, 'a', NULL);
   actor_t b = make(&t, 'b', NULL);
   mcq__io_work(&t.io, &a.task);
@@ -104,7 +114,7 @@ static void post_both(actor_t* a) {
 static void tasks_may_post_tasks(void** state) {
   (void) state;
   test_seat_t t;
-  setup(&t);
+  setup_clock(&t);
   actor_t a = make(&t, 'a', post_both);
   actor_t f = make(&t, 'f', NULL);
   actor_t w = make(&t, 'w', NULL);
@@ -123,7 +133,7 @@ static void cancel_other(actor_t* a) {
 static void tasks_may_be_cancelled(void** state) {
   (void) state;
   test_seat_t t;
-  setup(&t);
+  setup_clock(&t);
   actor_t a = make(&t, 'a', cancel_other);
   actor_t b = make(&t, 'b', NULL);
   actor_t c = make(&t, 'c', cancel_other);
@@ -160,7 +170,7 @@ static void flush_self(actor_t* a) {
 static void a_task_that_never_rests_lets_the_loop_turn(void** state) {
   (void) state;
   test_seat_t t;
-  setup(&t);
+  setup_clock(&t);
   actor_t a = make(&t, 'a', post_self);
   actor_t f = make(&t, 'f', flush_self);
   a.again = 200;
@@ -197,7 +207,7 @@ static void many_tasks_keep_their_order_over_several_turns(void** state) {
   (void) state;
   enum { COUNT = 6000 };
   test_seat_t t;
-  setup(&t);
+  setup_clock(&t);
   counter_t c = {.turns = 0};
   c.prepare.data = &c;
   uv_prepare_init(&t.loop, &c.prepare);
@@ -235,7 +245,7 @@ static void later_self(actor_t* a) {
 static void later_is_once_a_turn(void** state) {
   (void) state;
   test_seat_t t;
-  setup(&t);
+  setup_clock(&t);
   actor_t a = make(&t, 'a', later_self);
   a.again = 5;
   mcq__io_later(&t.io, &a.task);
@@ -368,14 +378,6 @@ static alarm_t make_alarm(test_seat_t* t, char letter) {
 static void end_alarm(alarm_t* a) {
   mcq__io_timer_stop(&a->seat->io, &a->timer);
   mcq__timers_unreserve(&a->seat->io.turn.timers);
-}
-
-static void setup_clock(test_seat_t* t) {
-  memset(t, 0, sizeof *t);
-  traced = 0;
-  trace[0] = '\0';
-  test_seat_use_clock(t);
-  assert_int_equal(test_seat_open(t, MCQ__BACKEND_UV), 0);
 }
 
 static void the_tests_own_clock_is_the_only_one(void** state) {
@@ -572,6 +574,7 @@ static int open_fake(test_seat_t* t, int result) {
   fake_submits = 0;
   fake_left = false;
   t->seams.backend = &fake;
+  test_seat_use_clock(t);
   return test_seat_open(t, MCQ__BACKEND_AUTO);
 }
 
