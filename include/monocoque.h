@@ -707,7 +707,9 @@ MCQ_EXTERN void mcq_proxy_stats(const mcq_proxy_t* proxy,
 /* No on_message of this socket until mcq_resume; exact to one message, also
  * inside a callback.  When that lasts (10 ms) connections are read on, 64 KiB
  * each at most, so that heartbeats are answered and the end of a peer is
- * noticed; the end is told when what came before has been delivered. */
+ * noticed; the end is told when what came before has been delivered.  The peer
+ * in whose on_message it was called comes last after it: who pauses at each
+ * message hears all in turn. */
 MCQ_EXTERN int mcq_pause(mcq_socket_t* socket);
 MCQ_EXTERN int mcq_resume(mcq_socket_t* socket);
 
@@ -759,7 +761,7 @@ MCQ_EXTERN int mcq_peer_info(const mcq_socket_t* socket, mcq_peer_t peer,
 MCQ_EXTERN int mcq_peer_property(const mcq_socket_t* socket, mcq_peer_t peer,
                                  const char* name, mcq_frame_t* out);
 
-/* Calls `each` for every live connection. */
+/* Calls `each` for every live connection, in no order. */
 MCQ_EXTERN void mcq_peer_each(mcq_socket_t* socket,
                               void (*each)(mcq_socket_t* socket,
                                            const mcq_peer_info_t* info,

@@ -284,12 +284,85 @@ static void the_others_go_on(int backend) {
   stage_close(&h.g);
 }
 
+/* ---- several peers ------------------------------------------------------- */
+
+#define MANY 4
+#define EACH 30
+
+typedef struct crowd {
+  house_t h;
+  raw_t raw[MANY];
+  unsigned heard[MANY];
+  unsigned seen;
+} crowd_t;
+
+/* He may pause and resume while he goes through his peers. */
+static void see(mcq_socket_t* s, const mcq_peer_info_t* info, void* arg) {
+  crowd_t* c = (crowd_t*) arg;
+  (void) info;
+  c->seen++;
+  assert_int_equal(mcq_resume(s), 0);
+  assert_int_equal(mcq_pause(s), 0);
+}
+
+static void on_crowd(player_t* p, mcq_peer_t peer, mcq_msg_t* msg) {
+  house_t* h = mcq__container_of(p, house_t, p);
+  crowd_t* c = mcq__container_of(h, crowd_t, h);
+  (void) peer;
+  assert_false(h->paused);
+  c->heard[*(const char*) mcq_msg_frame(msg, 0).data - 'a']++;
+  h->heard++;
+  c->seen = 0;
+  mcq_peer_each(p->s, see, c);
+  assert_int_equal(c->seen, MANY);
+  pause_it(h);
+}
+
+static bool all_arrived(const crowd_t* c) {
+  return player_stats(&c->h.p).wire_bytes_received >= MANY * EACH * 3;
+}
+
+/* One message, and a pause: all that wait have their turn, none comes again
+ * before the others did. */
+static void in_turn_though_it_pauses(int backend) {
+  crowd_t c = {0};
+  open_house(&c.h, backend, &types[0], false);
+  c.h.p.on_message = on_crowd;
+  player_bind(&c.h.p);
+  for (unsigned i = 0; i < MANY; i++) {
+    raw_open(&c.raw[i], &c.h.g);
+    raw_connect(&c.raw[i], &c.h.p);
+    raw_hello(&c.raw[i], 1, "PUSH");
+    until(&c.h.g, c.h.p.ups == i + 1);
+  }
+  pause_it(&c.h);
+  for (unsigned i = 0; i < MANY; i++) {
+    rig_bytes_t b = {0};
+    char who = (char) ('a' + i);
+    for (unsigned k = 0; k < EACH; k++) rig_frame(&b, 0, &who, 1);
+    raw_say(&c.raw[i], &b);
+  }
+  until(&c.h.g, all_arrived(&c));
+  for (unsigned round = 1; round <= EACH; round++) {
+    for (unsigned i = 0; i < MANY; i++) {
+      uint32_t before = c.h.heard;
+      resume_it(&c.h);
+      until(&c.h.g, c.h.heard > before);
+      stage_turns(&c.h.g, 2);
+    }
+    for (unsigned i = 0; i < MANY; i++) assert_int_equal(c.heard[i], round);
+  }
+  for (unsigned i = 0; i < MANY; i++) raw_close(&c.raw[i]);
+  stage_close(&c.h.g);
+}
+
 static const scene_t scenes[] = {
     {"exact over tcp", exact_over_tcp},
     {"exact over inproc", exact_over_inproc},
     {"its writes come to a halt", its_writes_come_to_a_halt},
     {"its end is noticed", its_end_is_noticed},
     {"the others go on", the_others_go_on},
+    {"in turn though it pauses", in_turn_though_it_pauses},
 };
 
 int main(void) {

@@ -124,6 +124,7 @@ static void workers_take_turns(int backend) {
 
 /* ---- who is there -------------------------------------------------------- */
 
+/* By name: they are told in no order. */
 typedef struct census {
   char names[8]; /* a letter each */
   mcq_peer_t peers[8];
@@ -134,8 +135,14 @@ static void note(mcq_socket_t* s, const mcq_peer_info_t* info, void* arg) {
   census_t* c = (census_t*) arg;
   (void) s;
   assert_int_equal(info->routing_id_len, 1);
-  c->names[c->count] = *(const char*) info->routing_id;
-  c->peers[c->count++] = info->peer;
+  char name = *(const char*) info->routing_id;
+  size_t at = c->count++;
+  for (; at > 0 && c->names[at - 1] > name; at--) {
+    c->names[at] = c->names[at - 1];
+    c->peers[at] = c->peers[at - 1];
+  }
+  c->names[at] = name;
+  c->peers[at] = info->peer;
 }
 
 static census_t count(const player_t* p) {

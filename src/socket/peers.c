@@ -435,10 +435,11 @@ void mcq_peer_each(mcq_socket_t* socket,
                    void (*each)(mcq_socket_t* socket,
                                 const mcq_peer_info_t* info, void* arg),
                    void* arg) {
-  for (mcq__node_t* n = socket->actors.next; n != &socket->actors;
-       n = n->next) {
-    mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
-    if (mcq__peers_actor(socket, a->peer) != a) continue;
+  /* By slot: what is called may change the order of the actors. */
+  for (uint32_t i = 0; i < socket->roster->used; i++) {
+    mcq_peer_t peer = mcq__roster_peer(socket->roster, i);
+    const mcq__actor_t* a = mcq__peers_actor(socket, peer);
+    if (a == NULL) continue;
     mcq_peer_info_t info;
     describe(a, a->peer, socket->pattern->seats->id(socket, a->peer), &info);
     each(socket, &info, arg);

@@ -109,13 +109,20 @@ void mcq__socket_last(mcq_socket_t* s, mcq__actor_t* a) {
   mcq__list_insert(&s->actors, &a->node);
 }
 
-/* Two may pause a socket; it delivers when neither does. */
+/* Two may pause a socket; it delivers when neither does.  Whose message it was
+ * that made it pause comes last when it goes on: the others are heard before
+ * that one is again. */
 static void hold_back(mcq_socket_t* s) {
   bool paused = s->paused || s->held;
+  mcq__actor_t* heard = NULL;
   if (s->config.paused == paused) return;
   s->config.paused = paused;
-  for (mcq__node_t* n = s->actors.next; n != &s->actors; n = n->next)
-    mcq__actor_pause_changed(mcq__container_of(n, mcq__actor_t, node));
+  for (mcq__node_t* n = s->actors.next; n != &s->actors; n = n->next) {
+    mcq__actor_t* a = mcq__container_of(n, mcq__actor_t, node);
+    if (a->delivering) heard = a;
+    mcq__actor_pause_changed(a);
+  }
+  if (heard != NULL) mcq__socket_last(s, heard);
   if (!paused && s->pattern->resumed != NULL) s->pattern->resumed(s);
 }
 
