@@ -189,10 +189,26 @@ static int play(perf_side_t* side, int fd) {
   return rc;
 }
 
+/* It stands for what the kernel can do, so nothing is spaced out: the same that
+ * the library does within a machine. */
+static void hurry(int fd) {
+#ifdef TCP_CONGESTION
+  static const char plain[] = "reno";
+  char name[16] = "";
+  socklen_t size = sizeof name;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &size) == 0 &&
+      strncmp(name, "bbr", 3) == 0)
+    (void) setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, plain, sizeof plain - 1);
+#else
+  (void) fd;
+#endif
+}
+
 int perf_raw(perf_side_t* side) {
   bool is_tcp = side->job.transport == PERF_TCP;
   int fd = socket(is_tcp ? AF_INET : AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return failed("socket");
+  if (is_tcp) hurry(fd);
   fd = side->job.role == PERF_SENDER ? connect_one(side, fd)
                                      : accept_one(side, fd);
   int on = 1;
