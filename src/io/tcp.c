@@ -24,24 +24,34 @@ static bool is_here(int fd) {
  * rate that it takes the line to have.  Within a machine there is no line, and
  * all that waiting is for nothing: such connections have the plainest of
  * algorithms, which every process may use. */
-static void hurry(int fd) {
 #ifdef TCP_CONGESTION
-  static const char plain[] = "reno";
+static bool dawdles(int fd) {
   char name[16] = "";
   socklen_t size = sizeof name;
-  if (getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &size) == 0 &&
-      strncmp(name, "bbr", 3) == 0)
-    (void) setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, plain, sizeof plain - 1);
-#else
-  (void) fd;
-#endif
+  return getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &size) == 0 &&
+         strncmp(name, "bbr", 3) == 0;
 }
+
+static void hurry(int fd) {
+  static const char plain[] = "reno";
+  (void) setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, plain, sizeof plain - 1);
+}
+#else
+static bool dawdles(int fd) {
+  (void) fd;
+  return false;
+}
+
+static void hurry(int fd) {
+  (void) fd;
+}
+#endif
 
 /* Once BBR has had a connection, what is sent stays spaced out under any
  * algorithm after it, if by less: where the address tells, it never gets it. */
 static void begin_tcp(int fd, const struct sockaddr* at) {
   const mcq__address_t* a = (const mcq__address_t*) (const void*) at;
-  if (mcq__address_is_loopback(a)) hurry(fd);
+  if (mcq__address_is_loopback(a) && dawdles(fd)) hurry(fd);
 }
 
 /* Fails only for a connection that has died already, which reading finds
@@ -49,7 +59,7 @@ static void begin_tcp(int fd, const struct sockaddr* at) {
 static void open_tcp(int fd) {
   int on = 1;
   (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (is_here(fd)) hurry(fd);
+  if (dawdles(fd) && is_here(fd)) hurry(fd);
 }
 
 static void origin(const mcq__address_t* peer, mcq__origin_t* out) {

@@ -82,8 +82,7 @@ typedef struct mcq__uring_wire {
   mcq__uring_t* u;
   mcq__node_t asking; /* in the lists of the pump */
   mcq__node_t holding;
-  mcq__task_t
-      task; /* delivers what is parked, or reads; in the end, on_closed */
+  mcq__task_t task; /* delivers what is parked, or reads; then, on_closed */
 
   mcq__fifo_t parked; /* of mcq__slice_t: arrived while not reading */
   mcq__idle_t idle;   /* gives its storage back */
