@@ -73,6 +73,7 @@ static const struct {
      " its place when it was dead"},
     {8000304, "a PAIR that had once proved to be alive did so, too"},
     {2009519, "the same, with others that knocked all the time"},
+    {2000509, "an answer behind an envelope of 200 KB"},
     {20000914,
      "shown out for want of a first message that came with the verdict, and"
      " told when a write had ended"},

@@ -14,6 +14,10 @@
  * topic or an envelope. */
 #define LETTER_HEADS ((size_t) 1024)
 
+/* An answer goes back with what came before the first empty frame of a letter
+ * that was a question by chance, which may be nearly all of it. */
+#define MESSAGE_MAX (2 * (SIM_LETTER_MAX + LETTER_HEADS))
+
 /* ---- records ------------------------------------------------------------- */
 
 sim_record_t* sim_record_of(sim_world_t* w, sim_conn_t* conn) {
@@ -249,8 +253,7 @@ static void audit_budget(const sim_sock_t* k) {
   }
   sim_require(sum == b->used && !b->held);
   if (b->max == UINT64_MAX || k->s->config.conflate) return;
-  size_t most = SIM_LETTER_MAX + LETTER_HEADS;
-  if (b->used >= b->max + most * (many ? peers : 1))
+  if (b->used >= b->max + MESSAGE_MAX * (many ? peers : 1))
     sim_fail("socket %u: %llu bytes wait where %llu may", k->number,
              (unsigned long long) b->used, (unsigned long long) b->max);
 }
