@@ -415,24 +415,33 @@ static void nothing_is_heard_after_closing(void** state) {
 
 /* ---- connections --------------------------------------------------------- */
 
+/* One that listens, and where. */
+static int open_loopback(struct sockaddr_in* at) {
+  socklen_t size = sizeof *at;
+  int door = socket(AF_INET, SOCK_STREAM, 0);
+  assert_true(door >= 0);
+  memset(at, 0, sizeof *at);
+  at->sin_family = AF_INET;
+  at->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  assert_int_equal(bind(door, (struct sockaddr*) at, sizeof *at), 0);
+  assert_int_equal(listen(door, 1), 0);
+  assert_int_equal(getsockname(door, (struct sockaddr*) at, &size), 0);
+  return door;
+}
+
 /* A connected socket whose congestion control was `before`: its name after it
  * was made a stream.  False: this system has no such algorithm. */
 static bool algorithm_after(const char* before, char after[16]) {
-  struct sockaddr_in a = {.sin_family = AF_INET};
-  socklen_t size = sizeof a;
-  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  int door = socket(AF_INET, SOCK_STREAM, 0);
+  struct sockaddr_in a;
+  socklen_t size = 16;
+  int door = open_loopback(&a);
   int fd = socket(AF_INET, SOCK_STREAM, 0);
-  assert_true(door >= 0 && fd >= 0);
+  assert_true(fd >= 0);
   bool known = setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, before,
                           (socklen_t) strlen(before)) == 0;
-  assert_int_equal(bind(door, (struct sockaddr*) &a, sizeof a), 0);
-  assert_int_equal(listen(door, 1), 0);
-  assert_int_equal(getsockname(door, (struct sockaddr*) &a, &size), 0);
   assert_int_equal(connect(fd, (struct sockaddr*) &a, sizeof a), 0);
   (void) mcq__stream_open(&mcq__tcp_family, fd);
   memset(after, 0, 16);
-  size = 16;
   assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, after, &size),
                    0);
   close(fd);
@@ -521,14 +530,9 @@ static void it_is_set_up_before_it_connects(void** state) {
   static const mcq__family_t family = {.begin = begin_trial};
   test_seat_t t = {0};
   trial_t trial = {.done = -1};
-  struct sockaddr_in a = {.sin_family = AF_INET};
-  socklen_t size = sizeof a;
-  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  struct sockaddr_in a;
   assert_int_equal(test_seat_open(&t, MCQ__BACKEND_UV), 0);
-  int door = socket(AF_INET, SOCK_STREAM, 0);
-  assert_int_equal(bind(door, (struct sockaddr*) &a, sizeof a), 0);
-  assert_int_equal(listen(door, 1), 0);
-  assert_int_equal(getsockname(door, (struct sockaddr*) &a, &size), 0);
+  int door = open_loopback(&a);
   trial.connect.io = &t.io;
   trial.connect.family = &family;
   trial.connect.done = on_trial;

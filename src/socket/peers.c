@@ -437,12 +437,9 @@ void mcq_peer_each(mcq_socket_t* socket,
                    void* arg) {
   /* By slot: what is called may change the order of the actors. */
   for (uint32_t i = 0; i < socket->roster->used; i++) {
-    mcq_peer_t peer = mcq__roster_peer(socket->roster, i);
-    const mcq__actor_t* a = mcq__peers_actor(socket, peer);
-    if (a == NULL) continue;
     mcq_peer_info_t info;
-    describe(a, a->peer, socket->pattern->seats->id(socket, a->peer), &info);
-    each(socket, &info, arg);
+    mcq_peer_t peer = mcq__roster_peer(socket->roster, i);
+    if (mcq_peer_info(socket, peer, &info) == 0) each(socket, &info, arg);
   }
 }
 
