@@ -416,36 +416,84 @@ static void closed_in_the_middle(int backend) {
   }
 }
 
+/* Closed, and then the loop stands still for longer than it was to linger:
+ * what could not be written meanwhile is written now.  For who takes nothing
+ * that is not so for ever. */
+static void stands_still(int backend) {
+  for (unsigned i = 0; i < 4; i++) {
+    bool drains = i % 2 == 1;
+    bool full = i >= 2;
+    line_t l;
+    open_up(&l, backend, DEALER_WITH(.linger_ms = 200));
+    if (full)
+      stuff(&l);
+    else
+      assert_int_equal(say(&l.p, "hello"), 0);
+    size_t hello = l.came;
+    if (drains)
+      drain(&l, 200);
+    else
+      player_close(&l.p);
+    l.g.now += 700;
+    if (full) {
+      settle(&l);
+      assert_false(is_over(&l));
+      for (int n = 0; n < 20 && !is_over(&l); n++) pass(&l, 500);
+      until(&l.g, is_over(&l));
+      expect_account(&l, drains ? &l.drain_info : &l.p.info, hello);
+    } else {
+      raw_read_to_end(&l);
+      assert_memory_equal(l.end + sizeof l.end - 7, "\0\5hello", 7);
+      shutdown(l.fd, SHUT_WR);
+      until(&l.g, is_over(&l));
+      assert_int_equal(l.drain_info.lost_messages + l.p.info.lost_messages, 0);
+    }
+    end_line(&l);
+  }
+}
+
 /* ---- nobody there yet ---------------------------------------------------- */
+
+/* A PUSH with three messages and a connection yet to be made to what is
+ * returned, where nobody listens. */
+static int open_lonely(line_t* l, int backend) {
+  char uri[64];
+  struct sockaddr_in at = {.sin_family = AF_INET};
+  socklen_t size = sizeof at;
+  int listener = raw_socket();
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  assert_int_equal(bind(listener, (struct sockaddr*) &at, sizeof at), 0);
+  assert_int_equal(getsockname(listener, (struct sockaddr*) &at, &size), 0);
+  snprintf(uri, sizeof uri, "tcp://127.0.0.1:%u", ntohs(at.sin_port));
+  open_line(l, backend,
+            (mcq_socket_options_t){.type = MCQ_PUSH, .linger_ms = 50});
+  assert_int_equal(mcq_connect(l->p.s, uri, NULL, NULL), 0);
+  for (int i = 0; i < 3; i++) assert_int_equal(say(&l->p, "hello"), 0);
+  return listener;
+}
+
+/* It comes now, and hears them. */
+static void let_in(line_t* l, int listener) {
+  assert_int_equal(listen(listener, 1), 0);
+  while ((l->fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) < 0)
+    pass(l, 10);
+  raw_hello(l, as_pull, sizeof as_pull);
+  raw_read_to_end(l);
+  assert_memory_equal(l->end + sizeof l->end - 7, "\0\5hello", 7);
+  close(l->fd);
+  l->fd = -1;
+}
 
 /* What waits for a connection gets one, within linger. */
 static void waits_for_somebody(int backend) {
   for (int comes = 0; comes < 3; comes++) {
     line_t l;
-    char uri[64];
-    struct sockaddr_in at = {.sin_family = AF_INET};
-    socklen_t size = sizeof at;
-    int listener = raw_socket();
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_int_equal(bind(listener, (struct sockaddr*) &at, sizeof at), 0);
-    assert_int_equal(getsockname(listener, (struct sockaddr*) &at, &size), 0);
-    snprintf(uri, sizeof uri, "tcp://127.0.0.1:%u", ntohs(at.sin_port));
-    open_line(&l, backend,
-              (mcq_socket_options_t){.type = MCQ_PUSH, .linger_ms = 50});
-    assert_int_equal(mcq_connect(l.p.s, uri, NULL, NULL), 0);
-    for (int i = 0; i < 3; i++) assert_int_equal(say(&l.p, "hello"), 0);
+    int listener = open_lonely(&l, backend);
     settle(&l);
     drain(&l, comes == 1 ? -1 : 5000);
     if (comes == 1) {
       pass(&l, AGES);
-      assert_int_equal(listen(listener, 1), 0);
-      while ((l.fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) < 0)
-        pass(&l, 10);
-      raw_hello(&l, as_pull, sizeof as_pull);
-      raw_read_to_end(&l);
-      assert_memory_equal(l.end + sizeof l.end - 7, "\0\5hello", 7);
-      close(l.fd);
-      l.fd = -1;
+      let_in(&l, listener);
       until(&l.g, l.drained == 1);
     } else if (comes == 0) {
       pass(&l, 4999);
@@ -467,6 +515,28 @@ static void waits_for_somebody(int backend) {
   }
 }
 
+/* Nor is it given up because the loop stood still. */
+static void stands_still_before(int backend) {
+  for (int comes = 0; comes < 2; comes++) {
+    line_t l;
+    int listener = open_lonely(&l, backend);
+    if (comes) assert_int_equal(listen(listener, 1), 0);
+    player_close(&l.p);
+    l.g.now += 700;
+    if (comes) {
+      let_in(&l, listener);
+    } else {
+      settle(&l);
+      assert_false(l.p.closed);
+      pass(&l, 700);
+    }
+    until(&l.g, l.p.closed);
+    assert_int_equal(l.p.info.lost_messages, comes ? 0 : 3);
+    close(listener);
+    end_line(&l);
+  }
+}
+
 /* -------------------------------------------------------------------------- */
 
 int main(void) {
@@ -478,7 +548,9 @@ int main(void) {
       {"talks on", talks_on},
       {"talks for ever", talks_for_ever},
       {"closed in the middle", closed_in_the_middle},
+      {"stands still", stands_still},
       {"waits for somebody", waits_for_somebody},
+      {"stands still before anybody is there", stands_still_before},
   };
   return play_on_both(scenes, sizeof scenes / sizeof *scenes);
 }

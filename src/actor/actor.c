@@ -122,6 +122,7 @@ void mcq__actor_goodbye(mcq__actor_t* a) {
   if (a->state == MCQ__ACTOR_ENDING && patience > FAREWELL) patience = FAREWELL;
   a->shut = true;
   a->stop_at = from_now(a, patience);
+  a->relented = false;
   a->wire->backend->shutdown(a->wire);
   bool heard_out = a->state == MCQ__ACTOR_ENDING || !mcq__actor_waits(a);
   if (a->end_code != 0 && heard_out)
@@ -248,11 +249,23 @@ static const mcq__wire_events_t wire_events = {
     .on_closed = on_closed,
 };
 
+/* A loop that stood still has neither written nor read meanwhile: it gets a
+ * chance to, once. */
+static void end_patience(mcq__actor_t* a, uint64_t now) {
+  if (now == a->stop_at || a->relented) {
+    mcq__actor_cut(a);
+    return;
+  }
+  a->relented = true;
+  a->stop_at = mcq__timer_again(a->stop_at, now);
+  mcq__actor_arm(a);
+}
+
 static void on_timer(mcq__timer_t* timer) {
   mcq__actor_t* a = mcq__container_of(timer, mcq__actor_t, timer);
   uint64_t now = mcq__io_now(mcq__actor_io(a));
   if (mcq__actor_leaving(a) && now >= a->stop_at) {
-    mcq__actor_cut(a);
+    end_patience(a, now);
     return;
   }
   if (mcq__actor_talking(a) && a->state == MCQ__ACTOR_OPENING) {
@@ -333,6 +346,7 @@ void mcq__actor_dispose(mcq__actor_t* a) {
 static void forget_connection(mcq__actor_t* a) {
   a->linger = 0;
   a->stop_at = MCQ__NEVER;
+  a->relented = false;
   a->control = 0;
   a->code = 0;
   a->end_code = 0;
@@ -421,6 +435,7 @@ static void begin_leaving(mcq__actor_t* a, mcq__actor_state_t state,
   mcq__outbox_ask(a->outbox);
   a->linger = linger;
   a->stop_at = from_now(a, linger);
+  a->relented = false;
   mcq__actor_arm(a);
   mcq__io_flush(mcq__actor_io(a), &a->flush);
 }

@@ -139,6 +139,7 @@ struct mcq__actor {
   bool doomed;     /* its end was decided on and is near */
   bool asks;       /* the peer may be asked whether it lives */
   bool borrows;    /* the address is the dialer's */
+  bool relented;   /* the end of its patience was noticed late, and put off */
   uint8_t strikes; /* messages its socket's type could not use */
   mcq__daily_t tally;
   mcq__outbox_t* outbox;

@@ -4,9 +4,6 @@
 
 #include "base/cursor.h"
 
-/* A deadline that was noticed late is looked at again after as long, ms. */
-#define LATE_MAX ((uint64_t) 1000)
-
 /* Bytes of a question, generously: with more than these on the way there is
  * something before it. */
 #define ALONE ((size_t) 64)
@@ -245,7 +242,7 @@ static bool overdue(mcq__pulse_t* p, uint64_t deadline, uint64_t now) {
   if (now == deadline) return true;
   if (p->doubt == p->heard) return now >= p->again;
   p->doubt = p->heard;
-  p->again = after(now, earlier(now - deadline, LATE_MAX));
+  p->again = mcq__timer_again(deadline, now);
   return false;
 }
 

@@ -95,6 +95,7 @@ void mcq__actor_wrote(mcq__actor_t* a, size_t n, size_t control) {
   if (mcq__unlikely(mcq__actor_leaving(a)) && !a->shut) {
     if (a->linger != MCQ__NO_DEADLINE)
       a->stop_at = mcq__io_now(mcq__actor_io(a)) + a->linger;
+    a->relented = false;
     mcq__actor_arm(a);
   }
 }

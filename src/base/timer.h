@@ -31,6 +31,17 @@ typedef struct mcq__timers {
 
 #define MCQ__NEVER UINT64_MAX
 
+/* A deadline that was noticed late is looked at again after as long, but not
+ * longer than this, ms: a loop that stood still has done nothing of what there
+ * was to do before. */
+#define MCQ__LATE_MAX ((uint64_t) 1000)
+
+/* When that is.  now > deadline. */
+static inline uint64_t mcq__timer_again(uint64_t deadline, uint64_t now) {
+  uint64_t late = now - deadline;
+  return now + (late < MCQ__LATE_MAX ? late : MCQ__LATE_MAX);
+}
+
 void mcq__timers_init(mcq__timers_t* t, mcq__mem_t* mem);
 void mcq__timers_dispose(mcq__timers_t* t);
 

@@ -231,8 +231,19 @@ static const mcq__dialer_events_t dialer_events = {
     .on_stopped = on_stopped,
 };
 
+/* A loop that stood still has not connected meanwhile: it gets a chance to,
+ * once. */
 static void on_linger(mcq__timer_t* timer) {
-  give_up(mcq__container_of(timer, mcq__parting_t, linger)->end);
+  mcq__parting_t* p = mcq__container_of(timer, mcq__parting_t, linger);
+  mcq__io_t* io = &p->end->socket->host->io;
+  uint64_t now = mcq__io_now(io);
+  if (now <= p->give_up_at || p->relented) {
+    give_up(p->end);
+    return;
+  }
+  p->relented = true;
+  p->give_up_at = mcq__timer_again(p->give_up_at, now);
+  mcq__io_timer_start(io, timer, p->give_up_at);
 }
 
 /* False: without memory for waiting there is none. */
@@ -270,12 +281,17 @@ static bool be_patient(mcq__end_t* end, bool lost) {
   return true;
 }
 
+/* What was over before is not noticed late. */
+static void start_waiting(mcq__io_t* io, mcq__parting_t* p) {
+  p->relented = p->give_up_at <= mcq__io_now(io);
+  mcq__io_timer_start(io, &p->linger, p->give_up_at);
+}
+
 static void wait_for_connection(mcq__end_t* end, bool lost) {
   if (!be_patient(end, lost))
     give_up(end);
   else if (end->parting != NULL && end->parting->give_up_at != 0)
-    mcq__io_timer_start(&end->socket->host->io, &end->parting->linger,
-                        end->parting->give_up_at);
+    start_waiting(&end->socket->host->io, end->parting);
 }
 
 static void stop_waiting(mcq__end_t* end) {
@@ -372,7 +388,7 @@ static void hurry(mcq__end_t* end) {
   mcq__parting_t* p = end->parting;
   uint64_t at = mcq__io_fresh_now(&s->host->io) + linger;
   if (p->give_up_at == 0 || at < p->give_up_at) p->give_up_at = at;
-  mcq__io_timer_start(&s->host->io, &p->linger, p->give_up_at);
+  start_waiting(&s->host->io, p);
 }
 
 void mcq__ends_hurry(mcq_socket_t* s) {

@@ -45,6 +45,7 @@ typedef struct mcq__parting {
   struct mcq__end* end;
   mcq__timer_t linger;
   bool has_timer;
+  bool relented;       /* it was noticed too late that it has ended */
   uint64_t give_up_at; /* when patience ends; 0: never */
   uint64_t left;       /* messages that waited when it was set */
 } mcq__parting_t;
