@@ -103,7 +103,7 @@ static void understand(audience_t* a, visitor_t* v, naive_kind_t kind) {
     hear_question(v, word);
   } else if (kind == NAIVE_UNKNOWN) {
     a->unknown++;
-    foretell(v, 'C', word.data, word.len);
+    naive_note(&v->commands_foretold, 'C', word.data, word.len);
   } else if (kind == NAIVE_MESSAGE) {
     if (a->type == MCQ_PUB) a->discarded++;
     if (a->type == MCQ_XPUB)
@@ -211,7 +211,7 @@ static void on_event(mcq_socket_t* s, const mcq_event_t* e) {
     by_handle(a, e->peer)->dropped += e->count;
     a->drops += e->count;
   } else if (e->kind == MCQ_EVENT_COMMAND) {
-    naive_note(&by_handle(a, e->peer)->told, 'C', e->text, strlen(e->text));
+    naive_note(&by_handle(a, e->peer)->commands, 'C', e->text, strlen(e->text));
   } else if (e->kind == MCQ_EVENT_SUBSCRIBED ||
              e->kind == MCQ_EVENT_UNSUBSCRIBED) {
     int what = e->kind == MCQ_EVENT_SUBSCRIBED ? 'S' : 'U';
@@ -291,6 +291,8 @@ void audience_free(audience_t* a) {
     naive_clear(&v->early);
     free(v->told.notes);
     free(v->foretold.notes);
+    free(v->commands.notes);
+    free(v->commands_foretold.notes);
     free(v->due);
   }
   for (size_t i = 0; i < a->message_count; i++) rig_free(&a->messages[i]);

@@ -47,7 +47,10 @@ typedef struct visitor {
   naive_set_t asked;      /* with MCQ_XPUB_MANUAL: by itself */
   naive_diary_t told;     /* what the user was told of it */
   naive_diary_t foretold; /* and what he is to be */
-  naive_set_t pings;      /* contexts, in order */
+  naive_diary_t commands; /* nobody knows: that he was told of, in a pause
+                             before what came before them, */
+  naive_diary_t commands_foretold;
+  naive_set_t pings; /* contexts, in order */
   size_t pongs;
   naive_set_t early; /* answers to questions not yet understood here, as a
                         paused publisher answers them at once; */
