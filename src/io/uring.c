@@ -131,6 +131,24 @@ static void on_back(mcq__buffers_t* buffers) {
   if (u->leaving) leave_when_unused(u);
 }
 
+static int try_out(mcq__uring_t* u, bool bundles, bool* clean) {
+  size_t size = bundles ? MCQ__BUFFER_SMALL : MCQ__BUFFER_LARGE;
+  u->bundles = bundles;
+  int rc = mcq__buffers_open(&u->buffers, &u->ring, u->io->pool, size);
+  if (rc != 0) return rc;
+  return mcq__uring_probe(&u->ring, &u->buffers, bundles, clean);
+}
+
+static int prepare_receiving(mcq__uring_t* u) {
+  bool clean = true;
+  if (mcq__ring_bundles(&u->ring)) {
+    int rc = try_out(u, true, &clean);
+    if (rc == 0 || !clean) return rc;
+    mcq__buffers_close(&u->buffers, &u->ring);
+  }
+  return try_out(u, false, &clean);
+}
+
 static int prepare(mcq__uring_t* u) {
   mcq__io_t* io = u->io;
   int rc = mcq__timers_reserve(&io->turn.timers);
@@ -139,9 +157,7 @@ static int prepare(mcq__uring_t* u) {
   rc = mcq__ring_open(&u->ring);
   if (rc != 0) return rc;
   u->ring_up = true;
-  rc = mcq__buffers_open(&u->buffers, &u->ring, io->pool);
-  if (rc != 0) return rc;
-  rc = mcq__uring_probe(&u->ring, &u->buffers, &u->bundles);
+  rc = prepare_receiving(u);
   if (rc != 0) return rc;
   /* The last step, for a handle could not be taken back at once. */
   rc = uv_poll_init(io->loop, &u->poll, u->ring.ring_fd);

@@ -47,10 +47,11 @@ typedef struct mcq__uring {
 } mcq__uring_t;
 
 /* 0 when the kernel does all this back end needs: receives through the ring
- * into the buffers, wakes whoever polls the ring, and ends.  Says whether
- * bundles work. */
+ * into the buffers, with bundles or without, wakes whoever polls the ring, and
+ * ends.  `*clean` says that the kernel has nothing of it left, so that the
+ * buffers may go. */
 int mcq__uring_probe(struct io_uring* ring, mcq__buffers_t* buffers,
-                     bool* bundles);
+                     bool bundles, bool* clean);
 
 /* ---- wire: one a connection ---------------------------------------------- */
 

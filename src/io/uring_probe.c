@@ -18,11 +18,10 @@
 
 /* Sent in one call: a little more than a buffer holds. */
 #define PIECE ((size_t) 1024)
-#define PIECES (MCQ__BUFFER_SIZE / PIECE + 1)
-#define SENT (PIECE * PIECES)
+#define PIECES_MAX (MCQ__BUFFER_LARGE / PIECE + 1)
 
 /* A cap that this does not reach. */
-#define CAP (2 * SENT)
+#define CAP (2 * PIECE * PIECES_MAX)
 
 typedef struct probe {
   struct io_uring* ring;
@@ -30,6 +29,7 @@ typedef struct probe {
   bool bundles;
   int pair[2]; /* written, read */
   int epoll;
+  size_t pieces; /* to be sent */
   size_t got;
   size_t widest; /* bytes of the largest completion */
   bool receiving;
@@ -44,7 +44,7 @@ static int arm(probe_t* p) {
   sqe->fd = p->pair[1];
   sqe->flags = IOSQE_BUFFER_SELECT;
   sqe->ioprio = IORING_RECV_MULTISHOT;
-  if (p->bundles) mcq__ring_bundle(sqe, CAP);
+  if (p->bundles) mcq__ring_bundle(sqe, CAP, CAP);
   sqe->buf_group = MCQ__BUFFER_GROUP;
   p->receiving = true;
   return mcq__ring_submit(p->ring, &p->enters);
@@ -78,16 +78,20 @@ static bool wakes(const probe_t* p) {
   return false;
 }
 
+static size_t sent(const probe_t* p) {
+  return p->pieces * PIECE;
+}
+
 static int send_some(const probe_t* p) {
   static const uint8_t zeros[PIECE];
-  struct iovec pieces[PIECES];
-  for (size_t i = 0; i < PIECES; i++) {
+  struct iovec pieces[PIECES_MAX];
+  for (size_t i = 0; i < p->pieces; i++) {
     pieces[i].iov_base = (void*) (uintptr_t) zeros;
     pieces[i].iov_len = PIECE;
   }
-  ssize_t n = writev(p->pair[0], pieces, (int) PIECES);
+  ssize_t n = writev(p->pair[0], pieces, (int) p->pieces);
   if (n < 0) return -errno;
-  return (size_t) n == SENT ? 0 : MCQ_ENOTSUP;
+  return (size_t) n == sent(p) ? 0 : MCQ_ENOTSUP;
 }
 
 /* Everything arrives, and in a bundle if those are to be used. */
@@ -95,11 +99,12 @@ static int receive(probe_t* p) {
   int rc = send_some(p);
   if (rc != 0) return rc;
   if (!wakes(p)) return MCQ_ENOTSUP;
-  for (int i = 0; i < LOOKS && p->got < SENT && p->receiving && rc == 0; i++)
+  for (int i = 0; i < LOOKS && p->got < sent(p) && p->receiving && rc == 0; i++)
     rc = look(p);
   if (rc != 0) return rc;
-  if (p->got != SENT || !p->receiving) return p->end < 0 ? p->end : MCQ_ENOTSUP;
-  if (p->bundles && p->widest <= MCQ__BUFFER_SIZE) return MCQ_ENOTSUP;
+  if (p->got != sent(p) || !p->receiving)
+    return p->end < 0 ? p->end : MCQ_ENOTSUP;
+  if (p->bundles && p->widest <= p->buffers->size) return MCQ_ENOTSUP;
   return 0;
 }
 
@@ -131,16 +136,15 @@ static int run(probe_t* p) {
   return rc;
 }
 
-/* One attempt.  `*clean` says that the kernel has nothing of it left, so that
- * another may follow. */
-static int attempt(struct io_uring* ring, mcq__buffers_t* buffers, bool bundles,
-                   bool* clean) {
+int mcq__uring_probe(struct io_uring* ring, mcq__buffers_t* buffers,
+                     bool bundles, bool* clean) {
   probe_t p = {
       .ring = ring,
       .buffers = buffers,
       .bundles = bundles,
       .pair = {-1, -1},
       .epoll = -1,
+      .pieces = buffers->size / PIECE + 1,
   };
   int rc = run(&p);
   if (p.receiving) finish(&p);
@@ -149,15 +153,4 @@ static int attempt(struct io_uring* ring, mcq__buffers_t* buffers, bool bundles,
   if (p.pair[0] >= 0) close(p.pair[0]);
   if (p.pair[1] >= 0) close(p.pair[1]);
   return rc;
-}
-
-int mcq__uring_probe(struct io_uring* ring, mcq__buffers_t* buffers,
-                     bool* bundles) {
-  bool clean = true;
-  int rc = MCQ_ENOTSUP;
-  *bundles = mcq__ring_bundles(ring);
-  if (*bundles) rc = attempt(ring, buffers, true, &clean);
-  if (rc == 0 || !clean) return rc;
-  *bundles = false;
-  return attempt(ring, buffers, false, &clean);
 }

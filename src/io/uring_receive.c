@@ -25,7 +25,7 @@ typedef mcq__uring_wire_t wire_t;
 /* A stopped reader may take in this much before its receive is cancelled; one
  * that was only just stopped, and perhaps for a turn, this much. */
 #define PARKED_MAX ((size_t) 262144)
-#define PARKED_BRIEFLY (MCQ__BUFFER_COUNT * MCQ__BUFFER_SIZE / 4)
+#define PARKED_BRIEFLY (MCQ__BUFFERS_BYTES / 4)
 #define BRIEF 2 /* turns */
 
 /* A receive that brought all it may within so many turns is part of a flood. */
@@ -33,8 +33,10 @@ typedef mcq__uring_wire_t wire_t;
 
 /* With bundles, what a receive brings before it has to be asked for anew: no
  * loop waits while the kernel copies more, and no connection fills the buffers
- * of all. */
+ * of all.  And what it brings at once: before each look the kernel makes as
+ * many buffers ready, however small the message is that it finds. */
 #define RECEIVE_MAX 262144
+#define AT_ONCE_MAX 16384
 
 /* ---- asking -------------------------------------------------------------- */
 
@@ -44,7 +46,7 @@ static void ask_receive(wire_t* w) {
   sqe->flags = IOSQE_BUFFER_SELECT;
   sqe->ioprio = IORING_RECV_MULTISHOT;
   sqe->buf_group = MCQ__BUFFER_GROUP;
-  if (w->u->bundles) mcq__ring_bundle(sqe, RECEIVE_MAX);
+  if (w->u->bundles) mcq__ring_bundle(sqe, AT_ONCE_MAX, RECEIVE_MAX);
   /* Else it would look for a buffer before it looks for bytes.  One that begins
    * with a poll misses an end that has been, though. */
   if (w->drained && w->hangup != MCQ__URING_HANGUP_SEEN)

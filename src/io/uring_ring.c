@@ -52,8 +52,10 @@ bool mcq__ring_bundles(const struct io_uring* ring) {
   return (ring->features & FEAT_RECVSEND_BUNDLE) != 0;
 }
 
-void mcq__ring_bundle(struct io_uring_sqe* sqe, uint32_t bytes) {
+void mcq__ring_bundle(struct io_uring_sqe* sqe, uint32_t at_once,
+                      uint32_t bytes) {
   sqe->ioprio |= RECVSEND_BUNDLE;
+  sqe->len = at_once;
   sqe->file_index = bytes; /* the same place as optlen */
 }
 

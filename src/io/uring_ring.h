@@ -32,11 +32,13 @@ bool mcq__ring_room(struct io_uring* ring, unsigned n, uint64_t* enters);
 /* A request to fill in.  Invariant: mcq__ring_room said there is room. */
 struct io_uring_sqe* mcq__ring_request(struct io_uring* ring, uint64_t token);
 
-/* Lets a multishot receive do so, and ends it after `bytes` of them, if not
- * before: its last completion then comes without MORE.  Kernels before 6.17
- * refuse the latter, which is as well: some of them, when a receive was cut
- * short, went on in the next buffer and said nothing of the gap. */
-void mcq__ring_bundle(struct io_uring_sqe* sqe, uint32_t bytes);
+/* Lets a multishot receive do so, up to `at_once` bytes for each completion,
+ * and ends it after `bytes` of them, if not before: its last completion then
+ * comes without MORE.  Kernels before 6.17 refuse these bounds, which is as
+ * well: some of them, when a receive was cut short, went on in the next buffer
+ * and said nothing of the gap. */
+void mcq__ring_bundle(struct io_uring_sqe* sqe, uint32_t at_once,
+                      uint32_t bytes);
 
 /* Hands all requests to the kernel.  0, or why some are still in the queue:
  * they stay there for the next call. */
