@@ -294,9 +294,11 @@ static void until_received(side_t* s) {
   while (s->got < s->fed) sleep_once(s->seat);
 }
 
-/* Everything is played twice: as the kernel is, and as one is of which a
- * receive fills one buffer and goes on for ever. */
+/* Everything is played three times: as the kernel is; as one is of which a
+ * receive fills one buffer and goes on for ever; and with the first wires
+ * polled for, and not read by the ring. */
 static bool plain_kernel;
+static bool polled;
 
 static size_t buffer_size(void) {
   return plain_kernel ? MCQ__BUFFER_LARGE : MCQ__BUFFER_SMALL;
@@ -316,6 +318,7 @@ static void open_seat(test_seat_t* t) {
   memset(t, 0, sizeof *t);
   assert_int_equal(test_seat_open(t, MCQ__BACKEND_URING), 0);
   if (plain_kernel && uring_of(t)->bundles) make_plain(uring_of(t));
+  if (!polled) uring_of(t)->watch_max = 0;
 }
 
 /* Nothing is lent any more, then as always. */
@@ -661,7 +664,7 @@ static void a_stopped_reader_holds_the_peer_back(void** state) {
   assert_false(w->receiving);
   start(&s);
   until_received(&s);
-  assert_true(w->receiving);
+  assert_true(w->receiving || polled);
   end_side(&s);
   close_seat(&t);
 }
@@ -1181,6 +1184,96 @@ static void leaving_waits_for_slices(void** state) {
   test_seat_clear(&t);
 }
 
+/* ---- polling ------------------------------------------------------------- */
+
+static bool is_polled(const side_t* s) {
+  const mcq__uring_wire_t* w = mcq__uring_of(s->wire);
+  return w->watch != NULL && w->watch->armed && !w->receiving;
+}
+
+static void trickle(side_t* s, size_t len) {
+  while (len > 0) {
+    feed_all(s, KIB);
+    until_received(s);
+    len -= KIB;
+  }
+}
+
+/* Polled for while it trickles, read by the ring while it does not. */
+static void a_flood_is_for_the_ring(void** state) {
+  (void) state;
+  test_seat_t t;
+  side_t s;
+  open_seat(&t);
+  open_side(&s, &t, true, 3);
+  start(&s);
+  test_seat_turns(&t, 1);
+  for (int i = 0; i < 3; i++) {
+    trickle(&s, MIB);
+    assert_true(is_polled(&s));
+    for (int k = 0; k < 8; k++) {
+      feed(&s, MIB);
+      until_received(&s);
+    }
+    test_seat_turns(&t, 2);
+    assert_true(mcq__uring_of(s.wire)->receiving);
+    if (!uring_of(&t)->bundles) break; /* it goes on for ever */
+  }
+  end_side(&s);
+  close_seat(&t);
+}
+
+/* One more than may be polled for, and then again no more than that. */
+static void a_crowd_is_for_the_ring(void** state) {
+  (void) state;
+  enum { WIRES = MCQ__URING_WATCHES + 1 };
+  test_seat_t t;
+  side_t s[WIRES];
+  open_seat(&t);
+  for (size_t i = 0; i < WIRES; i++) {
+    open_side(&s[i], &t, false, i);
+    start(&s[i]);
+    test_seat_turns(&t, 1);
+    assert_int_equal(is_polled(&s[i]), i < WIRES - 1);
+  }
+  for (int round = 0; round < 3; round++) {
+    for (size_t i = 0; i < WIRES; i++) feed_all(&s[i], 1000);
+    for (size_t i = 0; i < WIRES; i++) until_received(&s[i]);
+    test_seat_turns(&t, 1);
+    for (size_t i = 0; i < WIRES; i++)
+      assert_true(mcq__uring_of(s[i].wire)->receiving);
+  }
+  end_side(&s[0]);
+  if (uring_of(&t)->bundles) trickle(&s[1], MIB);
+  test_seat_turns(&t, 1);
+  assert_int_equal(is_polled(&s[1]), uring_of(&t)->bundles);
+  for (size_t i = 1; i < WIRES; i++) end_side(&s[i]);
+  close_seat(&t);
+}
+
+/* Else the loop would turn for nothing. */
+static void who_is_stopped_is_not_polled_for(void** state) {
+  (void) state;
+  test_seat_t t;
+  side_t s;
+  open_seat(&t);
+  open_side(&s, &t, false, 3);
+  start(&s);
+  test_seat_turns(&t, 1);
+  assert_true(is_polled(&s));
+  stop(&s);
+  feed_all(&s, 1000);
+  test_seat_turns(&t, 3);
+  assert_false(is_polled(&s));
+  assert_int_equal(s.got, 0);
+  assert_false(uv_is_active((uv_handle_t*) &t.io.turn.idle));
+  start(&s);
+  until_received(&s);
+  assert_true(is_polled(&s));
+  end_side(&s);
+  close_seat(&t);
+}
+
 /* ---- writing
  * ----------------------------------------------------------------- */
 
@@ -1561,6 +1654,7 @@ static void refused_submissions_are_repeated(void** state) {
     memset(&t, 0, sizeof t);
     test_seat_use_clock(&t);
     assert_int_equal(test_seat_open(&t, MCQ__BACKEND_URING), 0);
+    uring_of(&t)->watch_max = 0;
     open_side(&s, &t, false, 1);
     refusal = errors[i];
     refusals = 1000000;
@@ -1815,6 +1909,13 @@ static int be_plain(void** state) {
   return 0;
 }
 
+static int be_polled(void** state) {
+  (void) state;
+  plain_kernel = false;
+  polled = true;
+  return 0;
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(buffers_go_back_in_order),
@@ -1858,12 +1959,45 @@ int main(void) {
       cmocka_unit_test(every_allocation_may_fail),
       cmocka_unit_test(receiving_allocates_nothing),
   };
+  const struct CMUnitTest when_polled[] = {
+      cmocka_unit_test(a_flood_is_for_the_ring),
+      cmocka_unit_test(a_crowd_is_for_the_ring),
+      cmocka_unit_test(who_is_stopped_is_not_polled_for),
+      cmocka_unit_test(bytes_come_in_order_and_then_the_end),
+      cmocka_unit_test(the_end_is_not_lost_behind_bytes),
+      cmocka_unit_test(a_reset_is_an_error),
+      cmocka_unit_test(stopped_bytes_and_the_end_wait),
+      cmocka_unit_test(a_stopped_reader_holds_the_peer_back),
+      cmocka_unit_test(what_one_receive_brings_is_capped),
+      cmocka_unit_test(answers_come_before_more_is_heard),
+      cmocka_unit_test(storms_of_stops_lose_nothing),
+      cmocka_unit_test(a_thousand_wires_share_the_buffers),
+      cmocka_unit_test(slices_may_be_held_until_the_next_turn),
+      cmocka_unit_test(without_buffers_wires_read_by_themselves),
+      cmocka_unit_test(ends_and_stops_without_buffers),
+      cmocka_unit_test(a_reset_after_a_flood_is_seen),
+      cmocka_unit_test(stopped_wires_make_room_for_readers),
+      cmocka_unit_test(large_writes_are_continued),
+      cmocka_unit_test(vectored_writes_are_continued),
+      cmocka_unit_test(without_memory_pieces_go_one_by_one),
+      cmocka_unit_test(few_write_at_once),
+      cmocka_unit_test(room_is_awaited),
+      cmocka_unit_test(a_failed_write_is_told_once),
+      cmocka_unit_test(two_hundred_wires_echo),
+      cmocka_unit_test(closing_is_safe_at_any_moment),
+      cmocka_unit_test(closing_keeps_the_loop_alive),
+      cmocka_unit_test(the_seat_may_close_in_on_closed),
+      cmocka_unit_test(adopting_takes_no_descriptor),
+      cmocka_unit_test(every_allocation_may_fail),
+      cmocka_unit_test(receiving_allocates_nothing),
+  };
   int rc = find_out();
   if (rc != 0) {
     printf("io_uring cannot be used here: %s\n", uv_strerror(rc));
     return 77;
   }
   rc = cmocka_run_group_tests_name("this kernel", tests, NULL, NULL);
+  rc += cmocka_run_group_tests_name("a plain kernel", tests, be_plain, NULL);
   return rc +
-         cmocka_run_group_tests_name("a plain kernel", tests, be_plain, NULL);
+         cmocka_run_group_tests_name("polled", when_polled, be_polled, NULL);
 }

@@ -120,15 +120,14 @@ static void on_poll_closed(uv_handle_t* handle) {
   mcq__io_left(io);
 }
 
-static void leave_when_unused(mcq__uring_t* u) {
-  if (u->buffers.loans != 0 || uv_is_closing((uv_handle_t*) &u->poll)) return;
+void mcq__uring_unused(mcq__uring_t* u) {
+  if (!u->leaving || u->buffers.loans != 0 || u->watching != 0) return;
+  if (uv_is_closing((uv_handle_t*) &u->poll)) return;
   uv_close((uv_handle_t*) &u->poll, on_poll_closed);
 }
 
-/* Buffers came back that the end may be waiting for. */
 static void on_back(mcq__buffers_t* buffers) {
-  mcq__uring_t* u = mcq__container_of(buffers, mcq__uring_t, buffers);
-  if (u->leaving) leave_when_unused(u);
+  mcq__uring_unused(mcq__container_of(buffers, mcq__uring_t, buffers));
 }
 
 static int try_out(mcq__uring_t* u, bool bundles, bool* clean) {
@@ -176,6 +175,7 @@ static int join(mcq__io_t* io) {
   mcq__uring_t* u = mcq__new(io->mem, mcq__uring_t);
   if (u == NULL) return MCQ_ENOMEM;
   u->io = io;
+  u->watch_max = MCQ__URING_WATCHES;
   u->again.run = run_again;
   u->idle.give_back = drop_spares;
   u->retry.run = on_retry;
@@ -195,7 +195,7 @@ static void leave(mcq__io_t* io) {
   u->leaving = true;
   mcq__io_cancel(&u->again);
   mcq__io_timer_stop(io, &u->retry);
-  leave_when_unused(u);
+  mcq__uring_unused(u);
 }
 
 /* The ring is memory that both processes see: no byte of it is touched, nor

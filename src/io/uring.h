@@ -4,6 +4,7 @@
  *   uring.c          the table; when requests go out and completions come in
  *   uring_wire.c     a connection: what it asks of the kernel; writing; its end
  *   uring_receive.c  a connection: reading
+ *   uring_watch.c    the few that are polled for, not read by the ring
  *   uring_buffers.c  the memory received into
  *   uring_ring.c     the ring
  *   uring_probe.c    whether this kernel can do all that */
@@ -18,7 +19,22 @@
 /* More wires that write in one turn are many (see uring_wire.c). */
 #define MCQ__URING_FEW 2
 
+/* As long as there are no more wires than this they are read by polling for
+ * them (see uring_watch.c). */
+#ifndef MCQ__URING_WATCHES
+#define MCQ__URING_WATCHES 16
+#endif
+
 /* ---- pump: one a context ------------------------------------------------- */
+
+/* One that is polled for. */
+typedef struct mcq__uring_watch {
+  uv_poll_t poll;
+  struct mcq__uring* u;
+  struct mcq__uring_wire* w; /* NULL: its handle closes */
+  bool taken;
+  bool armed;
+} mcq__uring_watch_t;
 
 typedef struct mcq__uring {
   mcq__io_t* io;
@@ -36,10 +52,14 @@ typedef struct mcq__uring {
   const void* writer;      /* who wrote last; only to be compared */
   unsigned writers;        /* wires that wrote, about */
   unsigned writers_before; /* in the turn before that */
-  unsigned budget;         /* completions to be handled in this turn */
-  size_t budget_bytes;     /* and bytes */
-  bool scarce;             /* a wire found no buffer */
-  bool bundles;            /* one receive may fill several buffers, to a cap */
+  mcq__uring_watch_t watches[MCQ__URING_WATCHES + 1];
+  unsigned watching;  /* of them are taken, */
+  unsigned watch_max; /* and may be */
+  unsigned wires;
+  unsigned budget;     /* completions to be handled in this turn */
+  size_t budget_bytes; /* and bytes */
+  bool scarce;         /* a wire found no buffer */
+  bool bundles;        /* one receive may fill several buffers, to a cap */
   bool ring_up;
   bool has_timer;
   bool busy; /* handling completions */
@@ -91,10 +111,12 @@ typedef struct mcq__uring_wire {
   size_t copied;    /* slices at its front not in buffers any more */
   uint64_t stopped; /* the turn in which it was last wanted no more */
   uint64_t asked;   /* and in which the last receive was asked for */
+  size_t brought;   /* by polling for it, since `asked` */
 
   const void* piece; /* a write of one piece */
   size_t piece_len;
   struct mcq__uring_gather* gather; /* of several; NULL when none flies */
+  mcq__uring_watch_t* watch;        /* NULL: it is read by the ring */
 
   /* Small ones together: there may be very many wires. */
   int fd;
@@ -109,6 +131,7 @@ typedef struct mcq__uring_wire {
   bool renew;      /* it must end and begin anew */
   bool vectored;   /* the write is the one in `gather` */
   bool full;       /* a write was cut short: no use trying again */
+  bool by_ring;    /* it is not to be polled for */
   bool alone;      /* reads by itself, without the ring, for a while */
   bool drained;    /* and has read all there was */
   bool failed;     /* a write did: on_end would be about the same cause */
@@ -157,6 +180,10 @@ void mcq__uring_ask(mcq__uring_t* u);
 /* Hands a completion to its wire. */
 void mcq__uring_done(const mcq__done_t* done);
 
+/* Takes the flag off that makes the kernel answer EAGAIN where it should
+ * wait.  0 or an error. */
+int mcq__uring_set_blocking(int fd);
+
 /* ---- uring_receive.c ----------------------------------------------------- */
 
 int mcq__uring_read_start(mcq__wire_t* wire);
@@ -168,6 +195,10 @@ void mcq__uring_receive_ask(mcq__uring_wire_t* w);
 /* Answers to a receive and to the poll for the end. */
 void mcq__uring_received(mcq__uring_wire_t* w, const mcq__done_t* done);
 void mcq__uring_hung_up(mcq__uring_wire_t* w);
+
+/* There is something to be read by a wire that is polled for.  False: it does
+ * not want that. */
+bool mcq__uring_readable(mcq__uring_wire_t* w);
 
 /* Gives the storage back that parking took; `idle` is a wire's. */
 void mcq__uring_rest(mcq__idle_t* idle);
@@ -181,5 +212,24 @@ void mcq__uring_read_on(mcq__task_t* task);
 
 /* When there were too few buffers: gets those back whose bytes only wait. */
 void mcq__uring_relieve(mcq__uring_t* u);
+
+/* ---- uring_watch.c ------------------------------------------------------- */
+
+/* Polls for the wire, if it is one of the few.  False: it is not. */
+bool mcq__uring_watch(mcq__uring_wire_t* w);
+
+/* There are too many for that. */
+static inline bool mcq__uring_many(const mcq__uring_t* u) {
+  return u->wires > u->watch_max;
+}
+
+/* No more. */
+void mcq__uring_unwatch(mcq__uring_wire_t* w);
+
+/* ---- uring.c ------------------------------------------------------------- */
+
+/* Something of the back end's has ended, which its own end may have waited
+ * for.  The pump may be gone afterwards. */
+void mcq__uring_unused(mcq__uring_t* u);
 
 #endif

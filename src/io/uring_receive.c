@@ -95,7 +95,7 @@ static bool must_cancel(const wire_t* w) {
 void mcq__uring_receive_ask(wire_t* w) {
   if (must_cancel(w)) ask_cancel(w);
   if (!may_receive(w)) return;
-  ask_receive(w);
+  if (w->by_ring || !mcq__uring_watch(w)) ask_receive(w);
   if (w->hangup == MCQ__URING_HANGUP_NONE) ask_hangup(w);
 }
 
@@ -150,6 +150,10 @@ static void copy_all_parked(mcq__uring_t* u) {
 void mcq__uring_relieve(mcq__uring_t* u) {
   if (u->scarce && mcq__buffers_free(&u->buffers) == 0) copy_all_parked(u);
   u->scarce = false;
+}
+
+static bool floods(const wire_t* w) {
+  return w->wire.io->turn.number - w->asked <= FLOOD_TURNS;
 }
 
 /* ---- delivering ---------------------------------------------------------- */
@@ -234,11 +238,40 @@ static void read_alone(wire_t* w) {
   for (int i = 0; i < MCQ__READS_MAX && more && w->reading; i++) {
     ssize_t n = mcq__fd_read(&w->wire, w->fd, &w->reading, &more);
     if (n <= 0 && n != UV_EAGAIN) end(w, n == 0 ? UV_EOF : (int) n);
+    if (n > 0) w->brought += (size_t) n;
     if (n > 0 && mcq__io_spent(w->wire.io)) break;
   }
   if (more) return;
   w->alone = false;
   w->drained = true;
+}
+
+/* A flood is for the ring. */
+static void look_for_flood(wire_t* w) {
+  if (w->brought < RECEIVE_MAX) return;
+  w->by_ring = floods(w);
+  if (w->by_ring) mcq__uring_want(w);
+  w->asked = w->wire.io->turn.number;
+  w->brought = 0;
+}
+
+/* It is polled for; else that was begun and is not wanted any more. */
+static bool is_polled(wire_t* w) {
+  if (w->by_ring || w->receiving) return false;
+  if (!mcq__uring_many(w->u)) return true;
+  mcq__uring_want(w); /* a receive of the ring's, instead */
+  return false;
+}
+
+/* One that has more than it may read now stands in line for the next turn. */
+bool mcq__uring_readable(wire_t* w) {
+  if (!w->reading || w->end != 0 || !is_polled(w)) return false;
+  if (w->alone) return true;
+  w->alone = true;
+  if (!mcq__io_spent(w->wire.io)) read_alone(w);
+  if (may_read_alone(w)) mcq__io_later(w->wire.io, &w->task);
+  look_for_flood(w);
+  return !w->by_ring;
 }
 
 void mcq__uring_read_on(mcq__task_t* task) {
@@ -253,10 +286,6 @@ void mcq__uring_read_on(mcq__task_t* task) {
 }
 
 /* ---- completions --------------------------------------------------------- */
-
-static bool floods(const wire_t* w) {
-  return w->wire.io->turn.number - w->asked <= FLOOD_TURNS;
-}
 
 /* Without the flag MORE it was the last answer of this receive.  One that was
  * cancelled begins anew if reading is still wanted; where it brought all it may
@@ -276,6 +305,8 @@ static void receive_over(wire_t* w, int res) {
     if (!w->reading) return;
     w->u->scarce = w->u->scarce || res < 0;
     mcq__io_work(w->wire.io, &w->task);
+  } else {
+    w->by_ring = false;
   }
 }
 

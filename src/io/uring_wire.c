@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "io/fd.h"
+#include "io/seat.h"
 #include "io/uring.h"
 
 typedef mcq__uring_wire_t wire_t;
@@ -250,6 +251,7 @@ void mcq__uring_shutdown(mcq__wire_t* wire) {
 static void report_closed(mcq__task_t* task) {
   wire_t* w = mcq__container_of(task, wire_t, task);
   mcq__mem_t* mem = w->wire.io->mem;
+  w->u->wires--;
   mcq__io_unref(w->wire.io);
   if (w->undone) w->wire.events->on_wrote(&w->wire, UV_ECANCELED);
   w->wire.events->on_closed(&w->wire);
@@ -267,6 +269,7 @@ void mcq__uring_close(mcq__wire_t* wire) {
   w->closing = true;
   w->reading = false;
   w->cancelling = false;
+  mcq__uring_unwatch(w);
   mcq__uring_unpark_all(w);
   mcq__io_cancel(&w->task);
   w->task.run = report_closed;
@@ -281,6 +284,8 @@ void mcq__uring_close(mcq__wire_t* wire) {
 void mcq__uring_forget(mcq__wire_t* wire) {
   wire_t* w = mcq__uring_of(wire);
   if (w->gone || w->fd < 0) return;
+  if (w->watch != NULL) mcq__io_blank(w->fd);
+  mcq__uring_unwatch(w);
   close(w->fd);
   w->fd = -1;
   w->reading = false;
@@ -288,9 +293,7 @@ void mcq__uring_forget(mcq__wire_t* wire) {
   if (w->gone) mcq__io_work(wire->io, &w->task);
 }
 
-/* Takes the flag off that makes the kernel answer EAGAIN where it should
- * wait.  0 or an error. */
-static int set_blocking(int fd) {
+int mcq__uring_set_blocking(int fd) {
   int flags = fcntl(fd, F_GETFL);
   if (flags >= 0 && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0) return 0;
   return -errno;
@@ -301,7 +304,7 @@ int mcq__uring_adopt(mcq__wire_t** out, mcq__io_t* io, void* stream,
   wire_t* w = mcq__new(io->mem, wire_t);
   if (w == NULL) return MCQ_ENOMEM;
   w->fd = mcq__stream_fd(stream);
-  int rc = set_blocking(w->fd);
+  int rc = mcq__uring_set_blocking(w->fd);
   if (rc != 0) {
     mcq__mem_free(io->mem, w);
     return rc;
@@ -314,6 +317,7 @@ int mcq__uring_adopt(mcq__wire_t** out, mcq__io_t* io, void* stream,
   w->task.run = mcq__uring_read_on;
   mcq__fifo_init(&w->parked, io->mem, sizeof(mcq__slice_t));
   w->idle.give_back = mcq__uring_rest;
+  w->u->wires++;
   *out = &w->wire;
   return 0;
 }
