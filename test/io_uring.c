@@ -532,6 +532,28 @@ static void the_end_is_not_lost_behind_bytes(void** state) {
   close_seat(&t);
 }
 
+/* Whoever is known to have hung up before reading begins, with more to be read
+ * than comes at once. */
+static void the_end_is_seen_behind_much(void** state) {
+  (void) state;
+  for (size_t len = 1000; len < 200000; len += 9000) {
+    test_seat_t t;
+    side_t s;
+    open_seat(&t);
+    open_side(&s, &t, len % 2000 == 0, 3);
+    while (s.fed < len) feed(&s, len - (size_t) s.fed);
+    shutdown(s.peer, SHUT_WR);
+    mcq__uring_of(s.wire)->hangup = MCQ__URING_HANGUP_SEEN;
+    start(&s);
+    until_received(&s);
+    for (int i = 0; i < 100 && s.ends == 0; i++) test_seat_turns(&t, 1);
+    assert_int_equal(s.end, UV_EOF);
+    assert_int_equal(s.ends, 1);
+    end_side(&s);
+    close_seat(&t);
+  }
+}
+
 /* What is done when the end may have been missed: the receive is replaced in
  * the middle of the stream. */
 static void a_renewed_receive_loses_nothing(void** state) {
@@ -1251,6 +1273,36 @@ static void a_crowd_is_for_the_ring(void** state) {
   close_seat(&t);
 }
 
+/* What the ring brought before waits for its turn, and something else has come
+ * since. */
+static void what_waits_is_not_overtaken(void** state) {
+  (void) state;
+  test_seat_t t;
+  side_t s;
+  uint8_t bytes[100];
+  mcq__slice_t kept;
+  open_seat(&t);
+  open_side(&s, &t, false, 3);
+  start(&s);
+  test_seat_turns(&t, 1);
+  assert_true(is_polled(&s));
+  mcq__uring_wire_t* w = mcq__uring_of(s.wire);
+  feed_all(&s, sizeof bytes);
+  assert_int_equal(recv(w->fd, bytes, sizeof bytes, 0), sizeof bytes);
+  assert_int_equal(
+      mcq__slice_keep(&kept, t.io.pool, mcq__slice_static(bytes, sizeof bytes)),
+      0);
+  *(mcq__slice_t*) mcq__fifo_push(&w->parked) = kept;
+  w->parked_bytes = sizeof bytes;
+  feed_all(&s, sizeof bytes);
+  test_seat_turns(&t, 2);
+  assert_int_equal(s.got, 0);
+  mcq__io_work(&t.io, &w->task);
+  until_received(&s);
+  end_side(&s);
+  close_seat(&t);
+}
+
 /* Else the loop would turn for nothing. */
 static void who_is_stopped_is_not_polled_for(void** state) {
   (void) state;
@@ -1924,6 +1976,7 @@ int main(void) {
       cmocka_unit_test(buffers_go_back_when_memory_is_out),
       cmocka_unit_test(bytes_come_in_order_and_then_the_end),
       cmocka_unit_test(the_end_is_not_lost_behind_bytes),
+      cmocka_unit_test(the_end_is_seen_behind_much),
       cmocka_unit_test(a_renewed_receive_loses_nothing),
       cmocka_unit_test(a_reset_is_an_error),
       cmocka_unit_test(stopped_bytes_and_the_end_wait),
@@ -1962,9 +2015,11 @@ int main(void) {
   const struct CMUnitTest when_polled[] = {
       cmocka_unit_test(a_flood_is_for_the_ring),
       cmocka_unit_test(a_crowd_is_for_the_ring),
+      cmocka_unit_test(what_waits_is_not_overtaken),
       cmocka_unit_test(who_is_stopped_is_not_polled_for),
       cmocka_unit_test(bytes_come_in_order_and_then_the_end),
       cmocka_unit_test(the_end_is_not_lost_behind_bytes),
+      cmocka_unit_test(the_end_is_seen_behind_much),
       cmocka_unit_test(a_reset_is_an_error),
       cmocka_unit_test(stopped_bytes_and_the_end_wait),
       cmocka_unit_test(a_stopped_reader_holds_the_peer_back),

@@ -133,7 +133,8 @@ typedef struct mcq__uring_wire {
   bool full;       /* a write was cut short: no use trying again */
   bool by_ring;    /* it is not to be polled for */
   bool alone;      /* reads by itself, without the ring, for a while */
-  bool drained;    /* and has read all there was */
+  bool drained;    /* and has read all there was, */
+  bool empty;      /* which was nothing, the last time */
   bool failed;     /* a write did: on_end would be about the same cause */
   bool undone;     /* a write was not begun when it was closed */
   bool closing;

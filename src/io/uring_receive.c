@@ -58,7 +58,8 @@ static void ask_receive(wire_t* w) {
 
 /* Kernels before 7.0 may miss the end of a stream when it comes together with
  * the last bytes, and the receive then waits for ever.  A poll for the hang-up
- * does not miss it. */
+ * does not miss it; all that is left is then read without the ring, for a new
+ * receive might miss the end as well. */
 static void ask_hangup(wire_t* w) {
   struct io_uring_sqe* sqe = mcq__uring_request(w, MCQ__URING_HANGUP);
   sqe->opcode = IORING_OP_POLL_ADD;
@@ -92,9 +93,20 @@ static bool must_cancel(const wire_t* w) {
   return w->parked_bytes > PARKED_BRIEFLY || !stopped_briefly(w);
 }
 
+/* Nothing is to be read though the peer has hung up: then it was something else
+ * that the poll has seen. */
+static bool has_hung_up(const wire_t* w) {
+  return w->hangup == MCQ__URING_HANGUP_SEEN && !w->empty;
+}
+
 void mcq__uring_receive_ask(wire_t* w) {
   if (must_cancel(w)) ask_cancel(w);
   if (!may_receive(w)) return;
+  if (has_hung_up(w)) {
+    w->alone = true;
+    mcq__io_work(w->wire.io, &w->task);
+    return;
+  }
   if (w->by_ring || !mcq__uring_watch(w)) ask_receive(w);
   if (w->hangup == MCQ__URING_HANGUP_NONE) ask_hangup(w);
 }
@@ -238,6 +250,7 @@ static void read_alone(wire_t* w) {
   for (int i = 0; i < MCQ__READS_MAX && more && w->reading; i++) {
     ssize_t n = mcq__fd_read(&w->wire, w->fd, &w->reading, &more);
     if (n <= 0 && n != UV_EAGAIN) end(w, n == 0 ? UV_EOF : (int) n);
+    w->empty = n == UV_EAGAIN && w->reading;
     if (n > 0) w->brought += (size_t) n;
     if (n > 0 && mcq__io_spent(w->wire.io)) break;
   }
@@ -263,12 +276,13 @@ static bool is_polled(wire_t* w) {
   return false;
 }
 
-/* One that has more than it may read now stands in line for the next turn. */
+/* One that has more than it may read now stands in line for the next turn; one
+ * of which something is parked does already, and reads after that. */
 bool mcq__uring_readable(wire_t* w) {
   if (!w->reading || w->end != 0 || !is_polled(w)) return false;
   if (w->alone) return true;
   w->alone = true;
-  if (!mcq__io_spent(w->wire.io)) read_alone(w);
+  if (may_read_alone(w) && !mcq__io_spent(w->wire.io)) read_alone(w);
   if (may_read_alone(w)) mcq__io_later(w->wire.io, &w->task);
   look_for_flood(w);
   return !w->by_ring;
