@@ -116,13 +116,17 @@ static uint64_t from_now(const mcq__actor_t* a, uint64_t ms) {
   return mcq__io_fresh_now(mcq__actor_io(a)) + ms;
 }
 
+static void be_patient(mcq__actor_t* a, uint64_t ms) {
+  a->stop_at = from_now(a, ms);
+  a->relented = false;
+}
+
 /* Whoever ended first has said all it had to say. */
 void mcq__actor_goodbye(mcq__actor_t* a) {
   uint64_t patience = a->linger;
   if (a->state == MCQ__ACTOR_ENDING && patience > FAREWELL) patience = FAREWELL;
   a->shut = true;
-  a->stop_at = from_now(a, patience);
-  a->relented = false;
+  be_patient(a, patience);
   a->wire->backend->shutdown(a->wire);
   bool heard_out = a->state == MCQ__ACTOR_ENDING || !mcq__actor_waits(a);
   if (a->end_code != 0 && heard_out)
@@ -434,8 +438,7 @@ static void begin_leaving(mcq__actor_t* a, mcq__actor_state_t state,
   a->flush_all = true;
   mcq__outbox_ask(a->outbox);
   a->linger = linger;
-  a->stop_at = from_now(a, linger);
-  a->relented = false;
+  be_patient(a, linger);
   mcq__actor_arm(a);
   mcq__io_flush(mcq__actor_io(a), &a->flush);
 }

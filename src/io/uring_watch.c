@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Wires that are read the way the other back end reads: polled for by the loop
- * itself, and read by themselves when there is something.  The first few that
- * read are.  What wakes the loop is then the connection and not the ring, from
- * which what came would have to be fetched; with many connections the ring
+ * itself, and read by themselves when there is something.  They are as long as
+ * there are few.  What wakes the loop is then the connection and not the ring,
+ * from which what came would have to be fetched; with many connections the ring
  * fetches for all of them at once, and is the better way.
  *
- * Called by uring_receive.c (watch), uring_wire.c (unwatch) and the pump; the
- * loop calls on_poll.  Never touches what is written. */
+ * Called by uring_receive.c (watch) and uring_wire.c (unwatch); the loop calls
+ * on_poll.  Never touches what is written. */
 #include "io/uring.h"
 
 typedef mcq__uring_wire_t wire_t;
