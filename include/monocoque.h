@@ -336,6 +336,7 @@ typedef struct mcq_property {
 } mcq_property_t;
 
 #define MCQ_LINGER_NONE (-2)
+#define MCQ_CPU(n) ((n) + 1) /* of mcq_socket_options_t.incoming_cpu; n from 0 */
 
 enum { /* mcq_socket_options_t.reconnect_stop: what ends the attempts at once */
   MCQ_STOP_REFUSED = 1 << 0,   /* nobody listens there: UV_ECONNREFUSED */
@@ -392,6 +393,12 @@ typedef struct mcq_socket_options {
                                so (SO_REUSEPORT); the system gives each of
                                them a part of those who connect.  For a loop a
                                core; see samples/sharding.c */
+  int32_t incoming_cpu;     /* with reuse_port: MCQ_CPU(n), the processor whose
+                               arrivals the system gives to this socket rather
+                               than to others at the port (SO_INCOMING_CPU; as
+                               of Linux 6.2, before which it has no effect).
+                               For a loop that stays on that processor; none,
+                               the default; -1 none */
 
   /* Limits on those who connect to us, whatever they want.  Who is over one
    * is closed at once: MCQ_EVENT_REFUSED, once a second at most. */
@@ -531,7 +538,8 @@ MCQ_EXTERN void mcq_unref(mcq_socket_t* socket);
  * reference.
  *
  * Errors come at once: MCQ_EINVAL, MCQ_EADDRINUSE, UV_EADDRNOTAVAIL,
- * UV_ENAMETOOLONG, UV_EACCES, ...; MCQ_ENOTSUP: reuse_port is not to be had.
+ * UV_ENAMETOOLONG, UV_EACCES, ...; MCQ_ENOTSUP: reuse_port or incoming_cpu
+ * is not to be had.
  * `out` may be NULL. */
 MCQ_EXTERN int mcq_bind(mcq_socket_t* socket, const char* uri,
                         mcq_endpoint_t* out);

@@ -7,14 +7,20 @@
  *   DEALER, DEALER, ...  ->  tcp port  ->  ROUTER of loop 1
  *                                     `->  ROUTER of loop 2
  *
+ * Which one gets a connection is a matter of luck, or, as incoming_cpu has it
+ * here when loops stay on their cores, of the core it arrives over: then what
+ * a core sends and receives is in its own caches.
+ *
  * A connection stays with the loop that got it.  What has to be known to all
  * of them, or goes to peers of another, wants inproc or a mailbox between the
  * loops; a server of questions and answers wants neither.
  *
  *   sharding               a few questions; tells who answered how many
- *   sharding --seconds N   that long on one core and that long on each number
- *                          of cores up to all of them: answers a second.  The
- *                          clients run on the same cores, in as many threads.
+ *   sharding --seconds N   that long on one core and twice that long on each
+ *                          number of cores up to all of them: answers a second
+ *                          with connections to any core, and to the one they
+ *                          arrive over.  The clients run on the same cores, in
+ *                          as many threads.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* sched_setaffinity */
@@ -41,7 +47,8 @@ typedef struct shard {
   mcq_mailbox_t* box; /* how others reach it */
   uint64_t served;
   unsigned clients;
-  int core; /* -1: any */
+  int core;     /* -1: any */
+  int arrivals; /* over which core they are for this loop; -1: any */
 } shard_t;
 
 /* One loop of clients. */
@@ -92,6 +99,7 @@ static void open_shard(shard_t* shard, char uri[64]) {
   mcq_socket_options_t o = {.type = MCQ_ROUTER,
                             .data = shard,
                             .reuse_port = true,
+                            .incoming_cpu = MCQ_CPU(shard->arrivals),
                             .on_message = answer,
                             .on_peer_up = welcome};
   must("loop", uv_loop_init(&shard->loop));
@@ -184,14 +192,14 @@ static void run_crowd(void* arg) {
 
 /* So many loops of the server, and of clients; `seconds` 0: until all clients
  * have their answers.  How many that are. */
-static uint64_t play(unsigned count, unsigned seconds) {
+static uint64_t play(unsigned count, unsigned seconds, bool steered) {
   static shard_t shards[CORES_MAX];
   static crowd_t crowds[CORES_MAX];
   char uri[64] = "tcp://127.0.0.1:*";
   uint64_t served = 0, answered = 0;
   for (unsigned i = 0; i < count; i++) {
     int core = seconds == 0 ? -1 : (int) i;
-    shards[i] = (shard_t){.core = core};
+    shards[i] = (shard_t){.core = core, .arrivals = steered ? core : -1};
     crowds[i] = (crowd_t){.core = core};
     open_shard(&shards[i], uri);
   }
@@ -213,17 +221,25 @@ static uint64_t play(unsigned count, unsigned seconds) {
   return answered;
 }
 
+/* `one`: answers a second on one core; 0: this is it. */
+static double measure_cores(unsigned cores, unsigned seconds, bool steered,
+                            double one) {
+  double rate = (double) play(cores, seconds, steered) / seconds;
+  printf("%u core%s%s: %.0f answers a second, %.2f times as many\n", cores,
+         cores == 1 ? "" : "s", steered ? ", each with its own arrivals" : "",
+         rate, one > 0 ? rate / one : 1);
+  return rate;
+}
+
 static void measure(unsigned seconds) {
   uv_cpu_info_t* info;
   int cores = 1;
-  double one = 0;
   if (uv_cpu_info(&info, &cores) == 0) uv_free_cpu_info(info, cores);
   if (cores > CORES_MAX) cores = CORES_MAX;
-  for (int n = 1; n <= cores; n++) {
-    double rate = (double) play((unsigned) n, seconds) / seconds;
-    if (n == 1) one = rate;
-    printf("%d core%s: %.0f answers a second, %.2f times as many\n", n,
-           n == 1 ? "" : "s", rate, one > 0 ? rate / one : 0);
+  double one = measure_cores(1, seconds, false, 0);
+  for (int n = 2; n <= cores; n++) {
+    measure_cores((unsigned) n, seconds, false, one);
+    measure_cores((unsigned) n, seconds, true, one);
   }
 }
 
@@ -236,7 +252,7 @@ int main(int argc, char** argv) {
     fprintf(stderr, "usage: sharding [--seconds N]\n");
     return 2;
   }
-  uint64_t answers = play(SHARDS, 0);
+  uint64_t answers = play(SHARDS, 0, false);
   printf("%llu answers to %d clients from %d loops at one port\n",
          (unsigned long long) answers, CLIENTS, SHARDS);
   return answers == (uint64_t) CLIENTS * QUESTIONS ? 0 : 1;

@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# All benchmarks in one go, which takes some eight minutes on two cores: the
+# All benchmarks in one go, which takes some nine minutes on two cores: the
 # tables in doc/performance.md (between its markers; the words around them are
 # written by hand), beside it in doc/performance/ a plot of each, and in the
 # build directory, in bench/, what the single rounds found, as JSON.  `make
 # bench` runs it there; nothing else should run meanwhile.
 #
-#   MCQ_ROUNDS     runs of each contender in each case, 5
+#   MCQ_ROUNDS     runs of each contender in each case, 5; of round trips three
+#                  times as many, for there a twentieth counts
 #   MCQ_ONLY       names of single benchmarks ("throughput ipc"), for a look:
 #                  they are printed, and nothing is written, as all that stands
 #                  in the page shall be of one run
@@ -49,11 +50,14 @@ sizes=8,64,256,1024,4096,16384,65536,1048576
 many=64,1000
 most=1000
 publics=1,10,100,1000
+topics=1000000
+seconds='--seconds 3'
 few=
 if test -n "${MCQ_QUICK:-}"; then
   rounds=1
   sizes=8,64 many=3,4 most=3 publics=1,3
   few='--count 50'
+  topics=1000 seconds=
 fi
 rivals=raw
 without_raw=
@@ -62,14 +66,18 @@ if "$perf" inproc --count 2 --rounds 1 | grep -q libzmq; then
   without_raw='--against libzmq'
 fi
 
-# bench NAME WORDS...: unless others are asked for.
+# wanted NAME: unless others are asked for.
+wanted() {
+  case " ${MCQ_ONLY:-$1} " in
+    *" $1 "*) ;;
+    *) return 1 ;;
+  esac
+}
+
 bench() {
   name=$1
   shift
-  case " ${MCQ_ONLY:-$name} " in
-    *" $name "*) ;;
-    *) return 0 ;;
-  esac
+  wanted "$name" || return 0
   # shellcheck disable=SC2086 # words
   "$perf" "$@" --rounds "$rounds" $few "--json=$work/$name.json" \
     "--markdown=$work/$name.md" "--plot=$work/$name.svg" ||
@@ -78,12 +86,28 @@ bench() {
   printf '\n![%s](performance/%s.svg)\n' "$name" "$name" >>"$work/$name.md"
 }
 
+# says NAME WORDS...: of a program that is not mcqperf, the lines with figures.
+says() {
+  name=$1
+  shift
+  wanted "$name" || return 0
+  "$@" >"$work/$name.txt" || stop "$name failed"
+  {
+    echo '```text'
+    grep '[0-9]' "$work/$name.txt" | grep -v '^\['
+    echo '```'
+  } | tee "$work/$name.md"
+  echo
+}
+
 # shellcheck disable=SC2086 # words
 {
   bench throughput throughput --size $sizes --against $rivals
   bench dealer-router throughput --types DEALER-ROUTER --size 64 $without_raw
   bench ipc throughput --transport ipc --size 64,16384 --against $rivals
+  rounds=$((rounds * 3))
   bench latency latency --size 64,1024 --against $rivals
+  rounds=$((rounds / 3))
   case $("$perf" --help) in
     *--spin=*) bench spin latency --spin 50 --size 64 --against $rivals ;;
   esac
@@ -94,8 +118,10 @@ bench() {
   bench inproc inproc
   test -n "$few" || bench lateness lateness
   bench setup setup --peers 1,$most $without_raw
+  says topics "$build/test/bench_topics" $topics
+  says sharding "$build/samples/sharding" $seconds
 }
-test -n "$(find "$work" -name '*.json')" ||
+test -n "$(find "$work" -name '*.md')" ||
   stop "no benchmark has such a name: $MCQ_ONLY"
 
 # ---- the ratios, and what was promised ------------------------------------------

@@ -48,6 +48,11 @@ words "$page" | cmp -s - "$work/words" || fail "the words have changed"
 for name in $(sed -n 's/^<!-- \([a-z-]*\) -->$/\1/p' "$page"); do
   case $name in
     spin | lateness) continue ;; # not in every build; takes no count
+    topics | sharding)
+      grep -A 3 "^<!-- $name -->\$" "$page" | grep -q '```text' ||
+        fail "no figures at $name"
+      continue
+      ;;
   esac
   test "$(tables "$name")" = 1 || fail "no table at $name"
   case $name in machine | promised) continue ;; esac

@@ -58,6 +58,8 @@ static void what_makes_no_sense_is_refused(void** state) {
       {.type = MCQ_DEALER, .reconnect_max_ms = -1},
       {.type = MCQ_DEALER, .connect_ms = -2},
       {.type = MCQ_DEALER, .backlog = -1},
+      {.type = MCQ_DEALER, .reuse_port = true, .incoming_cpu = -2},
+      {.type = MCQ_DEALER, .incoming_cpu = MCQ_CPU(0)}, /* of none other's */
       {.type = MCQ_DEALER, .max_connections = -2},
       {.type = MCQ_DEALER, .max_per_address = -2},
       {.type = MCQ_DEALER, .max_handshakes = -2},
@@ -107,6 +109,7 @@ static void what_is_off_may_be_switched_off(void** state) {
        .heartbeat_ttl_ms = -1,
        .first_message_ms = -1,
        .idle_ms = -1,
+       .incoming_cpu = -1,
        .reconnect_attempts = -1,
        .reconnect_total_ms = -1},
       {.type = MCQ_DEALER, .heartbeat_ttl_ms = 100}, /* of no consequence */

@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Several contexts at one tcp port (reuse_port): both get some of those who
  * connect and nobody is lost; whoever does not say so is kept out, and keeps
- * others out; when one closes the other gets all. */
+ * others out; when one closes the other gets all.  Who arrives over one's
+ * processor (incoming_cpu) comes to that one. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* sched_setaffinity */
+#endif
+#include <sched.h>
+#include <sys/utsname.h>
+
 #include "support/players.h"
 #include "support/strangers.h"
 
@@ -97,6 +104,67 @@ static void all_have_to_say_so(int backend) {
   }
 }
 
+/* ---- a processor each ---------------------------------------------------- */
+
+/* Linux keeps its word from 6.2 on. */
+static bool system_steers(void) {
+  struct utsname u;
+  unsigned major = 0, minor = 0;
+  assert_int_equal(uname(&u), 0);
+  (void) sscanf(u.release, "%u.%u", &major, &minor);
+  return strcmp(u.sysname, "Linux") == 0 &&
+         (major > 6 || (major == 6 && minor >= 2));
+}
+
+/* Of those that this thread may run on. */
+static int find_two(const cpu_set_t* mine, int out[2]) {
+  int count = 0;
+  for (int cpu = 0; cpu < CPU_SETSIZE && count < 2; cpu++)
+    if (CPU_ISSET((size_t) cpu, mine)) out[count++] = cpu;
+  return count;
+}
+
+static void stay_on(int cpu) {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET((size_t) cpu, &one);
+  assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+}
+
+/* What is sent over the loopback interface arrives over the processor that
+ * sends it. */
+static void arrivals_are_for_their_processor(int backend) {
+  shard_t shards[2];
+  cpu_set_t mine;
+  int cpus[2], fds[CLIENTS];
+  assert_int_equal(sched_getaffinity(0, sizeof mine, &mine), 0);
+  bool steers = find_two(&mine, cpus) == 2 && system_steers();
+  if (!steers) cpus[0] = cpus[1] = 0;
+  for (int i = 0; i < 2; i++) {
+    shard_t* x = &shards[i];
+    stage_open(&x->g, backend, true);
+    player_open(&x->p, &x->g,
+                (mcq_socket_options_t){.type = MCQ_ROUTER,
+                                       .reuse_port = true,
+                                       .incoming_cpu = MCQ_CPU(cpus[i])});
+  }
+  player_bind(&shards[0].p);
+  assert_int_equal(
+      mcq_bind(shards[1].p.s, shard_uri(&shards[0]), &shards[1].p.at), 0);
+  for (int i = 0; i < 2; i++) {
+    unsigned before[2] = {shards[0].p.ups, shards[1].p.ups};
+    if (steers) stay_on(cpus[i]);
+    come(&shards[0], &shards[1], fds);
+    assert_int_equal(shards[0].p.ups + shards[1].p.ups,
+                     before[0] + before[1] + CLIENTS);
+    if (steers) assert_int_equal(shards[i].p.ups, before[i] + CLIENTS);
+    for (int k = 0; k < CLIENTS; k++) close(fds[k]);
+  }
+  assert_int_equal(sched_setaffinity(0, sizeof mine, &mine), 0);
+  stage_close(&shards[0].g);
+  stage_close(&shards[1].g);
+}
+
 /* It is about ports. */
 static void elsewhere_it_means_nothing(int backend) {
   shard_t a, b;
@@ -114,6 +182,7 @@ static const scene_t scenes[] = {
     {"both get some", both_get_some},
     {"everywhere", everywhere},
     {"all have to say so", all_have_to_say_so},
+    {"arrivals are for their processor", arrivals_are_for_their_processor},
     {"elsewhere it means nothing", elsewhere_it_means_nothing},
 };
 

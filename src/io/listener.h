@@ -39,6 +39,8 @@ struct mcq__listener {
   mcq__endpoint_t endpoint;
   int backlog;
   bool reuse_port;                 /* tcp: others may listen there too */
+  int incoming_cpu;                /* tcp: 1 + the processor whose arrivals
+                                      are for us rather than for them; 0: any */
   char address[MCQ__ENDPOINT_MAX]; /* the real one: tcp://127.0.0.1:40123 */
   mcq__origin_t from;              /* of who knocked last */
   void* impl;                      /* the transport's own */
@@ -46,9 +48,9 @@ struct mcq__listener {
   mcq__task_t closed; /* for transports: reports on_closed from a phase */
 };
 
-/* Begins to listen; `l` is caller's memory, zeroed but for user and
- * reuse_port.  0, or an error at once: bad address, address in use, no such
- * transport. */
+/* Begins to listen; `l` is caller's memory, zeroed but for user,
+ * reuse_port and incoming_cpu.  0, or an error at once: bad address, address
+ * in use, no such transport. */
 int mcq__listener_open(mcq__listener_t* l, mcq__io_t* io,
                        const mcq__endpoint_t* endpoint, int backlog,
                        const mcq__listener_events_t* events);

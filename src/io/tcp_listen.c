@@ -20,6 +20,18 @@ static bool share_port(int fd) {
 #endif
 }
 
+/* Whoever arrives over that processor is ours, of those who share the port. */
+static bool prefer_arrivals(int fd, int cpu) {
+#ifdef SO_INCOMING_CPU
+  return setsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, sizeof cpu) == 0;
+#else
+  (void) fd;
+  (void) cpu;
+  errno = ENOTSUP;
+  return false;
+#endif
+}
+
 static int bind_to(const mcq__address_t* a, const mcq__listener_t* l) {
   int fd = mcq__stream_socket(a->any.sa_family);
   if (fd < 0) return fd;
@@ -29,6 +41,7 @@ static int bind_to(const mcq__address_t* a, const mcq__listener_t* l) {
   bool good =
       setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
       (!l->reuse_port || share_port(fd)) &&
+      (l->incoming_cpu <= 0 || prefer_arrivals(fd, l->incoming_cpu - 1)) &&
       (a->any.sa_family != AF_INET6 ||
        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == 0) &&
       bind(fd, &a->any, mcq__address_size(a)) == 0 &&

@@ -440,6 +440,7 @@ static mcq__end_t* make_bound(mcq_socket_t* s, const char* uri) {
   }
   end->bound->listener.user = end;
   end->bound->listener.reuse_port = s->options.reuse_port;
+  end->bound->listener.incoming_cpu = s->options.incoming_cpu;
   end->bound->task.run = run_announce;
   return end;
 }

@@ -72,6 +72,7 @@ static int settle_options(mcq_socket_options_t* o) {
   rc |= settle(&o->reconnect_max_ms, 30000, false);
   rc |= settle(&o->connect_ms, 10000, true);
   rc |= settle32(&o->backlog, 511, false);
+  rc |= settle32(&o->incoming_cpu, 0, true);
   rc |= settle32(&o->max_connections, -1, true);
   rc |= settle32(&o->max_per_address, -1, true);
   rc |= settle32(&o->max_handshakes, 512, true);
@@ -82,6 +83,7 @@ static int settle_options(mcq_socket_options_t* o) {
   rc |= settle(&o->max_subscriptions, 1000000, true);
   rc |= settle(&o->max_subscription_bytes, 64 << 20, true);
   if (settle_times(o) != 0) rc = MCQ_EINVAL;
+  if (o->incoming_cpu > 0 && !o->reuse_port) rc = MCQ_EINVAL;
   if (o->request_ms < 0) rc = MCQ_EINVAL;
   if (o->slow_peer < 0 || o->slow_peer > MCQ_SLOW_REFUSE) rc = MCQ_EINVAL;
   if (o->welcome_len > 0 && o->welcome == NULL) rc = MCQ_EINVAL;
