@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# All benchmarks in one go, which takes some nine minutes on two cores: the
+# All benchmarks in one go, which takes some ten minutes on two cores: the
 # tables in doc/performance.md (between its markers; the words around them are
 # written by hand), beside it in doc/performance/ a plot of each, and in the
 # build directory, in bench/, what the single rounds found, as JSON.  `make
 # bench` runs it there; nothing else should run meanwhile.
 #
-#   MCQ_ROUNDS     runs of each contender in each case, 5; of round trips three
+#   MCQ_ROUNDS     runs of each contender in each case, 7; of round trips three
 #                  times as many, for there a twentieth counts
 #   MCQ_ONLY       names of single benchmarks ("throughput ipc"), for a look:
 #                  they are printed, and nothing is written, as all that stands
@@ -19,7 +19,7 @@ set -u
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
 build=$(CDPATH='' cd -- "${MCQ_BUILDDIR:-.}" && pwd) || exit 1
 doc=$(CDPATH='' cd -- "${MCQ_DOC:-$here/../doc}" && pwd) || exit 1
-rounds=${MCQ_ROUNDS:-5}
+rounds=${MCQ_ROUNDS:-7}
 perf=$build/mcqperf
 page=$doc/performance.md
 out=$doc/performance

@@ -15,6 +15,10 @@
 /* One read brings this much at most: others want their turn. */
 #define READ_MAX ((size_t) 1048576)
 
+/* And this much where it belongs to nobody yet: the sender goes on while it is
+ * looked at, and the reader need not sleep when he is through. */
+#define SHARED_MAX ((size_t) 131072)
+
 /* Less room than this in the shared window, and a fresh one is opened. */
 #define ROOM_MIN ((size_t) 65536)
 
@@ -55,6 +59,7 @@ ssize_t mcq__fd_read(mcq__wire_t* wire, int fd, const bool* reading,
   if (shared) w = shared_window(wire->io);
   if (w == NULL) return MCQ_ENOMEM;
   size_t room = mcq__window_room(w);
+  if (shared && room > SHARED_MAX) room = SHARED_MAX;
   if (room > READ_MAX) room = READ_MAX;
   ssize_t n = receive(wire->io, fd, w, room);
   if (n <= 0) return n;

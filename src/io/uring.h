@@ -131,6 +131,7 @@ typedef struct mcq__uring_wire {
   bool renew;      /* it must end and begin anew */
   bool vectored;   /* the write is the one in `gather` */
   bool full;       /* a write was cut short: no use trying again */
+  bool local;      /* a socket of AF_UNIX */
   bool by_ring;    /* it is not to be polled for */
   bool alone;      /* reads by itself, without the ring, for a while */
   bool drained;    /* and has read all there was, */
