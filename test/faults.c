@@ -87,6 +87,7 @@ typedef struct play {
   unsigned excuses; /* codes and events that told of a failure */
   unsigned repeats; /* questions asked again */
   unsigned moves, busy, since;
+  unsigned silent; /* moves since the last answer, however often asked */
   int files;
   bool in_call;
 } play_t;
@@ -141,7 +142,7 @@ static void hear(mcq_socket_t* s, mcq_peer_t peer, mcq_msg_t* msg) {
   assert_memory_equal(body.data, large, body.len);
   if (round == p->round && p->scene == HEARING) {
     p->round++;
-    p->since = 0;
+    p->since = p->silent = 0;
     p->scene = p->round == ROUNDS ? DONE : ASKING;
   } else if (p->repeats == 0) {
     fail_msg("answer %u came twice", round);
@@ -251,7 +252,8 @@ static void nap(play_t* p) {
 
 static void move_clock(play_t* p) {
   p->now += STEP;
-  if (++p->since > HURRY_MOVES) nap(p);
+  p->since++;
+  if (++p->silent > HURRY_MOVES) nap(p);
   if (++p->moves > MOVES_MAX) fail_msg("the play hangs in scene %d", p->scene);
   if (p->moves == FAILING_MOVES) stop_failing(p);
 }

@@ -22,6 +22,7 @@
 #include "support/io_seat.h"
 #include "support/random.h"
 
+#include "io/fd.h"
 #include "io/uring.h"
 
 #define KIB ((size_t) 1024)
@@ -1221,6 +1222,35 @@ static void trickle(side_t* s, size_t len) {
   }
 }
 
+static int option_of(int fd, int option) {
+  int value = -1;
+  socklen_t size = sizeof value;
+  assert_int_equal(getsockopt(fd, SOL_SOCKET, option, &value, &size), 0);
+  return value;
+}
+
+/* What the system lets a connection ask room for. */
+static int widest(void) {
+  int most = 0;
+  FILE* f = fopen("/proc/sys/net/ipv4/tcp_rmem", "r");
+  assert_non_null(f);
+  assert_int_equal(fscanf(f, "%*d %*d %d", &most), 1);
+  fclose(f);
+  return most / 2 < (int) MIB ? most / 2 : (int) MIB;
+}
+
+static void a_wide_socket_wakes_as_before(void** state) {
+  (void) state;
+  int pair[2];
+  tcp_pair(pair);
+  assert_in_range(option_of(pair[0], SO_RCVBUF), 1, widest() - 1);
+  assert_int_equal(mcq__fd_widen(pair[0]), 0);
+  assert_true(option_of(pair[0], SO_RCVBUF) >= widest());
+  assert_int_equal(option_of(pair[0], SO_RCVLOWAT), 1);
+  close(pair[0]);
+  close(pair[1]);
+}
+
 /* Polled for while it trickles, read by the ring while it does not. */
 static void a_flood_is_for_the_ring(void** state) {
   (void) state;
@@ -1233,12 +1263,15 @@ static void a_flood_is_for_the_ring(void** state) {
   for (int i = 0; i < 3; i++) {
     trickle(&s, MIB);
     assert_true(is_polled(&s));
+    assert_int_equal(mcq__uring_of(s.wire)->wide, i > 0);
     for (int k = 0; k < 8; k++) {
       feed(&s, MIB);
       until_received(&s);
     }
     test_seat_turns(&t, 2);
     assert_true(mcq__uring_of(s.wire)->receiving);
+    assert_true(mcq__uring_of(s.wire)->wide);
+    assert_true(option_of(mcq__uring_of(s.wire)->fd, SO_RCVBUF) >= widest());
     if (!uring_of(&t)->bundles) break; /* it goes on for ever */
   }
   end_side(&s);
@@ -2020,6 +2053,7 @@ int main(void) {
       cmocka_unit_test(missing_locked_memory_leaves_no_trace),
   };
   const struct CMUnitTest of_the_polled[] = {
+      cmocka_unit_test(a_wide_socket_wakes_as_before),
       cmocka_unit_test(a_flood_is_for_the_ring),
       cmocka_unit_test(a_local_flood_is_polled_for),
       cmocka_unit_test(a_crowd_is_for_the_ring),

@@ -22,6 +22,9 @@
 /* Less room than this in the shared window, and a fresh one is opened. */
 #define ROOM_MIN ((size_t) 65536)
 
+/* What is taken in of who sends much, before it is read. */
+#define WIDE 1048576
+
 /* Pieces the kernel takes in one call. */
 #define PIECES_MAX ((size_t) 1024)
 
@@ -89,6 +92,21 @@ ssize_t mcq__fd_write(mcq__io_t* io, int fd, const mcq__iov_t* iov,
   if (n >= 0) return n;
   io->calls.full++;
   return errno == ENOBUFS ? UV_EAGAIN : uv_translate_sys_error(errno);
+}
+
+/* The kernel finds out how much to take in from what is read within a round
+ * trip, of which there are fifty thousand a second within a machine, and now
+ * and then it settles for half a megabyte: then a flood that the ring reads has
+ * two thirds of its rate, for as long as it lasts.  SO_RCVBUF would end the
+ * finding out, and gets less than that on most systems.  SO_RCVLOWAT makes room
+ * for what it is to wait for, and does not take it back. */
+int mcq__fd_widen(int fd) {
+  int much = WIDE;
+  int any = 1;
+  if (setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &much, sizeof much) != 0)
+    return 0;
+  if (setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &any, sizeof any) == 0) return 0;
+  return uv_translate_sys_error(errno);
 }
 
 /* The terminal's request is the socket's too, and known everywhere. */

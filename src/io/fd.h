@@ -22,6 +22,12 @@ ssize_t mcq__fd_read(mcq__wire_t* wire, int fd, const bool* reading,
 ssize_t mcq__fd_write(mcq__io_t* io, int fd, const mcq__iov_t* iov,
                       size_t count, size_t total, bool* full);
 
+/* Much comes through a tcp socket: lets the kernel take in 1 MiB of it before
+ * it is read, if the system's bounds allow.  Elsewhere it changes nothing.
+ * After an error the socket is of no use: it would tell of a megabyte, and of
+ * no less. */
+int mcq__fd_widen(int fd);
+
 /* What the kernel says of a connected socket: mcq__backend_t.unsent. */
 size_t mcq__fd_unsent(int fd);
 

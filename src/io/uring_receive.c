@@ -230,6 +230,14 @@ static void look_for_end(wire_t* w) {
     end(w, -errno);
 }
 
+/* Once for each connection: the kernel goes on from there. */
+static void widen(wire_t* w) {
+  if (w->wide || w->local) return;
+  w->wide = true;
+  int rc = mcq__fd_widen(w->fd);
+  if (rc != 0) end(w, rc);
+}
+
 static void deliver_parked(wire_t* w) {
   do {
     if (!w->reading || w->parked.count == 0) return;
@@ -264,7 +272,10 @@ static void read_alone(wire_t* w) {
 static void look_for_flood(wire_t* w) {
   if (w->brought < RECEIVE_MAX || w->local) return;
   w->by_ring = floods(w);
-  if (w->by_ring) mcq__uring_want(w);
+  if (w->by_ring) {
+    mcq__uring_want(w);
+    widen(w);
+  }
   w->asked = w->wire.io->turn.number;
   w->brought = 0;
 }
@@ -320,6 +331,7 @@ static void receive_over(wire_t* w, int res) {
     if (!w->reading) return;
     w->u->scarce = w->u->scarce || res < 0;
     mcq__io_work(w->wire.io, &w->task);
+    if (res > 0) widen(w);
   } else {
     w->by_ring = false;
   }
