@@ -57,7 +57,7 @@ if test -n "${MCQ_QUICK:-}"; then
   rounds=1
   sizes=8,64 many=3,4 most=3 publics=1,3
   few='--count 50'
-  topics=1000 seconds=
+  topics= seconds=
 fi
 rivals=raw
 without_raw=
