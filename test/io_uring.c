@@ -1214,6 +1214,15 @@ static bool is_polled(const side_t* s) {
   return w->watch != NULL && w->watch->armed && !w->receiving;
 }
 
+/* One wire, which is read and polled for. */
+static void open_polled(test_seat_t* t, side_t* s, bool tcp) {
+  open_seat(t);
+  open_side(s, t, tcp, 3);
+  start(s);
+  test_seat_turns(t, 1);
+  assert_true(is_polled(s));
+}
+
 static void trickle(side_t* s, size_t len) {
   while (len > 0) {
     feed_all(s, KIB);
@@ -1256,10 +1265,7 @@ static void a_flood_is_for_the_ring(void** state) {
   (void) state;
   test_seat_t t;
   side_t s;
-  open_seat(&t);
-  open_side(&s, &t, true, 3);
-  start(&s);
-  test_seat_turns(&t, 1);
+  open_polled(&t, &s, true);
   for (int i = 0; i < 3; i++) {
     trickle(&s, MIB);
     assert_true(is_polled(&s));
@@ -1283,10 +1289,7 @@ static void a_local_flood_is_polled_for(void** state) {
   (void) state;
   test_seat_t t;
   side_t s;
-  open_seat(&t);
-  open_side(&s, &t, false, 3);
-  start(&s);
-  test_seat_turns(&t, 1);
+  open_polled(&t, &s, false);
   for (int k = 0; k < 24; k++) {
     feed(&s, MIB);
     until_received(&s);
@@ -1332,11 +1335,7 @@ static void what_waits_is_not_overtaken(void** state) {
   side_t s;
   uint8_t bytes[100];
   mcq__slice_t kept;
-  open_seat(&t);
-  open_side(&s, &t, false, 3);
-  start(&s);
-  test_seat_turns(&t, 1);
-  assert_true(is_polled(&s));
+  open_polled(&t, &s, false);
   mcq__uring_wire_t* w = mcq__uring_of(s.wire);
   feed_all(&s, sizeof bytes);
   assert_int_equal(recv(w->fd, bytes, sizeof bytes, 0), sizeof bytes);
@@ -1359,11 +1358,7 @@ static void who_is_stopped_is_not_polled_for(void** state) {
   (void) state;
   test_seat_t t;
   side_t s;
-  open_seat(&t);
-  open_side(&s, &t, false, 3);
-  start(&s);
-  test_seat_turns(&t, 1);
-  assert_true(is_polled(&s));
+  open_polled(&t, &s, false);
   stop(&s);
   feed_all(&s, 1000);
   test_seat_turns(&t, 3);

@@ -19,10 +19,16 @@ typedef struct shard {
   player_t p;
 } shard_t;
 
-static void shard_open(shard_t* x, int backend, bool shares) {
+static void shard_open_on(shard_t* x, int backend, bool shares, int cpu) {
   stage_open(&x->g, backend, true);
   player_open(&x->p, &x->g,
-              (mcq_socket_options_t){.type = MCQ_ROUTER, .reuse_port = shares});
+              (mcq_socket_options_t){.type = MCQ_ROUTER,
+                                     .reuse_port = shares,
+                                     .incoming_cpu = MCQ_CPU(cpu)});
+}
+
+static void shard_open(shard_t* x, int backend, bool shares) {
+  shard_open_on(x, backend, shares, -1);
 }
 
 static const char* shard_uri(const shard_t* x) {
@@ -140,14 +146,7 @@ static void arrivals_are_for_their_processor(int backend) {
   assert_int_equal(sched_getaffinity(0, sizeof mine, &mine), 0);
   bool steers = find_two(&mine, cpus) == 2 && system_steers();
   if (!steers) cpus[0] = cpus[1] = 0;
-  for (int i = 0; i < 2; i++) {
-    shard_t* x = &shards[i];
-    stage_open(&x->g, backend, true);
-    player_open(&x->p, &x->g,
-                (mcq_socket_options_t){.type = MCQ_ROUTER,
-                                       .reuse_port = true,
-                                       .incoming_cpu = MCQ_CPU(cpus[i])});
-  }
+  for (int i = 0; i < 2; i++) shard_open_on(&shards[i], backend, true, cpus[i]);
   player_bind(&shards[0].p);
   assert_int_equal(
       mcq_bind(shards[1].p.s, shard_uri(&shards[0]), &shards[1].p.at), 0);
