@@ -20,6 +20,7 @@
 #include "monocoque.h"
 #include "support/alloc.h"
 #include "support/fault_calls.h"
+#include "support/nap.h"
 #include "support/silence.h"
 
 #define ROUNDS 4
@@ -238,22 +239,10 @@ static void stop_failing(play_t* p) {
   p->memory.fail_at = 0;
 }
 
-static void on_nap_over(uv_timer_t* timer) {
-  (void) timer;
-}
-
-/* The system has a clock of its own, for segments it holds back. */
-static void nap(play_t* p) {
-  /* Repeated, or it might be over before the loop sleeps. */
-  uv_timer_start(&p->nap, on_nap_over, 1, 1);
-  uv_run(&p->loop, UV_RUN_ONCE);
-  uv_timer_stop(&p->nap);
-}
-
 static void move_clock(play_t* p) {
   p->now += STEP;
   p->since++;
-  if (++p->silent > HURRY_MOVES) nap(p);
+  if (++p->silent > HURRY_MOVES) nap(&p->nap);
   if (++p->moves > MOVES_MAX) fail_msg("the play hangs in scene %d", p->scene);
   if (p->moves == FAILING_MOVES) stop_failing(p);
 }

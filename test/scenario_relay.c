@@ -20,6 +20,7 @@
 #include "support/alloc.h"
 #include "support/backend.h"
 #include "support/crossing.h"
+#include "support/nap.h"
 
 #define STEP 2         /* virtual ms */
 #define LEAP 20        /* when that goes on */
@@ -48,18 +49,6 @@ static int count_files(void) {
   return count;
 }
 
-static void on_nap_over(uv_timer_t* timer) {
-  (void) timer;
-}
-
-/* The kernel takes its time, too. */
-static void nap(play_t* p) {
-  /* Repeated, or it might be over before the loop sleeps. */
-  uv_timer_start(&p->nap, on_nap_over, 1, 1);
-  uv_run(&p->x.loop, UV_RUN_ONCE);
-  uv_timer_stop(&p->nap);
-}
-
 /* One turn; time passes when nothing happens. */
 static void turn(crossing_t* x) {
   play_t* p = (play_t*) x;
@@ -71,7 +60,7 @@ static void turn(crossing_t* x) {
     return;
   }
   if (++p->quiet < QUIET_TURNS) return;
-  if (p->quiet > HURRY_TURNS) nap(p);
+  if (p->quiet > HURRY_TURNS) nap(&p->nap);
   p->now += p->quiet > HURRY_TURNS ? LEAP : STEP;
   relay_step(&x->relay);
 }

@@ -24,6 +24,7 @@
 #include "support/alloc.h"
 #include "support/backend.h"
 #include "support/fault_calls.h"
+#include "support/nap.h"
 
 #define EACH 72     /* sockets in each state, but */
 #define FULL_ONES 8 /* of those that the kernel keeps megabytes for */
@@ -167,10 +168,6 @@ static uint64_t hall_clock(void* arg) {
   return ((const hall_t*) arg)->now;
 }
 
-static void on_nap_over(uv_timer_t* nap) {
-  (void) nap;
-}
-
 static void turns(hall_t* h, int count) {
   for (int i = 0; i < count; i++) uv_run(&h->loop, UV_RUN_NOWAIT);
 }
@@ -179,9 +176,7 @@ static void turns(hall_t* h, int count) {
 static void settle(hall_t* h) {
   for (int i = 0; i < 4; i++) {
     turns(h, TURNS);
-    uv_timer_start(&h->nap, on_nap_over, 1, 1);
-    uv_run(&h->loop, UV_RUN_ONCE);
-    uv_timer_stop(&h->nap);
+    nap(&h->nap);
   }
 }
 

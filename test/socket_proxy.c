@@ -211,11 +211,17 @@ static uint64_t activity(stage_t* g) {
   return sum;
 }
 
+/* A turn after so many in which nothing happened.  The kernel is given time for
+ * what it is late with before it counts as nothing. */
+static void quiet_turn(stage_t* g, unsigned quiet) {
+  uv_run(&g->loop, quiet < QUIET_TURNS / 2 ? UV_RUN_NOWAIT : UV_RUN_ONCE);
+}
+
 /* Until nothing moves any more. */
 static void settle(stage_t* g) {
   uint64_t before = activity(g);
   for (unsigned quiet = 0; quiet < QUIET_TURNS; quiet++) {
-    uv_run(&g->loop, UV_RUN_NOWAIT);
+    quiet_turn(g, quiet);
     if (activity(g) != before) quiet = 0;
     before = activity(g);
   }
@@ -242,8 +248,7 @@ static unsigned pour(stage_t* g, user_t* u, const char* name, unsigned most,
       continue;
     }
     assert_int_equal(rc, MCQ_EAGAIN);
-    uv_run(&g->loop, UV_RUN_NOWAIT);
-    idle++;
+    quiet_turn(g, idle++);
   }
   free(body);
   return sent;

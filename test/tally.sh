@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # What became of the tests of a build directory after `make check`: a line for
-# each that did not pass, with the reason a test gives for being skipped or the
-# end of its log, and at last "tally PASSED FAILED SKIPPED".  A test without a
+# each that did not pass, with the reason a test gives for being skipped or, of
+# one that failed, the first complaints and the end of its log, and at last "tally PASSED FAILED SKIPPED".  A test without a
 # result has failed: it should have run.
 #
 #   tally.sh BUILD [TEST...]     without tests: all that the build has
@@ -34,7 +34,13 @@ for name in "$@"; do
     *)
       failed=$((failed + 1))
       echo "FAILED: $name: see $(pwd)/$base.log"
-      tail -n 25 "$base.log" | sed 's/^/    | /'
+      # A leak that the failure left behind may fill all of the end.
+      {
+        grep -a -m 6 -E '^ERROR: |ERROR   \]|LINE   \]|: runtime error' \
+          "$base.log"
+        echo ...
+        tail -n 25 "$base.log"
+      } | sed 's/^/    | /'
       ;;
   esac
 done
