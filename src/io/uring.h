@@ -81,7 +81,7 @@ enum mcq__uring_op {
   MCQ__URING_RECV,
   MCQ__URING_SEND,
   MCQ__URING_HANGUP,
-  MCQ__URING_CANCEL
+  MCQ__URING_CANCEL = 4 /* with one of those: that it be ended */
 };
 
 /* A write: wanted by the room above; with the kernel. */
@@ -153,10 +153,15 @@ static inline void mcq__uring_want(mcq__uring_wire_t* w) {
     mcq__list_insert(&w->u->asking, &w->asking);
 }
 
+static inline uint64_t mcq__uring_token(const mcq__uring_wire_t* w,
+                                        unsigned op) {
+  return (uint64_t) (uintptr_t) w | (uint64_t) op;
+}
+
 /* A request of the wire's to fill in.  Invariant: there is room. */
 static inline struct io_uring_sqe* mcq__uring_request(mcq__uring_wire_t* w,
-                                                      enum mcq__uring_op op) {
-  uint64_t token = (uint64_t) (uintptr_t) w | (uint64_t) op;
+                                                      unsigned op) {
+  uint64_t token = mcq__uring_token(w, op);
   struct io_uring_sqe* sqe = mcq__ring_request(&w->u->ring, token);
   sqe->fd = w->fd;
   return sqe;
@@ -179,6 +184,10 @@ void mcq__uring_drop_spares(mcq__uring_t* u);
 /* Queues the requests that the wires in `asking` need.  Those for which the
  * queue has no room stay in the list. */
 void mcq__uring_ask(mcq__uring_t* u);
+
+/* Asks the kernel to end that request of the wire's.  Invariant: there is room
+ * for a request. */
+void mcq__uring_cancel(mcq__uring_wire_t* w, enum mcq__uring_op op);
 
 /* Hands a completion to its wire. */
 void mcq__uring_done(const mcq__done_t* done);

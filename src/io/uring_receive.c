@@ -67,15 +67,6 @@ static void ask_hangup(wire_t* w) {
   w->hangup = MCQ__URING_HANGUP_AWAITED;
 }
 
-static void ask_cancel(wire_t* w) {
-  struct io_uring_sqe* sqe = mcq__uring_request(w, MCQ__URING_CANCEL);
-  sqe->opcode = IORING_OP_ASYNC_CANCEL;
-  sqe->fd = -1;
-  sqe->addr = (uint64_t) (uintptr_t) w | MCQ__URING_RECV;
-  w->cancelling = true;
-  w->cancels++;
-}
-
 static bool may_receive(const wire_t* w) {
   return w->reading && !w->receiving && w->end == 0 && w->parked.count == 0 &&
          !w->alone;
@@ -100,7 +91,7 @@ static bool has_hung_up(const wire_t* w) {
 }
 
 void mcq__uring_receive_ask(wire_t* w) {
-  if (must_cancel(w)) ask_cancel(w);
+  if (must_cancel(w)) mcq__uring_cancel(w, MCQ__URING_RECV);
   if (!may_receive(w)) return;
   if (has_hung_up(w)) {
     w->alone = true;

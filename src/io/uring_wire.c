@@ -33,7 +33,7 @@ typedef mcq__uring_wire_t wire_t;
 /* Requests one wire may queue at once. */
 #define ASKS 4
 
-#define OP_BITS ((uintptr_t) 3)
+#define OP_BITS ((uintptr_t) 7)
 
 typedef struct mcq__uring_gather {
   struct mcq__uring_gather* next; /* of those that are spare */
@@ -59,19 +59,43 @@ static void ask_send(wire_t* w) {
   w->send = MCQ__URING_SEND_FLYING;
 }
 
-static void ask_cancel_all(wire_t* w) {
-  struct io_uring_sqe* sqe = mcq__uring_request(w, MCQ__URING_CANCEL);
+/* By its token, which the kernel has a table of.  For all requests of one
+ * descriptor it would look through those of all connections. */
+void mcq__uring_cancel(wire_t* w, enum mcq__uring_op op) {
+  struct io_uring_sqe* sqe = mcq__uring_request(w, MCQ__URING_CANCEL | op);
   sqe->opcode = IORING_OP_ASYNC_CANCEL;
-  sqe->cancel_flags = IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL;
+  sqe->fd = -1;
+  sqe->addr = mcq__uring_token(w, op);
   w->cancelling = true;
   w->cancels++;
+}
+
+static bool is_pending(const wire_t* w, enum mcq__uring_op op) {
+  switch (op) {
+    case MCQ__URING_RECV:
+      return w->receiving;
+    case MCQ__URING_SEND:
+      return w->send == MCQ__URING_SEND_FLYING;
+    case MCQ__URING_HANGUP:
+      return w->hangup == MCQ__URING_HANGUP_AWAITED;
+    case MCQ__URING_CANCEL:
+      break;
+  }
+  return w->cancels != 0;
+}
+
+static void ask_cancels(wire_t* w) {
+  static const enum mcq__uring_op ops[] = {MCQ__URING_RECV, MCQ__URING_SEND,
+                                           MCQ__URING_HANGUP};
+  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+    if (is_pending(w, ops[i])) mcq__uring_cancel(w, ops[i]);
 }
 
 /* True while the kernel may still use the descriptor, the wire, or what the
  * write points to. */
 static bool in_use(const wire_t* w) {
-  return w->receiving || w->send == MCQ__URING_SEND_FLYING ||
-         w->hangup == MCQ__URING_HANGUP_AWAITED || w->cancels != 0;
+  return is_pending(w, MCQ__URING_RECV) || is_pending(w, MCQ__URING_SEND) ||
+         is_pending(w, MCQ__URING_HANGUP) || is_pending(w, MCQ__URING_CANCEL);
 }
 
 static void ask_closing(wire_t* w) {
@@ -84,8 +108,8 @@ static void ask_closing(wire_t* w) {
     w->gone = true;
     close(w->fd);
     mcq__io_work(w->wire.io, &w->task);
-  } else if (!w->cancelling) {
-    ask_cancel_all(w);
+  } else if (!w->cancelling && w->cancels == 0) {
+    ask_cancels(w);
   }
 }
 
@@ -147,11 +171,11 @@ static void sent(wire_t* w, int res) {
 
 /* A cancel that found nothing was too late, or passed a request between two
  * of the kernel's states.  When closing, nothing else may be left to end it. */
-static void cancelled(wire_t* w, int res) {
+static void cancelled(wire_t* w, enum mcq__uring_op op, int res) {
   w->cancels--;
   if (!w->closing) return;
   mcq__uring_want(w);
-  if (res >= 0 || !in_use(w)) return;
+  if (res >= 0 || !is_pending(w, op)) return;
   w->cancelling = false;
   shutdown(w->fd, SHUT_RDWR);
 }
@@ -159,7 +183,13 @@ static void cancelled(wire_t* w, int res) {
 void mcq__uring_done(const mcq__done_t* done) {
   uintptr_t token = (uintptr_t) done->token;
   wire_t* w = (wire_t*) (token & ~OP_BITS);
-  switch ((enum mcq__uring_op)(token & OP_BITS)) {
+  unsigned op = token & OP_BITS;
+  if ((op & MCQ__URING_CANCEL) != 0) {
+    op &= ~(unsigned) MCQ__URING_CANCEL;
+    cancelled(w, (enum mcq__uring_op) op, done->res);
+    return;
+  }
+  switch ((enum mcq__uring_op) op) {
     case MCQ__URING_RECV:
       mcq__uring_received(w, done);
       break;
@@ -170,7 +200,6 @@ void mcq__uring_done(const mcq__done_t* done) {
       mcq__uring_hung_up(w);
       break;
     case MCQ__URING_CANCEL:
-      cancelled(w, done->res);
       break;
   }
 }
