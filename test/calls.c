@@ -6,6 +6,8 @@
  * printed.
  *
  *   MCQ_TEST_MESSAGES   of the stream, 200000 */
+#include <unistd.h>
+
 #include "support/players.h"
 
 #define BURST 500
@@ -20,7 +22,8 @@ typedef struct side {
   stage_t* g;
   mcq_ctx_t* ctx;
   mcq_socket_t* s;
-  bool up, left;
+  bool left;
+  unsigned ups;
   uint64_t heard;
   bool answers;
 } side_t;
@@ -55,17 +58,14 @@ static void on_message(mcq_socket_t* s, mcq_peer_t peer, mcq_msg_t* msg) {
 
 static void on_up(mcq_socket_t* s, const mcq_peer_info_t* info) {
   (void) info;
-  ((side_t*) mcq_socket_data(s))->up = true;
+  ((side_t*) mcq_socket_data(s))->ups++;
 }
 
 static void on_left(void* data) {
   ((side_t*) data)->left = true;
 }
 
-static void open_side(pair_t* p, side_t* side, int backend, int type) {
-  mcq_ctx_options_t o = {.backend = backend, .data = side};
-  side->g = &p->g;
-  assert_int_equal(mcq_ctx_new(&p->g.loop, &o, &side->ctx), 0);
+static void open_socket(side_t* side, int type) {
   mcq_socket_options_t options = {.type = type,
                                   .data = side,
                                   .sndhwm = -1,
@@ -74,6 +74,13 @@ static void open_side(pair_t* p, side_t* side, int backend, int type) {
                                   .on_peer_up = on_up,
                                   .linger_ms = MCQ_LINGER_NONE};
   assert_int_equal(mcq_socket_new(side->ctx, &options, &side->s), 0);
+}
+
+static void open_side(pair_t* p, side_t* side, int backend, int type) {
+  mcq_ctx_options_t o = {.backend = backend, .data = side};
+  side->g = &p->g;
+  assert_int_equal(mcq_ctx_new(&p->g.loop, &o, &side->ctx), 0);
+  open_socket(side, type);
 }
 
 static void open_pair(pair_t* p, int backend, int from, int to) {
@@ -85,7 +92,7 @@ static void open_pair(pair_t* p, int backend, int from, int to) {
   assert_int_equal(mcq_bind(p->to.s, "tcp://127.0.0.1:*", &at), 0);
   const char* uri = mcq_endpoint_uri(p->to.s, at);
   assert_int_equal(mcq_connect(p->from.s, uri, NULL, NULL), 0);
-  until(&p->g, p->from.up && p->to.up);
+  until(&p->g, p->from.ups == 1 && p->to.ups == 1);
   stage_turns(&p->g, 10);
 }
 
@@ -210,6 +217,31 @@ static void a_round_trip_is_a_write_and_a_read(int backend) {
   close_pair(&p);
 }
 
+/* However many there are. */
+static void ipc_is_no_business_of_a_ring(int backend) {
+  enum { CONNECTIONS = 40 };
+  pair_t p;
+  char uri[64];
+  memset(&p, 0, sizeof p);
+  stage_open(&p.g, MCQ_BACKEND_UV, true);
+  open_side(&p, &p.from, backend, MCQ_PUSH);
+  open_side(&p, &p.to, backend, MCQ_PULL);
+  mcq__calls_t from = calls_of(&p.from);
+  mcq__calls_t to = calls_of(&p.to);
+  snprintf(uri, sizeof uri, "ipc://@monocoque-calls-%ld", (long) getpid());
+  assert_int_equal(mcq_bind(p.to.s, uri, NULL), 0);
+  for (int i = 0; i < CONNECTIONS; i++) {
+    if (i > 0) open_socket(&p.from, MCQ_PUSH);
+    assert_int_equal(mcq_connect(p.from.s, uri, NULL, NULL), 0);
+    post_one(p.from.s);
+  }
+  until(&p.g, p.to.heard == CONNECTIONS);
+  assert_int_equal(since(&p.from, from).enters, 0);
+  assert_int_equal(since(&p.to, to).enters, 0);
+  assert_in_range(since(&p.to, to).reads, CONNECTIONS, 4 * CONNECTIONS);
+  close_pair(&p);
+}
+
 /* Who has nothing to do asks for nothing. */
 static void rest_is_no_call(int backend) {
   pair_t p;
@@ -267,6 +299,7 @@ static const scene_t scenes[] = {
     {"a burst is one write", a_burst_is_one_write},
     {"a stream is few calls", a_stream_is_few_calls},
     {"a round trip is a write and a read", a_round_trip_is_a_write_and_a_read},
+    {"ipc is no business of a ring", ipc_is_no_business_of_a_ring},
     {"rest is no call", rest_is_no_call},
     {"what is posted wakes once", what_is_posted_wakes_once},
     {"a dump tells", a_dump_tells},

@@ -1284,21 +1284,6 @@ static void a_flood_is_for_the_ring(void** state) {
   close_seat(&t);
 }
 
-/* The ring is no faster with those. */
-static void a_local_flood_is_polled_for(void** state) {
-  (void) state;
-  test_seat_t t;
-  side_t s;
-  open_polled(&t, &s, false);
-  for (int k = 0; k < 24; k++) {
-    feed(&s, MIB);
-    until_received(&s);
-    assert_true(is_polled(&s));
-  }
-  end_side(&s);
-  close_seat(&t);
-}
-
 /* One more than may be polled for, and then again no more than that. */
 static void a_crowd_is_for_the_ring(void** state) {
   (void) state;
@@ -2050,7 +2035,6 @@ int main(void) {
   const struct CMUnitTest of_the_polled[] = {
       cmocka_unit_test(a_wide_socket_wakes_as_before),
       cmocka_unit_test(a_flood_is_for_the_ring),
-      cmocka_unit_test(a_local_flood_is_polled_for),
       cmocka_unit_test(a_crowd_is_for_the_ring),
       cmocka_unit_test(what_waits_is_not_overtaken),
       cmocka_unit_test(who_is_stopped_is_not_polled_for),

@@ -37,9 +37,11 @@ const mcq__family_t mcq__ipc_family = {
     .leave = mcq__ipc_leave,
 };
 
+/* What a ring saves is not where the time of a local socket goes: read and
+ * written through one it carries a third less, or less than that. */
 const mcq__transport_t mcq__transport_ipc = {
     .scheme = "ipc",
-    .pump = NULL,
+    .pump = &mcq__backend_uv,
     .listen = mcq__ipc_listen,
     .unlisten = mcq__door_close,
     .dial = mcq__ipc_dial,

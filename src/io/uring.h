@@ -131,7 +131,6 @@ typedef struct mcq__uring_wire {
   bool renew;      /* it must end and begin anew */
   bool vectored;   /* the write is the one in `gather` */
   bool full;       /* a write was cut short: no use trying again */
-  bool local;      /* a socket of AF_UNIX */
   bool wide;       /* the kernel takes in more of it than it would */
   bool by_ring;    /* it is not to be polled for */
   bool alone;      /* reads by itself, without the ring, for a while */

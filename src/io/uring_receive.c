@@ -223,7 +223,7 @@ static void look_for_end(wire_t* w) {
 
 /* Once for each connection: the kernel goes on from there. */
 static void widen(wire_t* w) {
-  if (w->wide || w->local) return;
+  if (w->wide) return;
   w->wide = true;
   int rc = mcq__fd_widen(w->fd);
   if (rc != 0) end(w, rc);
@@ -258,10 +258,9 @@ static void read_alone(wire_t* w) {
   w->drained = true;
 }
 
-/* A flood is for the ring, which brings it faster; but not that of a local
- * socket, where it is slower. */
+/* A flood is for the ring, which brings it faster. */
 static void look_for_flood(wire_t* w) {
-  if (w->brought < RECEIVE_MAX || w->local) return;
+  if (w->brought < RECEIVE_MAX) return;
   w->by_ring = floods(w);
   if (w->by_ring) {
     mcq__uring_want(w);

@@ -328,14 +328,6 @@ int mcq__uring_set_blocking(int fd) {
   return -errno;
 }
 
-/* If it cannot be told it is as if it were not. */
-static bool is_local(int fd) {
-  int domain = AF_UNSPEC;
-  socklen_t size = sizeof domain;
-  return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
-         domain == AF_UNIX;
-}
-
 int mcq__uring_adopt(mcq__wire_t** out, mcq__io_t* io, void* stream,
                      const mcq__wire_events_t* events, void* user) {
   wire_t* w = mcq__new(io->mem, wire_t);
@@ -346,7 +338,6 @@ int mcq__uring_adopt(mcq__wire_t** out, mcq__io_t* io, void* stream,
     mcq__mem_free(io->mem, w);
     return rc;
   }
-  w->local = is_local(w->fd);
   w->wire.backend = io->backend;
   w->wire.io = io;
   w->wire.events = events;
