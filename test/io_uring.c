@@ -301,6 +301,9 @@ static void until_received(side_t* s) {
 static bool plain_kernel;
 static bool polled;
 
+/* So few that others are left for the ring. */
+#define WATCHES 16
+
 static size_t buffer_size(void) {
   return plain_kernel ? MCQ__BUFFER_LARGE : MCQ__BUFFER_SMALL;
 }
@@ -319,7 +322,7 @@ static void open_seat(test_seat_t* t) {
   memset(t, 0, sizeof *t);
   assert_int_equal(test_seat_open(t, MCQ__BACKEND_URING), 0);
   if (plain_kernel && uring_of(t)->bundles) make_plain(uring_of(t));
-  if (!polled) uring_of(t)->watch_max = 0;
+  uring_of(t)->watch_max = polled ? WATCHES : 0;
 }
 
 /* Nothing is lent any more, then as always. */
@@ -1287,7 +1290,7 @@ static void a_flood_is_for_the_ring(void** state) {
 /* One more than may be polled for, and then again no more than that. */
 static void a_crowd_is_for_the_ring(void** state) {
   (void) state;
-  enum { WIRES = MCQ__URING_WATCHES + 1 };
+  enum { WIRES = WATCHES + 1 };
   test_seat_t t;
   side_t s[WIRES];
   open_seat(&t);
@@ -1354,6 +1357,104 @@ static void who_is_stopped_is_not_polled_for(void** state) {
   until_received(&s);
   assert_true(is_polled(&s));
   end_side(&s);
+  close_seat(&t);
+}
+
+/* ---- talks --------------------------------------------------------------- */
+
+/* So many rounds of so much heard and as much said. */
+static void converse(side_t* s, size_t len, int rounds) {
+  static uint8_t bytes[16 * KIB];
+  mcq__iov_t iov = {bytes, len};
+  assert_true(len <= sizeof bytes);
+  for (int i = 0; i < rounds; i++) {
+    unsigned writes = s->writes;
+    feed_all(s, len);
+    until_received(s);
+    ssize_t n = write_pieces(s, &iov, 1);
+    assert_true(n >= 0);
+    while (n == MCQ__IN_FLIGHT && s->writes == writes) sleep_once(s->seat);
+    while (drain(s->peer, bytes, sizeof bytes) > 0) continue;
+  }
+  test_seat_turns(s->seat, 2);
+}
+
+static void a_talk_is_polled_for_by_the_ring(void** state) {
+  (void) state;
+  test_seat_t t;
+  side_t s;
+  open_seat(&t);
+  open_side(&s, &t, true, 7);
+  const mcq__uring_wire_t* w = mcq__uring_of(s.wire);
+  start(&s);
+  for (int i = 0; i < 3; i++) {
+    converse(&s, 8 * KIB, 20);
+    assert_true(w->talks && w->receiving && w->polled);
+    /* What is small the ring may bring. */
+    converse(&s, 100, 40);
+    assert_true(!w->talks && w->receiving && !w->polled);
+    converse(&s, 8 * KIB, 20);
+    assert_true(w->talks);
+    /* And what nobody answers. */
+    for (int k = 0; k < 200; k++) {
+      feed_all(&s, 8 * KIB);
+      until_received(&s);
+    }
+    test_seat_turns(&t, 2);
+    assert_true(!w->talks && w->receiving && !w->polled);
+  }
+  end_side(&s);
+  close_seat(&t);
+}
+
+/* Until it is to be heard. */
+static void a_talk_may_be_stopped(void** state) {
+  (void) state;
+  test_seat_t t;
+  side_t s;
+  open_seat(&t);
+  for (int turns = 0; turns < 6; turns++) {
+    open_side(&s, &t, true, 7);
+    start(&s);
+    converse(&s, 8 * KIB, 20);
+    assert_true(mcq__uring_of(s.wire)->polled);
+    stop(&s);
+    test_seat_turns(&t, turns);
+    feed_all(&s, 8 * KIB);
+    test_seat_turns(&t, 5);
+    assert_int_equal(s.got, s.fed - 8 * KIB);
+    start(&s);
+    until_received(&s);
+    feed_all(&s, KIB);
+    shutdown(s.peer, SHUT_WR);
+    while (s.ends == 0) sleep_once(&t);
+    assert_int_equal(s.end, UV_EOF);
+    assert_int_equal(s.got, s.fed);
+    end_side(&s);
+  }
+  close_seat(&t);
+}
+
+/* Also when it is over while nobody listens. */
+static void the_end_of_a_talk_is_seen(void** state) {
+  (void) state;
+  test_seat_t t;
+  side_t s;
+  open_seat(&t);
+  for (int i = 0; i < 2; i++) {
+    open_side(&s, &t, true, 7);
+    start(&s);
+    converse(&s, 8 * KIB, 20);
+    stop(&s);
+    test_seat_turns(&t, 1);
+    if (i == 0)
+      shutdown(s.peer, SHUT_WR);
+    else
+      reset(&s);
+    for (int k = 0; k < 100 && s.ends == 0; k++) test_seat_turns(&t, 1);
+    assert_int_equal(s.end, i == 0 ? UV_EOF : UV_ECONNRESET);
+    end_side(&s);
+  }
   close_seat(&t);
 }
 
@@ -2002,7 +2103,6 @@ int main(void) {
       cmocka_unit_test(without_buffers_wires_read_by_themselves),
       cmocka_unit_test(ends_and_stops_without_buffers),
       cmocka_unit_test(a_reset_after_a_flood_is_seen),
-      cmocka_unit_test(stopped_wires_make_room_for_readers),
       cmocka_unit_test(large_writes_are_continued),
       cmocka_unit_test(vectored_writes_are_continued),
       cmocka_unit_test(without_memory_pieces_go_one_by_one),
@@ -2026,7 +2126,11 @@ int main(void) {
       cmocka_unit_test(what_came_earlier_comes_first),
       cmocka_unit_test(what_cannot_wait_ends_the_wire),
       cmocka_unit_test(floods_are_read_without_the_ring),
+      cmocka_unit_test(stopped_wires_make_room_for_readers),
       cmocka_unit_test(leaving_waits_for_slices),
+      cmocka_unit_test(a_talk_is_polled_for_by_the_ring),
+      cmocka_unit_test(a_talk_may_be_stopped),
+      cmocka_unit_test(the_end_of_a_talk_is_seen),
       cmocka_unit_test(refused_submissions_are_repeated),
       cmocka_unit_test(a_refused_call_leaves_no_trace),
       cmocka_unit_test(missing_descriptors_leave_no_trace),

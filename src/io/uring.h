@@ -22,7 +22,7 @@
 /* As long as there are no more wires than this they are read by polling for
  * them (see uring_watch.c). */
 #ifndef MCQ__URING_WATCHES
-#define MCQ__URING_WATCHES 16
+#define MCQ__URING_WATCHES 256
 #endif
 
 /* ---- pump: one a context ------------------------------------------------- */
@@ -108,10 +108,13 @@ typedef struct mcq__uring_wire {
   mcq__fifo_t parked; /* of mcq__slice_t: arrived while not reading */
   mcq__idle_t idle;   /* gives its storage back */
   size_t parked_bytes;
-  size_t copied;    /* slices at its front not in buffers any more */
-  uint64_t stopped; /* the turn in which it was last wanted no more */
-  uint64_t asked;   /* and in which the last receive was asked for */
-  size_t brought;   /* by polling for it, since `asked` */
+  size_t copied;     /* slices at its front not in buffers any more */
+  uint64_t stopped;  /* the turn in which it was last wanted no more */
+  uint64_t asked;    /* and in which the last receive was asked for */
+  size_t brought;    /* read by itself since `asked` */
+  size_t heard;      /* in the last turns in which anything was, */
+  size_t said;       /* and said, which fades; */
+  uint64_t heard_in; /* the last one of those turns */
 
   const void* piece; /* a write of one piece */
   size_t piece_len;
@@ -122,6 +125,7 @@ typedef struct mcq__uring_wire {
   int fd;
   int end;          /* why nothing more will be read; 0: more may come */
   unsigned cancels; /* cancel requests with the kernel */
+  unsigned turns;   /* how many they are */
   uint8_t hangup;   /* enum mcq__uring_hangup */
   uint8_t send;     /* enum mcq__uring_send */
   bool end_told;
@@ -132,7 +136,9 @@ typedef struct mcq__uring_wire {
   bool vectored;   /* the write is the one in `gather` */
   bool full;       /* a write was cut short: no use trying again */
   bool wide;       /* the kernel takes in more of it than it would */
-  bool by_ring;    /* it is not to be polled for */
+  bool by_ring;    /* the loop is not to poll for it */
+  bool talks;      /* brings much and is told much: the ring polls for it */
+  bool polled;     /* what is with the kernel is no receive but a poll */
   bool alone;      /* reads by itself, without the ring, for a while */
   bool drained;    /* and has read all there was, */
   bool empty;      /* which was nothing, the last time */

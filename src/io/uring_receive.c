@@ -12,7 +12,14 @@
  * Who has a lot to read, or finds no buffer, reads by himself in his turn, as
  * with the other back end, until there is nothing more.  That is fair, whoever
  * else reads, and what comes is looked at while it is still in the cache: the
- * kernel's answers to ten such receives are there at once. */
+ * kernel's answers to ten such receives are there at once.
+ *
+ * Where a lot is said as well, that is a talk, it is no receive that is with
+ * the kernel but a poll, and the wire reads by itself when that says so.  Else
+ * the kernel would copy what has come on all connections before the first of it
+ * is answered, and so would the peers': both sides would take turns at being
+ * idle.
+ */
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -30,6 +37,12 @@ typedef mcq__uring_wire_t wire_t;
 
 /* A receive that brought all it may within so many turns is part of a flood. */
 #define FLOOD_TURNS 16
+
+/* Of so many turns in which something was heard, it is a talk where it was so
+ * much in each of them, and more than one byte was said for so many heard. */
+#define TALK_TURNS 16
+#define TALK_BYTES 4096
+#define TALK_SHARE 16
 
 /* With bundles, what a receive brings before it has to be asked for anew: no
  * loop waits while the kernel copies more, and no connection fills the buffers
@@ -56,6 +69,16 @@ static void ask_receive(wire_t* w) {
   w->receiving = true;
 }
 
+/* It answers at once if there is something. */
+static void ask_poll(wire_t* w) {
+  struct io_uring_sqe* sqe = mcq__uring_request(w, MCQ__URING_RECV);
+  sqe->opcode = IORING_OP_POLL_ADD;
+  sqe->poll32_events = __io_uring_prep_poll_mask(POLLIN);
+  w->drained = false;
+  w->receiving = true;
+  w->polled = true;
+}
+
 /* Kernels before 7.0 may miss the end of a stream when it comes together with
  * the last bytes, and the receive then waits for ever.  A poll for the hang-up
  * does not miss it; all that is left is then read without the ring, for a new
@@ -80,7 +103,7 @@ static bool stopped_briefly(const wire_t* w) {
 static bool must_cancel(const wire_t* w) {
   if (!w->receiving || w->cancelling) return false;
   if (w->renew || w->end != 0) return true;
-  if (w->reading || w->parked_bytes <= PARKED_MAX) return false;
+  if (w->polled || w->reading || w->parked_bytes <= PARKED_MAX) return false;
   return w->parked_bytes > PARKED_BRIEFLY || !stopped_briefly(w);
 }
 
@@ -98,7 +121,12 @@ void mcq__uring_receive_ask(wire_t* w) {
     mcq__io_work(w->wire.io, &w->task);
     return;
   }
-  if (w->by_ring || !mcq__uring_watch(w)) ask_receive(w);
+  if (w->by_ring || !mcq__uring_watch(w)) {
+    if (w->talks)
+      ask_poll(w);
+    else
+      ask_receive(w);
+  }
   if (w->hangup == MCQ__URING_HANGUP_NONE) ask_hangup(w);
 }
 
@@ -153,6 +181,28 @@ static void copy_all_parked(mcq__uring_t* u) {
 void mcq__uring_relieve(mcq__uring_t* u) {
   if (u->scarce && mcq__buffers_free(&u->buffers) == 0) copy_all_parked(u);
   u->scarce = false;
+}
+
+/* ---- floods and talks ---------------------------------------------------- */
+
+/* By more than what every connection has to say now and then. */
+static bool is_answered(const wire_t* w) {
+  return w->said > (w->heard + TALK_BYTES) / TALK_SHARE;
+}
+
+/* A talk may begin, or be over, with a receive that does not end by itself. */
+static void hear(wire_t* w, size_t n) {
+  uint64_t turn = w->wire.io->turn.number;
+  w->heard += n;
+  w->turns += turn != w->heard_in;
+  w->heard_in = turn;
+  if (w->turns < TALK_TURNS) return;
+  w->talks = w->heard >= TALK_TURNS * TALK_BYTES && is_answered(w);
+  w->renew = w->renew || (w->talks && w->receiving && !w->polled);
+  if (w->renew) mcq__uring_want(w);
+  w->turns = 0;
+  w->heard = 0;
+  w->said /= 2;
 }
 
 static bool floods(const wire_t* w) {
@@ -251,6 +301,7 @@ static void read_alone(wire_t* w) {
     if (n <= 0 && n != UV_EAGAIN) end(w, n == 0 ? UV_EOF : (int) n);
     w->empty = n == UV_EAGAIN && w->reading;
     if (n > 0) w->brought += (size_t) n;
+    if (n > 0) hear(w, (size_t) n);
     if (n > 0 && mcq__io_spent(w->wire.io)) break;
   }
   if (more) return;
@@ -258,16 +309,16 @@ static void read_alone(wire_t* w) {
   w->drained = true;
 }
 
-/* A flood is for the ring, which brings it faster. */
+/* A flood is for the ring, which brings it faster, unless it is answered. */
 static void look_for_flood(wire_t* w) {
   if (w->brought < RECEIVE_MAX) return;
-  w->by_ring = floods(w);
-  if (w->by_ring) {
-    mcq__uring_want(w);
-    widen(w);
-  }
+  bool flood = floods(w);
+  w->by_ring = flood && !is_answered(w);
   w->asked = w->wire.io->turn.number;
   w->brought = 0;
+  if (!flood) return;
+  mcq__uring_want(w);
+  widen(w);
 }
 
 /* It is polled for; else that was begun and is not wanted any more. */
@@ -318,6 +369,7 @@ static void receive_over(wire_t* w, int res) {
     end(w, res == 0 ? UV_EOF : res);
   } else if (res < 0 || floods(w)) {
     w->alone = true;
+    if (is_answered(w)) w->by_ring = false;
     if (!w->reading) return;
     w->u->scarce = w->u->scarce || res < 0;
     mcq__io_work(w->wire.io, &w->task);
@@ -334,9 +386,25 @@ static void receive_goes_on(wire_t* w) {
   mcq__uring_want(w);
 }
 
+/* The answer to a poll. */
+static void told(wire_t* w, int res) {
+  w->polled = false;
+  w->receiving = false;
+  w->renew = false;
+  if (!w->closing) w->cancelling = false;
+  mcq__uring_want(w);
+  if (res < 0) w->talks = false;
+  if (res >= 0) w->alone = true;
+  if (!w->closing) mcq__io_work(w->wire.io, &w->task);
+}
+
 void mcq__uring_received(wire_t* w, const mcq__done_t* done) {
   mcq__slice_t parts[2];
   int count = 0;
+  if (w->polled) {
+    told(w, done->res);
+    return;
+  }
   w->u->io->calls.reads++;
   w->u->io->calls.empty += done->res <= 0;
   if ((done->flags & IORING_CQE_F_BUFFER) != 0) {
@@ -346,6 +414,7 @@ void mcq__uring_received(wire_t* w, const mcq__done_t* done) {
   } else if (done->res > 0) {
     count = UV_EIO;
   }
+  if (done->res > 0) hear(w, (size_t) done->res);
   for (int i = 0; i < count; i++) deliver(w, &parts[i]);
   if (count < 0) end(w, count);
   if ((done->flags & IORING_CQE_F_MORE) == 0)

@@ -231,6 +231,11 @@ static bool in_crowd(const wire_t* w) {
   return u->writers > MCQ__URING_FEW || u->writers_before > MCQ__URING_FEW;
 }
 
+/* A talk does not wait for the others: its peer has something to do already. */
+static bool is_for_later(wire_t* w) {
+  return in_crowd(w) && !w->talks;
+}
+
 static ssize_t write_later(wire_t* w, const mcq__iov_t* iov, size_t count) {
   if (count > 1) w->gather = take_gather(w);
   /* Without memory the other pieces go another time. */
@@ -261,8 +266,9 @@ ssize_t mcq__uring_write(mcq__wire_t* wire, const mcq__iov_t* iov, size_t count,
   wire_t* w = mcq__uring_of(wire);
   mcq__check(w->send == MCQ__URING_SEND_NONE && count > 0 && total > 0);
   if (w->closing || w->fd < 0) return UV_ECANCELED;
-  return in_crowd(w) ? write_later(w, iov, count)
-                     : write_now(w, iov, count, total);
+  w->said += total;
+  return is_for_later(w) ? write_later(w, iov, count)
+                         : write_now(w, iov, count, total);
 }
 
 size_t mcq__uring_unsent(const mcq__wire_t* wire) {
