@@ -42,6 +42,7 @@ typedef struct mcq_msg mcq_msg_t;
 
 /* ---- context: the seat in the loop --------------------------------------- */
 
+/* Of connections over tcp; those over ipc are libuv's whatever is asked for. */
 enum { /* mcq_ctx_options_t.backend */
   MCQ_BACKEND_AUTO = 0, /* io_uring where the kernel offers it, else libuv */
   MCQ_BACKEND_UV = 1,
