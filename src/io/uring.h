@@ -108,13 +108,7 @@ typedef struct mcq__uring_wire {
   mcq__fifo_t parked; /* of mcq__slice_t: arrived while not reading */
   mcq__idle_t idle;   /* gives its storage back */
   size_t parked_bytes;
-  size_t copied;     /* slices at its front not in buffers any more */
-  uint64_t stopped;  /* the turn in which it was last wanted no more */
-  uint64_t asked;    /* and in which the last receive was asked for */
-  size_t brought;    /* read by itself since `asked` */
-  size_t heard;      /* in the last turns in which anything was, */
-  size_t said;       /* and said, which fades; */
-  uint64_t heard_in; /* the last one of those turns */
+  size_t copied; /* slices at its front not in buffers any more */
 
   const void* piece; /* a write of one piece */
   size_t piece_len;
@@ -125,9 +119,17 @@ typedef struct mcq__uring_wire {
   int fd;
   int end;          /* why nothing more will be read; 0: more may come */
   unsigned cancels; /* cancel requests with the kernel */
-  unsigned turns;   /* how many they are */
-  uint8_t hangup;   /* enum mcq__uring_hangup */
-  uint8_t send;     /* enum mcq__uring_send */
+
+  /* Turns are numbered modulo 2^32 here. */
+  uint32_t stopped;  /* the one in which it was last wanted no more */
+  uint32_t asked;    /* and in which the last receive was asked for */
+  uint32_t brought;  /* read by itself since `asked`, about */
+  uint32_t heard;    /* in the last turns in which anything was, */
+  uint32_t said;     /* and said, which fades; */
+  uint32_t heard_in; /* the last one of those turns */
+  uint8_t turns;     /* how many they are */
+  uint8_t hangup;    /* enum mcq__uring_hangup */
+  uint8_t send;      /* enum mcq__uring_send */
   bool end_told;
   bool reading;    /* wanted by the room above */
   bool receiving;  /* a multishot receive is with the kernel */

@@ -53,6 +53,10 @@ typedef mcq__uring_wire_t wire_t;
 
 /* ---- asking -------------------------------------------------------------- */
 
+static uint32_t this_turn(const wire_t* w) {
+  return (uint32_t) w->wire.io->turn.number;
+}
+
 static void ask_receive(wire_t* w) {
   struct io_uring_sqe* sqe = mcq__uring_request(w, MCQ__URING_RECV);
   sqe->opcode = IORING_OP_RECV;
@@ -65,7 +69,7 @@ static void ask_receive(wire_t* w) {
   if (w->drained && w->hangup != MCQ__URING_HANGUP_SEEN)
     sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
   w->drained = false;
-  w->asked = w->wire.io->turn.number;
+  w->asked = this_turn(w);
   w->receiving = true;
 }
 
@@ -97,7 +101,7 @@ static bool may_receive(const wire_t* w) {
 
 /* Perhaps only for a turn. */
 static bool stopped_briefly(const wire_t* w) {
-  return w->wire.io->turn.number - w->stopped <= BRIEF;
+  return this_turn(w) - w->stopped <= BRIEF;
 }
 
 static bool must_cancel(const wire_t* w) {
@@ -190,11 +194,11 @@ static bool is_answered(const wire_t* w) {
   return w->said > (w->heard + TALK_BYTES) / TALK_SHARE;
 }
 
-/* A talk may begin, or be over, with a receive that does not end by itself. */
+/* A receive that does not end by itself makes way for the first poll. */
 static void hear(wire_t* w, size_t n) {
-  uint64_t turn = w->wire.io->turn.number;
-  w->heard += n;
-  w->turns += turn != w->heard_in;
+  uint32_t turn = this_turn(w);
+  w->heard += (uint32_t) n;
+  if (turn != w->heard_in) w->turns++;
   w->heard_in = turn;
   if (w->turns < TALK_TURNS) return;
   w->talks = w->heard >= TALK_TURNS * TALK_BYTES && is_answered(w);
@@ -206,7 +210,7 @@ static void hear(wire_t* w, size_t n) {
 }
 
 static bool floods(const wire_t* w) {
-  return w->wire.io->turn.number - w->asked <= FLOOD_TURNS;
+  return this_turn(w) - w->asked <= FLOOD_TURNS;
 }
 
 /* ---- delivering ---------------------------------------------------------- */
@@ -300,7 +304,7 @@ static void read_alone(wire_t* w) {
     ssize_t n = mcq__fd_read(&w->wire, w->fd, &w->reading, &more);
     if (n <= 0 && n != UV_EAGAIN) end(w, n == 0 ? UV_EOF : (int) n);
     w->empty = n == UV_EAGAIN && w->reading;
-    if (n > 0) w->brought += (size_t) n;
+    if (n > 0) w->brought += (uint32_t) n;
     if (n > 0) hear(w, (size_t) n);
     if (n > 0 && mcq__io_spent(w->wire.io)) break;
   }
@@ -314,7 +318,7 @@ static void look_for_flood(wire_t* w) {
   if (w->brought < RECEIVE_MAX) return;
   bool flood = floods(w);
   w->by_ring = flood && !is_answered(w);
-  w->asked = w->wire.io->turn.number;
+  w->asked = this_turn(w);
   w->brought = 0;
   if (!flood) return;
   mcq__uring_want(w);
@@ -446,7 +450,7 @@ int mcq__uring_read_start(mcq__wire_t* wire) {
 
 void mcq__uring_read_stop(mcq__wire_t* wire) {
   wire_t* w = mcq__uring_of(wire);
-  if (w->reading) w->stopped = wire->io->turn.number;
+  if (w->reading) w->stopped = this_turn(w);
   w->reading = false;
   if (w->hangup == MCQ__URING_HANGUP_SEEN && !w->closing)
     mcq__io_work(wire->io, &w->task);

@@ -231,6 +231,12 @@ static bool in_crowd(const wire_t* w) {
   return u->writers > MCQ__URING_FEW || u->writers_before > MCQ__URING_FEW;
 }
 
+/* What is not heard does not fade: up to a bound that is much in any case. */
+static void note_said(wire_t* w, size_t total) {
+  size_t room = UINT32_MAX / 2 - w->said;
+  w->said += (uint32_t) (total < room ? total : room);
+}
+
 /* A talk does not wait for the others: its peer has something to do already. */
 static bool is_for_later(wire_t* w) {
   return in_crowd(w) && !w->talks;
@@ -266,7 +272,7 @@ ssize_t mcq__uring_write(mcq__wire_t* wire, const mcq__iov_t* iov, size_t count,
   wire_t* w = mcq__uring_of(wire);
   mcq__check(w->send == MCQ__URING_SEND_NONE && count > 0 && total > 0);
   if (w->closing || w->fd < 0) return UV_ECANCELED;
-  w->said += total;
+  note_said(w, total);
   return is_for_later(w) ? write_later(w, iov, count)
                          : write_now(w, iov, count, total);
 }
