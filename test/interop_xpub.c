@@ -503,7 +503,13 @@ static void their_newest(const venue_t* venue) {
     snprintf(line, sizeof line, "k%d", i);
     order(&g, "send", 0, line);
   }
-  until(&g, strcmp(ours_last(&sub), line) == 0);
+  /* libzmq's sender may fall asleep beside its last message (the flag that says
+   * whether it must be woken is set after it has looked); the next wakes it. */
+  for (int i = 1; strcmp(ours_last(&sub), line) != 0; i++) {
+    assert_true(i < 5000);
+    if (i % 100 == 0) order(&g, "send", 0, line);
+    (void) uv_run(&g.loop, UV_RUN_ONCE);
+  }
   stage_close(&g);
 }
 
