@@ -1379,6 +1379,13 @@ static void converse(side_t* s, size_t len, int rounds) {
   test_seat_turns(s->seat, 2);
 }
 
+static void open_talk(side_t* s, test_seat_t* t) {
+  open_side(s, t, true, 7);
+  start(s);
+  converse(s, 8 * KIB, 20);
+  assert_true(mcq__uring_of(s->wire)->polled);
+}
+
 static void a_talk_is_polled_for_by_the_ring(void** state) {
   (void) state;
   test_seat_t t;
@@ -1414,10 +1421,7 @@ static void a_talk_may_be_stopped(void** state) {
   side_t s;
   open_seat(&t);
   for (int turns = 0; turns < 6; turns++) {
-    open_side(&s, &t, true, 7);
-    start(&s);
-    converse(&s, 8 * KIB, 20);
-    assert_true(mcq__uring_of(s.wire)->polled);
+    open_talk(&s, &t);
     stop(&s);
     test_seat_turns(&t, turns);
     feed_all(&s, 8 * KIB);
@@ -1442,9 +1446,7 @@ static void the_end_of_a_talk_is_seen(void** state) {
   side_t s;
   open_seat(&t);
   for (int i = 0; i < 2; i++) {
-    open_side(&s, &t, true, 7);
-    start(&s);
-    converse(&s, 8 * KIB, 20);
+    open_talk(&s, &t);
     stop(&s);
     test_seat_turns(&t, 1);
     if (i == 0)

@@ -73,11 +73,15 @@ static void ask_receive(wire_t* w) {
   w->receiving = true;
 }
 
+static void poll_for(wire_t* w, enum mcq__uring_op op, unsigned events) {
+  struct io_uring_sqe* sqe = mcq__uring_request(w, op);
+  sqe->opcode = IORING_OP_POLL_ADD;
+  sqe->poll32_events = __io_uring_prep_poll_mask(events);
+}
+
 /* It answers at once if there is something. */
 static void ask_poll(wire_t* w) {
-  struct io_uring_sqe* sqe = mcq__uring_request(w, MCQ__URING_RECV);
-  sqe->opcode = IORING_OP_POLL_ADD;
-  sqe->poll32_events = __io_uring_prep_poll_mask(POLLIN);
+  poll_for(w, MCQ__URING_RECV, POLLIN);
   w->drained = false;
   w->receiving = true;
   w->polled = true;
@@ -88,9 +92,7 @@ static void ask_poll(wire_t* w) {
  * does not miss it; all that is left is then read without the ring, for a new
  * receive might miss the end as well. */
 static void ask_hangup(wire_t* w) {
-  struct io_uring_sqe* sqe = mcq__uring_request(w, MCQ__URING_HANGUP);
-  sqe->opcode = IORING_OP_POLL_ADD;
-  sqe->poll32_events = __io_uring_prep_poll_mask(POLLRDHUP);
+  poll_for(w, MCQ__URING_HANGUP, POLLRDHUP);
   w->hangup = MCQ__URING_HANGUP_AWAITED;
 }
 
@@ -117,6 +119,15 @@ static bool has_hung_up(const wire_t* w) {
   return w->hangup == MCQ__URING_HANGUP_SEEN && !w->empty;
 }
 
+/* Whoever can tell first that there is something. */
+static void ask_to_be_told(wire_t* w) {
+  if (!w->by_ring && mcq__uring_watch(w)) return;
+  if (w->talks)
+    ask_poll(w);
+  else
+    ask_receive(w);
+}
+
 void mcq__uring_receive_ask(wire_t* w) {
   if (must_cancel(w)) mcq__uring_cancel(w, MCQ__URING_RECV);
   if (!may_receive(w)) return;
@@ -125,12 +136,7 @@ void mcq__uring_receive_ask(wire_t* w) {
     mcq__io_work(w->wire.io, &w->task);
     return;
   }
-  if (w->by_ring || !mcq__uring_watch(w)) {
-    if (w->talks)
-      ask_poll(w);
-    else
-      ask_receive(w);
-  }
+  ask_to_be_told(w);
   if (w->hangup == MCQ__URING_HANGUP_NONE) ask_hangup(w);
 }
 
@@ -304,9 +310,10 @@ static void read_alone(wire_t* w) {
     ssize_t n = mcq__fd_read(&w->wire, w->fd, &w->reading, &more);
     if (n <= 0 && n != UV_EAGAIN) end(w, n == 0 ? UV_EOF : (int) n);
     w->empty = n == UV_EAGAIN && w->reading;
-    if (n > 0) w->brought += (uint32_t) n;
-    if (n > 0) hear(w, (size_t) n);
-    if (n > 0 && mcq__io_spent(w->wire.io)) break;
+    if (n <= 0) continue;
+    w->brought += (uint32_t) n;
+    hear(w, (size_t) n);
+    if (mcq__io_spent(w->wire.io)) break;
   }
   if (more) return;
   w->alone = false;
@@ -358,15 +365,21 @@ void mcq__uring_read_on(mcq__task_t* task) {
 
 /* ---- completions --------------------------------------------------------- */
 
+/* The kernel has neither a receive nor a poll any more. */
+static void receiving_over(wire_t* w) {
+  w->receiving = false;
+  w->polled = false;
+  w->renew = false;
+  if (!w->closing) w->cancelling = false;
+  mcq__uring_want(w);
+}
+
 /* Without the flag MORE it was the last answer of this receive.  One that was
  * cancelled begins anew if reading is still wanted; where it brought all it may
  * there is more, and that, or what found no buffer, the wire reads by itself.
  */
 static void receive_over(wire_t* w, int res) {
-  w->receiving = false;
-  w->renew = false;
-  if (!w->closing) w->cancelling = false;
-  mcq__uring_want(w);
+  receiving_over(w);
   if (!w->reading && !w->closing) mcq__io_work(w->wire.io, &w->task);
   if (res == -ECANCELED || res == -EINTR) return;
   if (res <= 0 && res != -ENOBUFS) {
@@ -392,11 +405,7 @@ static void receive_goes_on(wire_t* w) {
 
 /* The answer to a poll. */
 static void told(wire_t* w, int res) {
-  w->polled = false;
-  w->receiving = false;
-  w->renew = false;
-  if (!w->closing) w->cancelling = false;
-  mcq__uring_want(w);
+  receiving_over(w);
   if (res < 0) w->talks = false;
   if (res >= 0) w->alone = true;
   if (!w->closing) mcq__io_work(w->wire.io, &w->task);

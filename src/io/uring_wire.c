@@ -81,7 +81,7 @@ static bool is_pending(const wire_t* w, enum mcq__uring_op op) {
     case MCQ__URING_CANCEL:
       break;
   }
-  return w->cancels != 0;
+  return false;
 }
 
 static void ask_cancels(wire_t* w) {
@@ -95,7 +95,7 @@ static void ask_cancels(wire_t* w) {
  * write points to. */
 static bool in_use(const wire_t* w) {
   return is_pending(w, MCQ__URING_RECV) || is_pending(w, MCQ__URING_SEND) ||
-         is_pending(w, MCQ__URING_HANGUP) || is_pending(w, MCQ__URING_CANCEL);
+         is_pending(w, MCQ__URING_HANGUP) || w->cancels != 0;
 }
 
 static void ask_closing(wire_t* w) {
